@@ -1,0 +1,38 @@
+#!/bin/bash
+# Builds the pinned helm and kubeconform from their Go modules into a cache folder, unless they are there, and prints it.
+#   scripts/chart-tools.sh           builds what is missing; helm takes some minutes the first time
+#   scripts/chart-tools.sh --have    only says whether they are there: exit status 1 when not
+# The folder is $CHART_TOOLS, else ~/.cache/wg-punchhole/bin.
+set -eu
+helm=v3.22.0 kubeconform=v0.8.0
+bin=${CHART_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-punchhole/bin}
+PATH=$PATH:/usr/local/go/bin
+
+built() { [ "$(cat "$bin/$1.version" 2>/dev/null)" = "$2" ] && [ -x "$bin/$1" ]; }
+
+install() { # NAME PACKAGE VERSION [LDFLAGS]
+  built "$1" "$3" && return
+  echo "building $1 $3" >&2
+  GOBIN=$bin CGO_ENABLED=0 nice go install -trimpath -ldflags "-s -w ${4:-}" "$2@$3" >&2
+  echo "$3" >"$bin/$1.version"
+}
+
+if [ "${1:-}" = --have ]; then
+  built helm $helm && built kubeconform $kubeconform || exit 1
+  echo "$bin"
+  exit
+fi
+
+mkdir -p "$bin"
+exec 9>"$bin/.lock"
+flock 9
+if ! { built helm $helm && built kubeconform $kubeconform; }; then
+  command -v go >/dev/null || { echo 'chart-tools: there is no go; install Go 1.26 or newer' >&2; exit 1; }
+fi
+# Releases of helm set the Kubernetes version that `template` and `lint` assume; a plain build assumes 1.20.
+for at in chartutil lint/rules; do
+  kube="${kube:-} -X helm.sh/helm/v3/pkg/$at.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$at.k8sVersionMinor=34"
+done
+install helm helm.sh/helm/v3/cmd/helm $helm "$kube"
+install kubeconform github.com/yannh/kubeconform/cmd/kubeconform $kubeconform
+echo "$bin"

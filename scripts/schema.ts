@@ -1,0 +1,14 @@
+import { writeFileSync } from 'node:fs'
+import { toJsonSchema } from '@valibot/to-json-schema'
+import { configSchema } from '../src/config/schema.ts'
+
+/** config.schema.json, which editors and the chart use, from the schema that the program itself reads with. */
+export function jsonSchemaText(): string {
+  // A check has no JSON Schema; each stands beside a pattern that has one.
+  const schema = toJsonSchema(configSchema, { typeMode: 'input', ignoreActions: ['check'] })
+  const text = JSON.stringify(schema, null, 2)
+  // Lists of words on one line, as the formatter has them.
+  return `${text.replace(/\[\n([^[\]{}]*)\n\s*\]/g, (_, words: string) => `[${words.trim().replace(/\n\s*/g, ' ')}]`)}\n`
+}
+
+if (import.meta.main) writeFileSync(new URL('../config.schema.json', import.meta.url), jsonSchemaText())

@@ -1,0 +1,103 @@
+import type { Log } from '../log.ts'
+import type { Reason, ReasonCode } from '../reason.ts'
+
+/** Health: one verdict on the whole end, made of the reasons that its parts give. */
+
+export interface HealthReport {
+  readonly status: 'ready' | 'degraded' | 'unready'
+  readonly reasons: readonly HealthReason[]
+}
+
+export interface HealthReason extends Reason {
+  /** When this reason was first seen in an unbroken run, ISO 8601. */
+  readonly since: string
+}
+
+/** What the verdict is measured against; asked at every evaluation. */
+export interface HealthPolicy {
+  /** Whole public keys. */
+  readonly peers: readonly string[]
+  /** Names. */
+  readonly forwards: readonly string[]
+  /** What it means when no forward has a healthy target. */
+  readonly backends: 'degraded' | 'unready'
+}
+
+export interface HealthOptions {
+  readonly sources: readonly (() => readonly Reason[])[]
+  readonly policy: () => HealthPolicy
+  readonly log: Log
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/** What a reason is about: the end as a whole, one of its peers, or one forward's target. */
+const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend'>> = {
+  starting: 'end',
+  'tunnel-process-down': 'end',
+  'listen-failed': 'end',
+  draining: 'end',
+  'no-handshake': 'peer',
+  'handshake-stale': 'peer',
+  'endpoint-unresolved': 'peer',
+  'backend-down': 'backend',
+}
+
+/** Evaluated once a second, so that `since` and the log do not depend on anybody asking. */
+export class Health {
+  readonly #sources: HealthOptions['sources']
+  readonly #policy: () => HealthPolicy
+  readonly #log: Log
+  readonly #now: () => number
+  readonly #timer: NodeJS.Timeout
+  #status: HealthReport['status'] | undefined
+  #since: ReadonlyMap<string, string> = new Map()
+
+  constructor({ sources, policy, log, now = Date.now }: HealthOptions) {
+    this.#sources = sources
+    this.#policy = policy
+    this.#log = log
+    this.#now = now
+    this.#timer = setInterval(() => this.evaluate(), 1000).unref()
+  }
+
+  evaluate(): HealthReport {
+    const reasons = this.#date(this.#sources.flatMap(source => source()))
+    const status = verdict(reasons, this.#policy())
+    if (status !== this.#status) {
+      const level = status === 'ready' ? 'info' : 'warn'
+      this.#log[level]({ status, codes: [...new Set(reasons.map(reason => reason.code))] }, 'health changed')
+      this.#status = status
+    }
+    return { status, reasons }
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #date(reasons: readonly Reason[]): readonly HealthReason[] {
+    const now = new Date(this.#now()).toISOString()
+    const dated = reasons.map(reason => ({ ...reason, since: this.#since.get(identity(reason)) ?? now }))
+    this.#since = new Map(dated.map(reason => [identity(reason), reason.since]))
+    return dated
+  }
+}
+
+/** Without the detail, which may carry a changing number. */
+function identity({ code, peer, forward }: Reason): string {
+  return JSON.stringify([code, peer, forward])
+}
+
+function verdict(reasons: readonly Reason[], policy: HealthPolicy): HealthReport['status'] {
+  if (reasons.length === 0) return 'ready'
+  if (reasons.some(({ code }) => scopes[code] === 'end')) return 'unready'
+  const peers = new Set(reasons.filter(({ code }) => scopes[code] === 'peer').map(({ peer }) => peer))
+  if (all(policy.peers, peers)) return 'unready'
+  const forwards = new Set(reasons.filter(({ code }) => scopes[code] === 'backend').map(r => r.forward))
+  return policy.backends === 'unready' && all(policy.forwards, forwards) ? 'unready' : 'degraded'
+}
+
+function all(names: readonly string[], affected: ReadonlySet<string | undefined>): boolean {
+  return names.length > 0 && names.every(name => affected.has(name))
+}

@@ -1,0 +1,113 @@
+import { type ConnectionStatus, type ForwardStatus, refusalReasons } from '../forward/status.ts'
+import type { TunnelStatus } from '../tunnel/status.ts'
+import type { HealthReport } from './health.ts'
+
+/** The status of one end as JSON: made inside the running end, shown by it and by whoever asks it. */
+
+/** T with its times, milliseconds since the epoch inside the program, as ISO 8601 text. */
+export type Dated<T> = {
+  readonly [K in keyof T]: K extends 'since' | 'lastHandshake' ? DatedTime<T[K]> : Dated<T[K]>
+}
+type DatedTime<T> = T extends number ? string : T
+
+/** The body of /status.json. */
+export interface EndStatus {
+  readonly version: string
+  /** Module version of wireguard-go, where there is a tunnel. */
+  readonly wireguardGo: string | undefined
+  readonly node: string
+  /** ISO 8601. */
+  readonly startedAt: string
+  readonly interface: string | undefined
+  readonly health: HealthReport
+  readonly tunnel: Dated<TunnelStatus> | undefined
+  readonly forwards: readonly Dated<ForwardStatus>[]
+  /** Open now: the newest 200, newest first. */
+  readonly connections: readonly Dated<ConnectionStatus>[]
+  /** How many are open now. */
+  readonly connectionsTotal: number
+}
+
+export interface EndParts {
+  readonly version: string
+  readonly wireguardGo?: string | undefined
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number
+  readonly health: HealthReport
+  readonly tunnel: TunnelStatus | undefined
+  readonly forwards: readonly ForwardStatus[]
+  readonly connections: readonly ConnectionStatus[]
+}
+
+/** Copies field by field: what a part carries beyond its status type, a key for example, is left behind. */
+export function endStatus(parts: EndParts): EndStatus {
+  const newest = parts.connections.toSorted((a, b) => b.since - a.since).slice(0, 200)
+  return {
+    version: parts.version,
+    wireguardGo: parts.wireguardGo,
+    node: process.version,
+    startedAt: iso(parts.startedAt),
+    interface: parts.tunnel?.interface,
+    health: parts.health,
+    tunnel: parts.tunnel && datedTunnel(parts.tunnel),
+    forwards: parts.forwards.map(datedForward),
+    connections: newest.map(datedConnection),
+    connectionsTotal: parts.connections.length,
+  }
+}
+
+function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
+  const { state, since, pid, restarts } = tunnel.process
+  return {
+    interface: tunnel.interface,
+    publicKey: tunnel.publicKey,
+    addresses: tunnel.addresses,
+    listenPort: tunnel.listenPort,
+    mtu: tunnel.mtu,
+    congestionControl: tunnel.congestionControl,
+    process: { state, since: iso(since), pid, restarts },
+    peers: tunnel.peers.map(peer => ({
+      publicKey: peer.publicKey,
+      allowedIps: peer.allowedIps,
+      configuredEndpoint: peer.configuredEndpoint,
+      endpoint: peer.endpoint,
+      lastHandshake: peer.lastHandshake === undefined ? undefined : iso(peer.lastHandshake),
+      receivedBytes: peer.receivedBytes,
+      sentBytes: peer.sentBytes,
+      keepalive: peer.keepalive,
+    })),
+  }
+}
+
+function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
+  const { address, state, since, error } = forward.target
+  const refused = refusalReasons.map(reason => [reason, forward.refused[reason]] as const)
+  return {
+    name: forward.name,
+    listeners: forward.listeners,
+    acceptProxy: forward.acceptProxy,
+    sendProxy: forward.sendProxy,
+    target: { address, state, since: iso(since), error },
+    active: forward.active,
+    accepted: forward.accepted,
+    checks: forward.checks,
+    receivedBytes: forward.receivedBytes,
+    sentBytes: forward.sentBytes,
+    droppedTlvs: forward.droppedTlvs,
+    refused: Object.fromEntries(refused) as ForwardStatus['refused'],
+  }
+}
+
+function datedConnection(connection: ConnectionStatus): Dated<ConnectionStatus> {
+  const { forward, client, target, since, receivedBytes, sentBytes, id } = connection
+  return { forward, client, target, since: iso(since), receivedBytes, sentBytes, id }
+}
+
+function iso(milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
+}
+
+/** The first 8 characters of a public key, which is how people and metrics name a peer. */
+export function shortKey(publicKey: string): string {
+  return publicKey.slice(0, 8)
+}

@@ -1,0 +1,229 @@
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { EndError } from './errors.ts'
+
+/**
+ * The commands. Each loads what it needs when it runs: `health` is a probe every few seconds and loads nothing but
+ * node: modules.
+ */
+
+const usage = `Usage: wg-punchhole COMMAND
+
+  run [--config FILE] [--wg-conf FILE] [--admin HOST:PORT]
+                         one end, until SIGTERM or SIGINT; flags win over the file
+  check [--config FILE] [--wg-conf FILE]
+                         validate the config, keys and files included, and print what is wrong
+  genkey | genpsk        a new private or preshared key on stdout
+  pubkey                 the public key of the private key on stdin
+  health [--live|--ready] [--url URL]
+                         ask the running end; exit status 1 when it is unready or does not answer
+  status [--json] [--watch] [--wait DURATION] [--url URL]
+                         the running end at a glance
+  version                versions of the program, wireguard-go and Node
+
+FILE is /etc/wg-punchhole/config.yaml when not given.
+Exit status: 0 fine (warnings too), 1 failed, 2 usage, 3 config invalid.
+`
+
+const defaultConfigFile = '/etc/wg-punchhole/config.yaml'
+/** Where wireguard-go keeps its socket; its path is fixed. */
+const runFolder = '/var/run/wireguard'
+/** Milliseconds that a running end has for an answer. */
+const answerTimeout = 5_000
+/** Milliseconds between two looks of `status --watch` and of `status --wait`. */
+const watchInterval = 2_000
+const waitInterval = 200
+
+const commands = new Map<string, (args: string[]) => number | Promise<number>>([
+  ['run', run],
+  ['check', check],
+  ['genkey', genkey],
+  ['genpsk', genpsk],
+  ['pubkey', pubkey],
+  ['health', health],
+  ['status', status],
+  ['version', showVersion],
+  ['--version', showVersion],
+  ['help', help],
+  ['--help', help],
+  ['-h', help],
+])
+
+/** Runs one command and gives its exit status; what it has to say of an error goes to stderr. */
+export async function main([name = '', ...args]: string[]): Promise<number> {
+  try {
+    const command = commands.get(name)
+    if (command === undefined)
+      throw usageError(name === '' ? 'no command given' : `unknown command "${name}"`)
+    return await command(args)
+  } catch (error) {
+    if (!(error instanceof EndError)) throw error
+    process.stderr.write(`wg-punchhole: ${error.line}\n`)
+    return error.exitCode
+  }
+}
+
+function options<const T extends Readonly<Record<string, { type: 'string' | 'boolean' }>>>(
+  args: string[],
+  allowed: T,
+) {
+  try {
+    return parseArgs({ args, options: allowed, strict: true, allowPositionals: false }).values
+  } catch (error) {
+    throw usageError((error as Error).message)
+  }
+}
+
+function usageError(what: string): EndError {
+  return new EndError('USAGE', what, { fix: '`wg-punchhole help` lists the commands and their flags' })
+}
+
+async function run(args: string[]): Promise<number> {
+  const flags = options(args, {
+    config: { type: 'string' },
+    'wg-conf': { type: 'string' },
+    admin: { type: 'string' },
+  })
+  const { config, warnings } = await load(flags)
+  if (config === undefined) return 3
+  const { runEnd } = await import('./app.ts')
+  return (await runEnd(config, warnings, runFolder, stopSignals())) ? 0 : 1
+}
+
+/** The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP, which would end the program, is only noted. */
+function stopSignals() {
+  const drain = new AbortController()
+  const now = new AbortController()
+  for (const signal of ['SIGTERM', 'SIGINT'])
+    process.on(signal, () => (drain.signal.aborted ? now : drain).abort())
+  process.on('SIGHUP', () => {})
+  return { drain: drain.signal, now: now.signal }
+}
+
+async function check(args: string[]): Promise<number> {
+  const { config, warnings } = await load(
+    options(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }),
+  )
+  for (const warning of warnings) process.stdout.write(`${warning}\n`)
+  if (config === undefined) return 3
+  process.stdout.write(`${config.file}: valid\n`)
+  return 0
+}
+
+/** Errors go to stderr, every one of them. */
+async function load(flags: { config?: string; 'wg-conf'?: string; admin?: string }) {
+  const { loadConfig } = await import('./config/load.ts')
+  const { formatIssue } = await import('./config/issue.ts')
+  const { config, issues } = await loadConfig({
+    configFile: flags.config ?? defaultConfigFile,
+    ...(flags['wg-conf'] !== undefined && { wgConf: flags['wg-conf'] }),
+    ...(flags.admin !== undefined && { admin: flags.admin }),
+  })
+  const lines = (severity: string) => issues.filter(issue => issue.severity === severity).map(formatIssue)
+  for (const error of lines('error')) process.stderr.write(`${error}\n`)
+  return { config, warnings: lines('warning') }
+}
+
+async function genkey(args: string[]): Promise<number> {
+  options(args, {})
+  const { generatePrivateKey } = await import('./config/keys.ts')
+  process.stdout.write(`${generatePrivateKey()}\n`)
+  return 0
+}
+
+async function genpsk(args: string[]): Promise<number> {
+  options(args, {})
+  const { generatePresharedKey } = await import('./config/keys.ts')
+  process.stdout.write(`${generatePresharedKey()}\n`)
+  return 0
+}
+
+async function pubkey(args: string[]): Promise<number> {
+  options(args, {})
+  const { isKey, publicKeyOf } = await import('./config/keys.ts')
+  const privateKey = (await text(process.stdin)).trim()
+  if (!isKey(privateKey))
+    throw new EndError('USAGE', 'stdin holds no private key', {
+      fix: 'Give one line of 44 characters, as `wg-punchhole genkey` prints it',
+    })
+  process.stdout.write(`${publicKeyOf(privateKey)}\n`)
+  return 0
+}
+
+async function health(args: string[]): Promise<number> {
+  const { ask, findUrl } = await import('./admin/client.ts')
+  const flags = options(args, {
+    live: { type: 'boolean' },
+    ready: { type: 'boolean' },
+    url: { type: 'string' },
+  })
+  if (flags.live && flags.ready) throw usageError('--live and --ready exclude each other')
+  const answer = await ask(
+    flags.url ?? (await findUrl(runFolder)),
+    flags.live ? '/livez' : '/readyz',
+    answerTimeout,
+  )
+  process.stdout.write(answer.body)
+  return answer.status === 200 ? 0 : 1
+}
+
+async function status(args: string[]): Promise<number> {
+  const { ask, findUrl } = await import('./admin/client.ts')
+  const { formatStatus } = await import('./admin/view.ts')
+  const flags = options(args, {
+    json: { type: 'boolean' },
+    watch: { type: 'boolean' },
+    wait: { type: 'string' },
+    url: { type: 'string' },
+  })
+  const url = flags.url ?? (await findUrl(runFolder))
+  const show = async () => {
+    const { status, body } = await ask(url, '/status.json', answerTimeout)
+    if (status !== 200) throw new EndError('UNREACHABLE', `${url} answered ${status}: ${body.trim()}`)
+    const color = process.stdout.isTTY && !process.env['NO_COLOR']
+    return flags.json ? body : `${formatStatus(JSON.parse(body), { color })}\n`
+  }
+  if (flags.wait !== undefined) await waitUntilReady(url, flags.wait)
+  while (flags.watch) {
+    // Home and clear below the new text, not the whole screen before it: no flicker.
+    process.stdout.write(`\x1b[H${(await show()).replaceAll('\n', '\x1b[K\n')}\x1b[J`)
+    await sleep(watchInterval)
+  }
+  process.stdout.write(await show())
+  return 0
+}
+
+async function waitUntilReady(url: string, duration: string): Promise<void> {
+  const { ask } = await import('./admin/client.ts')
+  const { DURATION, parseDuration } = await import('./config/field.ts')
+  const ms = parseDuration(duration)
+  if (ms === undefined) throw usageError(`--wait ${duration} is not ${DURATION}`)
+  const deadline = Date.now() + ms
+  for (;;) {
+    const last = await ask(url, '/readyz', answerTimeout).catch((error: EndError) => error)
+    if (!(last instanceof EndError) && last.status === 200) return
+    if (Date.now() >= deadline) {
+      const why = last instanceof EndError ? last.message : last.body.trim()
+      throw new EndError('UNREACHABLE', `${url} was not ready within ${duration}: ${why}`)
+    }
+    await sleep(waitInterval)
+  }
+}
+
+async function showVersion(args: string[]): Promise<number> {
+  options(args, {})
+  const { version } = await import('./version.ts')
+  const { findBinary } = await import('./tunnel/binary.ts')
+  const wireguardGo = await findBinary().then(
+    binary => binary.version,
+    () => 'not found',
+  )
+  process.stdout.write(`wg-punchhole ${version}\nwireguard-go ${wireguardGo}\nnode ${process.version}\n`)
+  return 0
+}
+
+function help(): number {
+  process.stdout.write(usage)
+  return 0
+}

@@ -1,0 +1,77 @@
+import type { LogLevel } from '../log.ts'
+import type { Cidr, HostPorts } from './address.ts'
+
+/** A config as the rest of the program sees it: files read, defaults filled in, durations in milliseconds. */
+export interface Config {
+  /** The path of the YAML file, for messages. */
+  readonly file: string
+  /** Without one the program only forwards. */
+  readonly tunnel: TunnelConfig | undefined
+  readonly forwards: readonly ForwardConfig[]
+  readonly admin: AdminConfig
+  readonly readiness: { readonly backends: 'degraded' | 'unready' }
+  readonly drainTimeout: number
+  readonly log: { readonly level: LogLevel; readonly connections: boolean }
+}
+
+export interface AdminConfig {
+  /** Empty: all addresses, both families. */
+  readonly host: string
+  readonly port: number
+  readonly page: 'loopback' | 'all'
+}
+
+export interface TunnelConfig {
+  readonly interface: string
+  /** Where the peers' last endpoints are kept. */
+  readonly stateDir: string
+  /** Bytes, 576 to 65535. */
+  readonly mtu: number
+  /** A name as in /proc/sys/net/ipv4/tcp_available_congestion_control, or `kernel`: leave it alone. */
+  readonly congestionControl: string
+  /** Base64, as in wg0.conf. */
+  readonly privateKey: string
+  readonly publicKey: string
+  /** `undefined`: the kernel picks one. */
+  readonly listenPort: number | undefined
+  readonly fwMark: number | undefined
+  readonly table: 'auto' | 'off' | number
+  readonly addresses: readonly Cidr[]
+  readonly peers: readonly PeerConfig[]
+}
+
+export interface PeerConfig {
+  /** Base64. */
+  readonly publicKey: string
+  readonly presharedKey: string | undefined
+  readonly allowedIps: readonly Cidr[]
+  /** The part of allowedIps that is routed into the tunnel and may send PROXY headers: none shorter than /8 (IPv6 /32). */
+  readonly trusted: readonly Cidr[]
+  readonly endpoint: { readonly host: string; readonly port: number } | undefined
+  /** Seconds; 0 is off. */
+  readonly keepalive: number
+  /** The peer's own tunnel address, where its config tells: probe.addresses, else its first /32 or /128. */
+  readonly address: string | undefined
+}
+
+export interface ForwardConfig {
+  readonly name: string
+  /** `host` is a literal, a name, `tunnel` (every tunnel address) or empty (all addresses). */
+  readonly listen: HostPorts
+  readonly target: HostPorts
+  /** Which header every connection must begin with; `any` is v1 or v2. */
+  readonly acceptProxy: false | 'any' | 'v1' | 'v2'
+  /** Who may send one. */
+  readonly trustedProxies: readonly Cidr[]
+  readonly sendProxy: false | 'v1' | 'v2'
+  readonly timeouts: Timeouts
+}
+
+/** Milliseconds. */
+export interface Timeouts {
+  readonly connect: number
+  readonly header: number
+  /** 0: none. */
+  readonly idle: number
+  readonly halfClosed: number
+}

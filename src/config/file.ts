@@ -1,0 +1,46 @@
+import { open } from 'node:fs/promises'
+import { messageOf, systemCode } from '../errors.ts'
+
+/** A file of the config as text, or why it could not be read, with what to do about it. */
+export type FileText =
+  | { readonly text: string; readonly worldReadable: boolean; readonly reason?: never }
+  | { readonly text?: never; readonly reason: string }
+
+/** 1 MiB: far above any config; keeps a wrong path such as /dev/zero from filling the memory. */
+const MAX_BYTES = 1 << 20
+
+/** Follows symlinks, so the mode is that of the file itself: Kubernetes mounts links that are 0777. */
+export async function readText(path: string): Promise<FileText> {
+  try {
+    await using file = await open(path, 'r')
+    const { mode } = await file.stat()
+    const buffer = Buffer.alloc(MAX_BYTES + 1)
+    let length = 0
+    for (let read = -1; read !== 0 && length <= MAX_BYTES; length += read)
+      read = (await file.read(buffer, length, buffer.length - length)).bytesRead
+    if (length > MAX_BYTES) return { reason: `${path} has more than 1 MiB; name the right file` }
+    return { text: buffer.toString('utf8', 0, length), worldReadable: (mode & 0o004) !== 0 }
+  } catch (error) {
+    return { reason: reasonOf(path, error) }
+  }
+}
+
+/** The warning for a file with a key that everyone may read. */
+export function worldReadable(path: string): string {
+  return `found a file with a key in it that everyone on this host may read; run chmod 600 ${path} (in Kubernetes: defaultMode: 0400)`
+}
+
+function reasonOf(path: string, error: unknown): string {
+  switch (systemCode(error)) {
+    case 'ENOENT':
+      return `${path} does not exist; make it or correct the path`
+    case 'EISDIR':
+      return `${path} is a folder; name a file in it`
+    case 'EACCES':
+      return process.getuid?.() === 0
+        ? `${path} may not be read: without CAP_DAC_OVERRIDE uid 0 reads only root's files; run chown 0:0 ${path} (and its folder)`
+        : `${path} may not be read by uid ${process.getuid?.()}; run chown ${process.getuid?.()} ${path}, or run this program as its owner`
+    default:
+      return `${path} cannot be read: ${messageOf(error)}; correct the path`
+  }
+}

@@ -1,0 +1,86 @@
+import { familyOf, type HostPorts } from './address.ts'
+import type { ForwardConfig, TunnelConfig } from './config.ts'
+import type { ConfigDocument } from './document.ts'
+import type { Issue } from './issue.ts'
+import type { ForwardSection } from './schema.ts'
+
+/** What the keys of one forward mean together, and beside the tunnel. */
+export interface ForwardSource {
+  readonly name: string
+  readonly section: ForwardSection
+  readonly document: ConfigDocument
+  /** Whether the config asks for a tunnel, be it without errors or not. */
+  readonly hasTunnel: boolean
+  readonly tunnel: TunnelConfig | undefined
+}
+
+export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardConfig {
+  const { name, section, tunnel } = source
+  const onTunnel = section.listen.host === 'tunnel'
+  const acceptProxy = section.acceptProxy ?? onTunnel
+  const report = (key: keyof ForwardSection, message: string) =>
+    void issues.push(source.document.issue('error', ['forwards', name, key], message))
+  checkListen(source, report)
+  checkTarget(section, report)
+  checkProxies(section, acceptProxy !== false, onTunnel, report)
+  return {
+    name,
+    listen: section.listen,
+    target: section.target,
+    acceptProxy: acceptProxy === true ? 'any' : acceptProxy,
+    trustedProxies: acceptProxy === false ? [] : (section.trustedProxies ?? trustedPeers(tunnel)),
+    sendProxy: section.sendProxy,
+    timeouts: section.timeouts,
+  }
+}
+
+/** Where a listener may be bound: at addresses, which no name server can move. */
+export function isListenHost(host: string): boolean {
+  return host === '' || host === 'localhost' || familyOf(host) !== 0
+}
+
+type ReportKey = (key: keyof ForwardSection, message: string) => void
+
+function checkListen({ section, hasTunnel }: ForwardSource, report: ReportKey): void {
+  const { host } = section.listen
+  if (host === 'tunnel') {
+    if (!hasTunnel)
+      report('listen', 'found tunnel: without a tunnel; add tunnel: {wgConf: wg0.conf} or name an address')
+  } else if (!isListenHost(host))
+    report(
+      'listen',
+      `found the name ${host}; allowed: an address, localhost, tunnel, or nothing for all addresses`,
+    )
+}
+
+function checkTarget({ listen, target }: ForwardSection, report: ReportKey): void {
+  if (target.host === '')
+    report('target', 'found no host; allowed: host:port; write the host before the port')
+  const ranges = [listen, target].filter(({ first, last }) => first !== last)
+  if (ranges.length > 0 && (listen.first !== target.first || listen.last !== target.last))
+    report(
+      'target',
+      `found ports ${ports(target)}; allowed: those of listen, ${ports(listen)}, where one is a range`,
+    )
+}
+
+function checkProxies(section: ForwardSection, accepts: boolean, onTunnel: boolean, report: ReportKey): void {
+  if (accepts && !onTunnel && section.trustedProxies === undefined)
+    report(
+      'acceptProxy',
+      'found without trustedProxies, so anyone could claim any address; add trustedProxies: [PREFIX] of those who send the header',
+    )
+  if (!accepts && section.trustedProxies !== undefined)
+    report(
+      'trustedProxies',
+      `found while acceptProxy is false${section.acceptProxy === undefined ? ' (its default here)' : ''}; set acceptProxy or remove trustedProxies`,
+    )
+}
+
+function trustedPeers(tunnel: TunnelConfig | undefined): ForwardConfig['trustedProxies'] {
+  return (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
+}
+
+function ports({ first, last }: HostPorts): string {
+  return first === last ? `${first}` : `${first}-${last}`
+}

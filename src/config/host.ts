@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs'
+import { fromNumber } from './address.ts'
+
+/** What of this host's own network a tunnel must not swallow. Read from files alone: nothing is asked. */
+export interface Host {
+  /** The default routes' next hops. */
+  readonly gateways: readonly string[]
+  readonly nameservers: readonly string[]
+  /** Whether the kernel has IPv6. */
+  readonly ipv6: boolean
+}
+
+/** @param read a file's text; throws where there is none. */
+export function readHost(read: (path: string) => string = path => readFileSync(path, 'utf8')): Host {
+  const rows = (path: string): string[][] => {
+    try {
+      return read(path)
+        .split('\n')
+        .map(line => line.trim().split(/\s+/))
+    } catch {
+      return []
+    }
+  }
+  return {
+    gateways: [
+      ...rows('/proc/net/route').flatMap(ipv4Gateway),
+      ...rows('/proc/net/ipv6_route').flatMap(ipv6Gateway),
+    ],
+    nameservers: rows('/etc/resolv.conf').flatMap(([word, address]) =>
+      word === 'nameserver' && address !== undefined ? [address] : [],
+    ),
+    ipv6: rows('/proc/net/if_inet6').length > 0,
+  }
+}
+
+/** `eth0 00000000 010200C0 …`: words in the byte order of the host, little-endian. */
+function ipv4Gateway([, destination, gateway = '']: string[]): string[] {
+  if (destination !== '00000000' || !/^[0-9A-F]{8}$/.test(gateway) || gateway === '00000000') return []
+  return [[...Buffer.from(gateway, 'hex').reverse()].join('.')]
+}
+
+/** `DESTINATION 00 SOURCE 00 NEXTHOP …`, each address as 32 hexadecimal digits. */
+function ipv6Gateway([destination, bits, , , gateway = '']: string[]): string[] {
+  if (bits !== '00' || !/^0{32}$/.test(destination!) || !/^(?!0{32})[0-9a-f]{32}$/.test(gateway)) return []
+  return [fromNumber(BigInt(`0x${gateway}`), 6)]
+}

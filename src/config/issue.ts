@@ -1,0 +1,65 @@
+/** What is wrong with a config, and where. One is never thrown: a person wants all of them at once. */
+export interface Issue {
+  /** A config with an error is refused as a whole; one with warnings runs. */
+  readonly severity: 'error' | 'warning'
+  /** The file as it was named, or the flag (`--admin`) that the value came from. */
+  readonly file: string
+  /** From 1; 0 when the issue is about the file as a whole or about a flag. */
+  readonly line: number
+  /** From 1; 0 as for `line`. */
+  readonly column: number
+  /** `forwards.web.listen`, `Peer.AllowedIPs`. */
+  readonly key?: string
+  /** What was found; what is allowed; what to do. Never a key's value. */
+  readonly message: string
+}
+
+/** `file:line:column: error: key: message`, without the parts that the issue does not have. */
+export function formatIssue({ severity, file, line, column, key, message }: Issue): string {
+  const place = line === 0 ? file : `${file}:${line}:${column}`
+  return `${place}: ${severity}: ${key === undefined ? '' : `${key}: `}${message}`
+}
+
+export function hasErrors(issues: readonly Issue[]): boolean {
+  return issues.some(issue => issue.severity === 'error')
+}
+
+/** A value as it may stand in a message: quoted, shortened, on one line. */
+export function found(value: unknown): string {
+  if (value === null || value === undefined || value === '') return 'found nothing'
+  if (Array.isArray(value)) return 'found a list'
+  if (typeof value === 'object') return 'found a mapping'
+  const text = String(value)
+  const short = text.length > 60 ? `${text.slice(0, 60)}…` : text
+  return `found ${typeof value === 'string' ? JSON.stringify(short) : short}`
+}
+
+/** `unknown key; allowed: a, b` with the nearest of the allowed names first, when it is likely a typo. */
+export function unknownName(what: string, name: string, allowed: readonly string[]): string {
+  const near = nearest(name, allowed)
+  const hint = near === undefined ? '' : `did you mean ${near}? `
+  return `unknown ${what}; ${hint}allowed: ${allowed.join(', ')}`
+}
+
+function nearest(name: string, allowed: readonly string[]): string | undefined {
+  if (name.length > 40) return undefined
+  const limit = name.length < 5 ? 1 : 2
+  const ranked = allowed.map(candidate => ({
+    candidate,
+    distance: editDistance(name.toLowerCase(), candidate.toLowerCase()),
+  }))
+  return ranked.filter(({ distance }) => distance <= limit).sort((a, b) => a.distance - b.distance)[0]
+    ?.candidate
+}
+
+/** Levenshtein's distance, one row at a time. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++)
+      next.push(Math.min(row[j]! + (a[i] === b[j] ? 0 : 1), row[j + 1]! + 1, next[j]! + 1))
+    row = next
+  }
+  return row[b.length]!
+}

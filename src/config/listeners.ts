@@ -1,0 +1,58 @@
+import { canonical, familyOf, type HostPorts } from './address.ts'
+import type { TunnelConfig } from './config.ts'
+
+/** An address with ports that a part of the config listens on. */
+export interface ListenerPlan {
+  /** Where the config says so, as keys. */
+  readonly path: readonly string[]
+  readonly listen: HostPorts
+}
+
+export interface Collision {
+  readonly earlier: ListenerPlan
+  readonly later: ListenerPlan
+  /** The first port that both have. */
+  readonly port: number
+}
+
+/** Each listener that cannot be bound beside an earlier one, once. */
+export function collisions(plans: readonly ListenerPlan[], tunnel: TunnelConfig | undefined): Collision[] {
+  const hosts = plans.map(({ listen }) => addressesOf(listen.host, tunnel))
+  return plans.flatMap((later, index): Collision[] => {
+    const at = plans
+      .slice(0, index)
+      .findIndex((earlier, i) => samePort(earlier.listen, later.listen) && overlap(hosts[i]!, hosts[index]!))
+    if (at === -1) return []
+    const earlier = plans[at]!
+    return [{ earlier, later, port: Math.max(earlier.listen.first, later.listen.first) }]
+  })
+}
+
+function samePort(a: HostPorts, b: HostPorts): boolean {
+  return a.first <= b.last && b.first <= a.last
+}
+
+/** What a listen host stands for: addresses, and the words `tunnel` (its addresses, known or not), `all4`, `all6`. */
+function addressesOf(host: string, tunnel: TunnelConfig | undefined): string[] {
+  switch (host) {
+    case '':
+    case '::': // takes IPv4 as well, unless asked not to
+      return ['all4', 'all6']
+    case '0.0.0.0':
+      return ['all4']
+    case 'localhost':
+      return ['127.0.0.1', '::1']
+    case 'tunnel':
+      return ['tunnel', ...(tunnel?.addresses ?? []).map(({ address }) => canonical(address))]
+    default:
+      return [host]
+  }
+}
+
+function overlap(a: readonly string[], b: readonly string[]): boolean {
+  const covered = (one: string, other: string) =>
+    one === other ||
+    (one === 'all4' && (familyOf(other) === 4 || other === 'tunnel')) ||
+    (one === 'all6' && (familyOf(other) === 6 || other === 'tunnel'))
+  return a.some(one => b.some(other => covered(one, other) || covered(other, one)))
+}

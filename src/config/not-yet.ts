@@ -1,0 +1,46 @@
+/**
+ * What the config language has room for and this version cannot do. Such a key is refused by name:
+ * accepted and ignored, it would promise a limit or a filter that is not there.
+ */
+const notYet: readonly { key: string; when?: (value: unknown) => boolean; instead: string }[] = [
+  {
+    key: 'tunnel.mode',
+    when: value => value === 'netstack',
+    instead: 'leave it out, the tunnel is a TUN device (tun)',
+  },
+  { key: 'tunnel.probe.port', instead: 'leave it out' },
+  { key: 'tunnel.probe.interval', instead: 'leave it out' },
+  { key: 'tunnel.probe.timeout', instead: 'leave it out' },
+  {
+    key: 'forwards.*.protocol',
+    when: value => value === 'udp',
+    instead: 'leave the forward out, only tcp is forwarded',
+  },
+  {
+    key: 'forwards.*.sendProxy',
+    when: value => ['v2-first', 'v2-every', 'spp'].includes(value as string),
+    instead: 'use false, v1 or v2, only tcp is forwarded',
+  },
+  { key: 'forwards.*.target', when: Array.isArray, instead: 'give one host:port, not a list' },
+  { key: 'forwards.*.balance', instead: 'leave it out, a forward has one target' },
+  { key: 'forwards.*.check', instead: 'leave it out, a forward has one target' },
+  { key: 'forwards.*.allow', instead: 'leave it out and filter in the firewall or behind the target' },
+  { key: 'forwards.*.deny', instead: 'leave it out and filter in the firewall or behind the target' },
+  { key: 'forwards.*.maxConnections', instead: 'leave it out and limit in the firewall' },
+  { key: 'forwards.*.maxConnectionsPerClient', instead: 'leave it out and limit in the firewall' },
+  { key: 'forwards.*.newConnectionsPerSecond', instead: 'leave it out and limit in the firewall' },
+  { key: 'forwards.*.routes', instead: 'leave it out and route by name in the reverse proxy' },
+  { key: 'forwards.*.timeouts.udp', instead: 'leave it out, only tcp is forwarded' },
+  {
+    key: 'link',
+    when: value => value !== false,
+    instead: 'leave it out, every connection crosses the tunnel on its own',
+  },
+]
+
+/** What to do in the place of this key with this value, when it is one that this version cannot serve. */
+export function insteadOf(path: readonly string[], value: unknown): string | undefined {
+  const key = path.map((part, depth) => (depth === 1 && path[0] === 'forwards' ? '*' : part)).join('.')
+  const entry = notYet.find(entry => entry.key === key)
+  return entry !== undefined && (entry.when?.(value) ?? true) ? entry.instead : undefined
+}

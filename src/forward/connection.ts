@@ -1,0 +1,274 @@
+import type { Socket } from 'node:net'
+import { formatHostPort, type SocketAddress, unmap } from '../config/address.ts'
+import type { EndError } from '../errors.ts'
+import type { Timed } from './deadlines.ts'
+import { Dial } from './dial.ts'
+import type { Forward } from './forward.ts'
+import {
+  encodeProxyV1,
+  encodeProxyV2,
+  newUniqueId,
+  type ProxyHeader,
+  ProxyHeaderError,
+  parseProxyHeader,
+  type Tlv,
+  uniqueIdOf,
+  withUniqueId,
+} from './proxy-header.ts'
+import { Relay, type RelayEnd, type RelayOwner } from './relay.ts'
+import type { ConnectionStatus, RefusalReason } from './status.ts'
+
+/** Bytes of a client that are kept until its target is connected; then the client waits. */
+const heldLimit = 65_536
+
+/** An accepted socket with its connection: state on the socket spares closures. */
+interface ClientSocket extends Socket {
+  connection: Connection
+}
+
+/**
+ * One client of a forward, from accept to the last byte: receive its PROXY header where one is required, dial the
+ * target, write the header and what the client has sent so far in one piece, relay. What fails before the relay is a
+ * refusal: the client gets a reset, the log one line, the forward's counter one more.
+ */
+export class Connection implements Timed, RelayOwner {
+  deadline = 0
+  readonly #forward: Forward
+  readonly #socket: ClientSocket
+  readonly #targetPort: number
+  readonly #since = Date.now()
+  #phase: 'header' | 'dialling' | 'relaying' | 'closed' = 'header'
+  /** The client's own address and the one it connected to: of the socket, until a PROXY header says better. */
+  #source: SocketAddress
+  #destination: SocketAddress
+  /** The header was LOCAL or UNKNOWN: a health check by what stands before this end, to be made end to end. */
+  #check = false
+  /** The header told no addresses; none are invented on the way out. */
+  #anonymous = false
+  #tlvs: readonly Tlv[] = []
+  #id: Buffer | undefined
+  #held: Buffer[] = []
+  #heldBytes = 0
+  #dial: Dial | undefined
+  #relay: Relay | undefined
+  #moved = 0
+  #movedAt = 0
+
+  constructor(forward: Forward, socket: Socket, targetPort: number) {
+    this.#forward = forward
+    this.#socket = socket as ClientSocket
+    this.#socket.connection = this
+    this.#targetPort = targetPort
+    this.#source = { address: unmap(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
+    this.#destination = { address: unmap(socket.localAddress ?? ''), port: socket.localPort ?? 0 }
+  }
+
+  start(): void {
+    this.#socket.on('error', Connection.#onGone)
+    this.#socket.on('close', Connection.#onGone)
+    const { acceptProxy, timeouts } = this.#forward.config
+    if (acceptProxy !== false && !this.#forward.trusts(this.#source.address)) {
+      this.#refuse('untrusted-source', `${this.#source.address} is not in trustedProxies`)
+      return
+    }
+    this.#socket.on('data', Connection.#onData)
+    if (acceptProxy === false) {
+      this.#accept()
+    } else {
+      this.#socket.on('end', Connection.#onEnd)
+      this.#forward.deadlines.set(this, timeouts.header)
+    }
+  }
+
+  status(): ConnectionStatus {
+    return {
+      forward: this.#forward.config.name,
+      client: formatHostPort(this.#source.address, this.#source.port),
+      target: formatHostPort(this.#forward.config.target.host, this.#targetPort),
+      since: this.#since,
+      receivedBytes: this.#relay?.receivedBytes ?? 0,
+      sentBytes: this.#relay?.sentBytes ?? 0,
+      id: this.#id?.toString('hex'),
+    }
+  }
+
+  /** Ends it with a reset, whatever it does now: the drain time is over. */
+  abort(): void {
+    if (this.#relay === undefined) this.#refuse('draining', 'the drain time is over')
+    else this.#relay.abort('drain-timeout')
+  }
+
+  /** A deadline has passed: that of the header, of the dial, or the next look at the relay. */
+  expire(): void {
+    const { header, connect } = this.#forward.config.timeouts
+    if (this.#phase === 'header') this.#refuse('header-timeout', `no whole PROXY header within ${header} ms`)
+    else if (this.#phase === 'dialling') this.#failed(`no answer within ${connect} ms`)
+    else this.#watch()
+  }
+
+  static #onData(this: ClientSocket, chunk: Buffer): void {
+    const connection = this.connection
+    connection.#held.push(chunk)
+    connection.#heldBytes += chunk.length
+    if (connection.#phase === 'header') connection.#receiveHeader()
+    else if (connection.#heldBytes >= heldLimit) this.pause()
+  }
+
+  static #onEnd(this: ClientSocket): void {
+    const connection = this.connection
+    if (connection.#phase === 'header') connection.#headerMissing()
+  }
+
+  static #onGone(this: ClientSocket): void {
+    const connection = this.connection
+    if (connection.#phase === 'header') connection.#headerMissing()
+    else connection.done('client-reset', 'before its target was connected')
+  }
+
+  #headerMissing(): void {
+    this.#refuse('header-missing', `closed after ${this.#heldBytes} bytes without a whole PROXY header`)
+  }
+
+  #receiveHeader(): void {
+    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes)
+    let header: ProxyHeader | undefined
+    try {
+      header = parseProxyHeader(bytes, this.#forward.config.acceptProxy || 'any')
+    } catch (error) {
+      if (!(error instanceof ProxyHeaderError)) throw error
+      this.#refuse('header-invalid', error.message)
+      return
+    }
+    this.#held = [bytes]
+    if (header === undefined) return
+    this.#heldBytes -= header.length
+    this.#held = this.#heldBytes === 0 ? [] : [bytes.subarray(header.length)]
+    this.#check = header.command === 'LOCAL'
+    this.#anonymous = header.source === undefined || header.destination === undefined
+    this.#source = header.source ?? this.#source
+    this.#destination = header.destination ?? this.#destination
+    this.#tlvs = header.tlvs
+    this.#id = uniqueIdOf(header.tlvs)
+    this.#accept()
+  }
+
+  /** The client is known: on to its target. */
+  #accept(): void {
+    const { config, deadlines } = this.#forward
+    this.#phase = 'dialling'
+    this.#forward.count(this.#check)
+    if (config.sendProxy === 'v2' && !this.#anonymous) {
+      const { tlvs, id } = withUniqueId(this.#tlvs, newUniqueId)
+      this.#tlvs = tlvs
+      this.#id = id
+    }
+    deadlines.set(this, config.timeouts.connect)
+    this.#forward.resolve(config.target.host).then(
+      addresses => this.#dialAny(addresses),
+      (error: EndError) => this.#failed(error.message),
+    )
+  }
+
+  #dialAny(addresses: readonly string[]): void {
+    if (this.#phase !== 'dialling') return
+    this.#dial = new Dial(
+      addresses,
+      this.#targetPort,
+      socket => this.#connected(socket),
+      error => this.#failed(error.message),
+    )
+  }
+
+  #failed(detail: string): void {
+    if (this.#phase !== 'dialling') return
+    this.#forward.targetFailed(detail)
+    this.#refuse('target-failed', detail)
+  }
+
+  #connected(target: Socket): void {
+    this.#phase = 'relaying'
+    this.#forward.deadlines.clear(this)
+    this.#forward.targetConnected()
+    this.#dial = undefined
+    this.#socket.off('data', Connection.#onData)
+    this.#socket.off('end', Connection.#onEnd)
+    this.#socket.off('error', Connection.#onGone)
+    this.#socket.off('close', Connection.#onGone)
+    // One buffer, one write: HAProxy and nginx reset a connection whose header comes in two segments.
+    const header = this.#encodeHeader()
+    const first = header === undefined ? this.#held : [header, ...this.#held]
+    this.#held = []
+    this.#relay = new Relay(
+      this.#socket,
+      target,
+      first.length > 1 ? Buffer.concat(first) : first[0],
+      this.#heldBytes,
+      this,
+    )
+    this.#watch()
+  }
+
+  #encodeHeader(): Buffer | undefined {
+    const { name, sendProxy } = this.#forward.config
+    const source = this.#anonymous ? undefined : this.#source
+    const destination = this.#anonymous ? undefined : this.#destination
+    if (sendProxy === false) return undefined
+    if (sendProxy === 'v1') return encodeProxyV1(source, destination)
+    const { bytes, droppedTlvs } = encodeProxyV2(source, destination, this.#tlvs)
+    if (droppedTlvs > 0) {
+      this.#forward.countDroppedTlvs(droppedTlvs)
+      this.#forward.log.warn(
+        { forward: name, client: this.status().client, droppedTlvs },
+        'TLVs left out of a PROXY header that is too long',
+      )
+    }
+    return bytes
+  }
+
+  halfClosed(): void {
+    this.#watch()
+  }
+
+  /** Ends a relay that has been silent too long. Looks four times within the limit: it ends at most a quarter late. */
+  #watch(): void {
+    const relay = this.#relay
+    if (relay === undefined) return
+    const { idle, halfClosed } = this.#forward.config.timeouts
+    const limit = relay.isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
+    if (limit === 0) return
+    const now = performance.now()
+    const moved = relay.receivedBytes + relay.sentBytes
+    if (moved !== this.#moved || this.#movedAt === 0) {
+      this.#moved = moved
+      this.#movedAt = now
+    }
+    if (now - this.#movedAt < limit) this.#forward.deadlines.set(this, limit / 4)
+    else relay.abort(limit === idle ? 'idle-timeout' : 'half-closed-timeout', `nothing moved for ${limit} ms`)
+  }
+
+  #refuse(reason: RefusalReason, detail: string): void {
+    if (this.#phase === 'closed') return
+    const { forward, client, target, id } = this.status()
+    this.#forward.countRefusal(reason)
+    this.#forward.log.warn({ forward, client, target, reason, detail, id }, 'connection refused')
+    this.#close()
+  }
+
+  done(end: RelayEnd, detail: string | undefined): void {
+    if (this.#phase === 'closed') return
+    const { since, ...connection } = this.status()
+    const fields = { ...connection, durationMs: Date.now() - since, end, detail }
+    if (this.#check) this.#forward.log.debug(fields, 'check ended')
+    else if (this.#forward.logConnections) this.#forward.log.info(fields, 'connection ended')
+    this.#close()
+  }
+
+  #close(): void {
+    this.#phase = 'closed'
+    this.#dial?.cancel()
+    this.#held = []
+    this.#forward.deadlines.clear(this)
+    this.#socket.resetAndDestroy()
+    this.#forward.ended(this, this.#relay)
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * One timer for all connections. A deadline is a number in its item; a sweep every {@link sweepInterval} finds those
+ * that have passed. Cheaper than a timer per connection, and exact enough for time-outs of seconds.
+ */
+export interface Timed {
+  /** When, on the clock of {@link Deadlines.now}; set by `Deadlines.set`. */
+  deadline: number
+  expire(): void
+}
+
+/** Milliseconds; how late a deadline may be noticed. */
+export const sweepInterval = 100
+
+export class Deadlines {
+  readonly #items = new Set<Timed>()
+  readonly #timer: NodeJS.Timeout
+
+  constructor() {
+    this.#timer = setInterval(() => this.#sweep(), sweepInterval)
+    this.#timer.unref()
+  }
+
+  /** Lets `item` expire in `ms`; an earlier deadline of it is forgotten. */
+  set(item: Timed, ms: number): void {
+    item.deadline = performance.now() + ms
+    this.#items.add(item)
+  }
+
+  clear(item: Timed): void {
+    this.#items.delete(item)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#items.clear()
+  }
+
+  #sweep(): void {
+    const now = performance.now()
+    for (const item of this.#items) {
+      if (item.deadline > now) continue
+      this.#items.delete(item)
+      item.expire()
+    }
+  }
+}

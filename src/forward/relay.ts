@@ -1,0 +1,127 @@
+import type { Socket } from 'node:net'
+import { systemCode } from '../errors.ts'
+
+/** How a relayed connection ended. */
+export type RelayEnd =
+  | 'complete'
+  | 'client-reset'
+  | 'target-reset'
+  | 'idle-timeout'
+  | 'half-closed-timeout'
+  | 'drain-timeout'
+
+/** Who a relay works for. */
+export interface RelayOwner {
+  /** One direction has ended, the other goes on. */
+  halfClosed(): void
+  /** Both sockets are closed. */
+  done(end: RelayEnd, detail: string | undefined): void
+}
+
+/** A socket with its place in a relay: state on the socket spares a closure per connection. */
+interface Side extends Socket {
+  relay: Relay
+  other: Side
+}
+
+/**
+ * Bytes between a client's socket and a target's, both ways, until both directions are done or one side fails.
+ *
+ * - Back-pressure: a side is read only while the other takes what was read, so at most a socket buffer
+ *   (`highWaterMark`) and one read are held for each direction.
+ * - Half-close: the end of one direction is passed on after its last byte; the other direction goes on.
+ * - A reset is passed on as a reset, never as an end: the far side must not take a cut stream for a whole one.
+ */
+export class Relay {
+  /** Client to target. */
+  receivedBytes = 0
+  /** Target to client. */
+  sentBytes = 0
+  readonly #client: Side
+  readonly #target: Side
+  readonly #owner: RelayOwner
+  #end: RelayEnd = 'complete'
+  #detail: string | undefined
+  #open = 2
+
+  /**
+   * Both sockets are connected, `allowHalfOpen`, and have no `data` listener of their own. `first` goes to the target
+   * before anything else, `firstBytes` of it came from the client.
+   */
+  constructor(
+    client: Socket,
+    target: Socket,
+    first: Buffer | undefined,
+    firstBytes: number,
+    owner: RelayOwner,
+  ) {
+    this.#client = client as Side
+    this.#target = target as Side
+    this.#owner = owner
+    this.receivedBytes = firstBytes
+    this.#join(this.#client, this.#target)
+    this.#join(this.#target, this.#client)
+    const ready = first === undefined || target.write(first)
+    if (client.readableEnded) target.end()
+    else if (ready) client.resume()
+    else client.pause()
+  }
+
+  /** One direction has ended, the other has not. */
+  get isHalfClosed(): boolean {
+    return this.#client.readableEnded !== this.#target.readableEnded
+  }
+
+  /** Ends both sides with a reset. */
+  abort(end: RelayEnd, detail?: string): void {
+    if (this.#end === 'complete') {
+      this.#end = end
+      this.#detail = detail
+    }
+    this.#client.resetAndDestroy()
+    this.#target.resetAndDestroy()
+  }
+
+  #join(side: Side, other: Side): void {
+    side.relay = this
+    side.other = other
+    side.on('data', Relay.#onData)
+    side.on('drain', Relay.#onDrain)
+    side.on('end', Relay.#onEnd)
+    side.on('error', Relay.#onError)
+    side.on('close', Relay.#onClose)
+  }
+
+  static #onData(this: Side, chunk: Buffer): void {
+    const relay = this.relay
+    if (this === relay.#client) relay.receivedBytes += chunk.length
+    else relay.sentBytes += chunk.length
+    if (!this.other.write(chunk)) this.pause()
+  }
+
+  static #onDrain(this: Side): void {
+    this.other.resume()
+  }
+
+  static #onEnd(this: Side): void {
+    const { other, relay } = this
+    // With nothing left to read or write, close() alone sends the FIN: one system call less than shutdown() first.
+    if (other.readableEnded && other.writableLength === 0) other.destroy()
+    else other.end()
+    if (relay.isHalfClosed) relay.#owner.halfClosed()
+  }
+
+  static #onError(this: Side, error: Error): void {
+    this.relay.#fail(this, systemCode(error) ?? error.message)
+  }
+
+  static #onClose(this: Side): void {
+    const relay = this.relay
+    if (!this.readableEnded) relay.#fail(this, undefined)
+    if (--relay.#open === 0) relay.#owner.done(relay.#end, relay.#detail)
+  }
+
+  #fail(side: Side, detail: string | undefined): void {
+    this.abort(side === this.#client ? 'client-reset' : 'target-reset', detail)
+  }
+}

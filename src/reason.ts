@@ -1,0 +1,20 @@
+/** Why an end is not simply ready. The codes are part of the HTTP contract and of the metrics. */
+export type ReasonCode =
+  | 'starting'
+  | 'tunnel-process-down'
+  | 'listen-failed'
+  | 'draining'
+  | 'no-handshake'
+  | 'handshake-stale'
+  | 'endpoint-unresolved'
+  | 'backend-down'
+
+export interface Reason {
+  readonly code: ReasonCode
+  /** One sentence for a person: what is seen, and where. */
+  readonly detail: string
+  /** The whole public key, for the codes that are about one peer. */
+  readonly peer?: string
+  /** The forward's name, for the codes that are about one forward. */
+  readonly forward?: string
+}

@@ -1,0 +1,111 @@
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { familyOf, parseHostPorts } from '../config/address.ts'
+import { messageOf, systemCode } from '../errors.ts'
+import type { Log } from '../log.ts'
+
+/** Milliseconds between two writes, at least: a peer behind a restless NAT roams with every packet. */
+const interval = 5000
+
+/**
+ * The last endpoints of the peers that have none in the config, kept over restarts in `STATEDIR/IFNAME.endpoints.json`.
+ * With them a restarted gateway reaches its peers at once; without, only after the peers' own session timers ran out.
+ *
+ * The file is a help, never a need: one that is broken, or of another key, is ignored, and a disk that is full or
+ * read-only costs one warning.
+ */
+export class Endpoints {
+  readonly #folder: string
+  readonly #file: string
+  readonly #publicKey: string
+  readonly #log: Log
+  readonly #interval: number
+  #known = new Map<string, string>()
+  #saved = ''
+  #timer: NodeJS.Timeout | undefined
+  #writing: Promise<void> = Promise.resolve()
+  #warned = false
+
+  constructor(
+    config: { readonly stateDir: string; readonly interface: string; readonly publicKey: string },
+    options: { readonly log: Log; readonly interval?: number },
+  ) {
+    this.#folder = config.stateDir
+    this.#file = join(config.stateDir, `${config.interface}.endpoints.json`)
+    this.#publicKey = config.publicKey
+    this.#log = options.log
+    this.#interval = options.interval ?? interval
+  }
+
+  /** Reads what an earlier run left. */
+  async load(): Promise<void> {
+    try {
+      const text = await readFile(this.#file, 'utf8')
+      const state: unknown = JSON.parse(text)
+      if (!isState(state)) throw new Error('not a map of endpoints')
+      if (state.publicKey !== this.#publicKey) throw new Error('of another key')
+      for (const [peer, endpoint] of Object.entries(state.endpoints))
+        if (isEndpoint(endpoint)) this.#known.set(peer, endpoint)
+      this.#saved = text
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT')
+        this.#log.debug({ file: this.#file, error: messageOf(error) }, 'endpoint file ignored')
+    }
+  }
+
+  /** `ip:port` of this peer, when one was ever seen. */
+  get(publicKey: string): string | undefined {
+    return this.#known.get(publicKey)
+  }
+
+  /** Notes where a peer is now; the file follows within a few seconds. */
+  set(publicKey: string, endpoint: string): void {
+    if (this.#known.get(publicKey) === endpoint) return
+    this.#known.set(publicKey, endpoint)
+    this.#timer ??= setTimeout(() => this.#flush(), this.#interval).unref()
+  }
+
+  /** Writes what is not written yet. */
+  async close(): Promise<void> {
+    this.#flush()
+    await this.#writing
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const text = `${JSON.stringify({ publicKey: this.#publicKey, endpoints: Object.fromEntries(this.#known) })}\n`
+    if (this.#known.size === 0 || text === this.#saved) return
+    this.#writing = this.#writing.then(() => this.#write(text))
+  }
+
+  async #write(text: string): Promise<void> {
+    const draft = `${this.#file}.new`
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: 0o755 })
+      await rm(draft, { force: true })
+      await writeFile(draft, text, { mode: 0o600, flag: 'wx' })
+      await rename(draft, this.#file)
+      this.#saved = text
+      this.#warned = false
+    } catch (error) {
+      await rm(draft, { force: true }).catch(() => {})
+      if (this.#warned) return
+      this.#warned = true
+      this.#log.warn({ file: this.#file, error: messageOf(error) }, 'endpoint file not written')
+    }
+  }
+}
+
+function isState(value: unknown): value is { publicKey: unknown; endpoints: object } {
+  if (typeof value !== 'object' || value === null || !('publicKey' in value && 'endpoints' in value))
+    return false
+  return typeof value.endpoints === 'object' && value.endpoints !== null
+}
+
+/** A literal address with a port: a line break in it would be a line of its own to wireguard-go. */
+function isEndpoint(text: unknown): text is string {
+  if (typeof text !== 'string') return false
+  const parsed = parseHostPorts(text)
+  return parsed !== undefined && parsed.first === parsed.last && familyOf(parsed.host) !== 0
+}

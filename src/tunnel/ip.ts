@@ -1,0 +1,43 @@
+import { execFile } from 'node:child_process'
+import { EndError, messageOf, systemCode } from '../errors.ts'
+
+/** Runs ip(8) with these arguments, `input` on its stdin, and gives its stdout. */
+export type Ip = (args: readonly string[], input?: string) => Promise<string>
+
+/** Milliseconds. It is a few netlink calls: what takes longer never ends. */
+const timeout = 1500
+
+/** @throws EndError DEVICE_UNAVAILABLE without the right to do it, IP_FAILED otherwise. */
+export const ip: Ip = (args, input = '') =>
+  new Promise((resolve, reject) => {
+    const child = execFile(
+      'ip',
+      args,
+      { timeout, killSignal: 'SIGKILL', maxBuffer: 64 << 20 },
+      (error, stdout, stderr) => (error === null ? resolve(stdout) : reject(failure(args, error, stderr))),
+    )
+    // ip(8) stops reading at the first line of a batch that fails; its exit tells, not the broken pipe.
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(input)
+  })
+
+/** Several changes with one start of ip(8), in order; the first that fails ends the batch, those before it stay. */
+export async function ipBatch(run: Ip, lines: readonly string[]): Promise<void> {
+  if (lines.length > 0) await run(['-batch', '-'], `${lines.join('\n')}\n`)
+}
+
+function failure(args: readonly string[], error: Error & { killed?: boolean }, stderr: string): EndError {
+  if (systemCode(error) === 'ENOENT')
+    return new EndError('IP_FAILED', 'the program ip is not installed', {
+      fix: 'Install iproute2',
+      cause: error,
+    })
+  const said = stderr.trim().replaceAll('\n', '; ')
+  if (said.includes('Operation not permitted'))
+    return new EndError('DEVICE_UNAVAILABLE', `no right to change network interfaces (ip: ${said})`, {
+      fix: 'Run as root with the capability NET_ADMIN (--cap-add NET_ADMIN), or set tunnel.mode to netstack',
+      cause: error,
+    })
+  const what = error.killed ? `did not end within ${timeout} ms` : said || messageOf(error)
+  return new EndError('IP_FAILED', `ip ${args.join(' ')} failed: ${what}`, { cause: error })
+}

@@ -1,0 +1,39 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Running } from './bring-up.ts'
+import type { Device } from './uapi-codec.ts'
+
+/** Milliseconds between two samples. */
+const interval = 1000
+/** Milliseconds without an answer after which a wireguard-go that still runs counts as dead. */
+const answerWithin = 10_000
+
+/**
+ * Samples the device once a second while this wireguard-go runs, so that what is shown of it is at hand.
+ * One that no longer answers is ended; whoever waits for its exit goes on from there.
+ */
+export async function sample(
+  { process, uapi }: Pick<Running, 'process' | 'uapi'>,
+  take: (device: Device) => void,
+  { log, now }: { readonly log: Log; readonly now: () => number },
+): Promise<void> {
+  const over = new AbortController()
+  void process.exited.then(() => over.abort())
+  const { signal } = over
+  let answeredAt = now()
+  for (;;) {
+    await sleep(interval, undefined, { signal }).catch(() => {})
+    if (signal.aborted) return
+    try {
+      const device = await uapi.get()
+      if (signal.aborted) return
+      answeredAt = now()
+      take(device)
+    } catch (error) {
+      if (signal.aborted || now() - answeredAt < answerWithin) continue
+      log.error({ error: messageOf(error) }, 'wireguard-go does not answer, ending it')
+      await process.stop()
+    }
+  }
+}

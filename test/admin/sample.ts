@@ -1,0 +1,125 @@
+import type { EndParts } from '../../src/admin/status.ts'
+import { type ForwardStatus, refusalReasons } from '../../src/forward/status.ts'
+import type { Log } from '../../src/log.ts'
+
+/** An end with everything in it, and a log that keeps its lines. */
+
+export const secret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I='
+export const peer = 'UGVlcktleUEtLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0='
+export const started = Date.parse('2026-01-02T03:04:05.000Z')
+
+// The keys are not part of the types: what a part carries by mistake must not be shown.
+const tunnel = {
+  interface: 'wg0',
+  publicKey: 'T3duS2V5LS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0=',
+  privateKey: secret,
+  addresses: ['10.1.10.1/24'],
+  listenPort: 51820,
+  mtu: 1420,
+  congestionControl: 'bbr',
+  process: { state: 'running' as const, since: started, pid: process.pid, restarts: 2, environment: secret },
+  peers: [
+    {
+      publicKey: peer,
+      presharedKey: secret,
+      allowedIps: ['10.1.10.2/32'],
+      configuredEndpoint: undefined,
+      endpoint: '198.51.100.7:51820',
+      lastHandshake: started + 48_000,
+      receivedBytes: 1_572_864,
+      sentBytes: 0,
+      keepalive: 25,
+    },
+    {
+      publicKey: 'TmV2ZXJTZWVuLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0=',
+      allowedIps: ['10.1.10.3/32', 'fd00::3/128'],
+      configuredEndpoint: 'gateway.example.com:51820',
+      endpoint: undefined,
+      lastHandshake: undefined,
+      receivedBytes: 0,
+      sentBytes: 148,
+      keepalive: 0,
+    },
+  ],
+}
+
+export function forward(name: string, state: 'unknown' | 'up' | 'down'): ForwardStatus {
+  const refused = refusalReasons.map((reason, i) => [reason, i])
+  return {
+    name,
+    listeners: ['0.0.0.0:443', '[::]:443'],
+    acceptProxy: false,
+    sendProxy: 'v2',
+    target: {
+      address: '10.1.10.2:443',
+      state,
+      since: started,
+      error: state === 'down' ? 'connect ECONNREFUSED 10.1.10.2:443' : undefined,
+    },
+    active: 1,
+    accepted: 7,
+    checks: 3,
+    receivedBytes: 2048,
+    sentBytes: 20_971_520,
+    droppedTlvs: 4,
+    refused: Object.fromEntries(refused),
+  }
+}
+
+export function parts(changes: Partial<EndParts> = {}): EndParts {
+  return {
+    version: '0.1.0',
+    wireguardGo: 'v0.0.20260522210424-ecfc5a8d5446',
+    startedAt: started,
+    health: {
+      status: 'degraded',
+      reasons: [
+        {
+          code: 'no-handshake',
+          detail: 'no handshake yet with TmV2ZXJT',
+          peer: 'TmV2ZXJTZWVuLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0=',
+          since: '2026-01-02T03:04:05.000Z',
+        },
+      ],
+    },
+    tunnel,
+    forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown')],
+    connections: [
+      {
+        forward: 'https',
+        client: '203.0.113.7:50000',
+        target: '10.1.10.2:443',
+        since: started + 50_000,
+        receivedBytes: 512,
+        sentBytes: 1024,
+        id: 'ab'.repeat(16),
+      },
+    ],
+    ...changes,
+  }
+}
+
+/** An end that only forwards, and has nothing to forward. */
+export const bare = parts({
+  wireguardGo: undefined,
+  health: { status: 'ready', reasons: [] },
+  tunnel: undefined,
+  forwards: [],
+  connections: [],
+})
+
+export function recordingLog(): { log: Log; lines: (readonly [string, object, string])[] } {
+  const lines: (readonly [string, object, string])[] = []
+  const write = (level: string) => (fields: object, message: string) => {
+    lines.push([level, fields, message])
+  }
+  const log: Log = {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    isLevelEnabled: () => true,
+    child: () => log,
+  }
+  return { log, lines }
+}

@@ -1,0 +1,102 @@
+import { stripVTControlCharacters } from 'node:util'
+import t from 'tap'
+import { endStatus } from '../../src/admin/status.ts'
+import { formatStatus } from '../../src/admin/view.ts'
+import { bare, parts, secret, started } from './sample.ts'
+
+const now = started + 60_000
+const given = parts({
+  tunnel: { ...parts().tunnel!, process: { ...parts().tunnel!.process, pid: undefined } },
+})
+
+t.test('the end at a glance', async t => {
+  const text = formatStatus(endStatus(given), { color: false, now })
+  t.equal(
+    text.replaceAll(process.version, 'v24.0.0'),
+    `degraded        for 60 s up: wg-punchhole 0.1.0, wireguard-go v0.0.20260522210424-ecfc5a8d5446, Node v24.0.0
+  no-handshake  no handshake yet with TmV2ZXJT (for 60 s)
+
+tunnel        wg0
+  process     running for 60 s, pid unknown, 2 restarts
+  public key  T3duS2V5LS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0=
+  addresses   10.1.10.1/24
+  listens on  udp 51820
+  MTU         1420 B, congestion control bbr
+
+peer      endpoint                   handshake  received  sent   keepalive  allowed
+UGVlcktl  198.51.100.7:51820         12 s       1.5 MiB   0 B    25 s       10.1.10.2/32
+TmV2ZXJT  gateway.example.com:51820  never      0 B       148 B  off        10.1.10.3/32, fd00::3/128
+
+forward  listens on             target         state    open  total  refused  received  sent
+https    0.0.0.0:443, [::]:443  10.1.10.2:443  up       1     7      15       2.0 KiB   20 MiB
+ssh      0.0.0.0:443, [::]:443  10.1.10.2:443  down     1     7      15       2.0 KiB   20 MiB  connect ECONNREFUSED 10.1.10.2:443
+new      0.0.0.0:443, [::]:443  10.1.10.2:443  unknown  1     7      15       2.0 KiB   20 MiB
+
+connection         forward  target         age   received  sent
+203.0.113.7:50000  https    10.1.10.2:443  10 s  512 B     1.0 KiB`,
+  )
+})
+
+t.test('color changes nothing but color, and only on demand', async t => {
+  const status = endStatus(given)
+  const plain = formatStatus(status, { color: false, now })
+  const colored = formatStatus(status, { color: true, now })
+  t.not(colored, plain)
+  t.equal(stripVTControlCharacters(colored).replace(/ +$/gm, ''), plain)
+})
+
+t.test('what came over HTTP is shown the same', async t => {
+  const status = endStatus(given)
+  const options = { color: false, now }
+  t.equal(formatStatus(JSON.parse(JSON.stringify(status)), options), formatStatus(status, options))
+})
+
+t.test('an end with nothing in it', async t => {
+  const text = formatStatus(endStatus(bare), { color: false })
+  t.match(text, /^ready {2}for \d+ d up: wg-punchhole 0\.1\.0, Node v\S+$/)
+})
+
+t.test('units fit the size', async t => {
+  const { tunnel } = parts()
+  const receivedFor = (receivedBytes: number, age: number) => {
+    const peers = [{ ...tunnel!.peers[0]!, receivedBytes, lastHandshake: now - age * 1000 }]
+    const process = { ...tunnel!.process, restarts: 1 }
+    const status = endStatus(parts({ tunnel: { ...tunnel!, listenPort: undefined, process, peers } }))
+    const text = formatStatus(status, { color: false, now })
+    t.match(text, '1 restart\n')
+    t.match(text, 'no port yet')
+    return /^UGVlcktl {2}\S+ +(\S+ \S+) +(\S+ \S+) /m.exec(text)?.slice(1)
+  }
+  t.same(receivedFor(1023, -5), ['0 s', '1023 B'], 'the clock of the other host is ahead')
+  t.same(receivedFor(1024, 119), ['119 s', '1.0 KiB'])
+  t.same(receivedFor(10 * 1024, 120), ['2 min', '10 KiB'])
+  t.same(receivedFor(3 * 1024 ** 3, 7200), ['2 h', '3.0 GiB'])
+  t.same(receivedFor(5000 * 1024 ** 4, 172_800), ['2 d', '5000 TiB'])
+})
+
+t.test('many connections are cut short', async t => {
+  const [one] = parts().connections
+  const connections = Array.from({ length: 534 }, () => ({ ...one!, target: undefined }))
+  const text = formatStatus(endStatus(parts({ connections })), { color: false, now })
+  t.equal(text.match(/^203.*none yet/gm)?.length, 20)
+  t.match(text, /^and 514 more$/m)
+})
+
+t.test('a foreign end cannot write to the terminal', async t => {
+  const [forward] = parts().forwards
+  const hostile = {
+    ...forward!,
+    name: 'a\u001b]0;owned\u0007\u009b2J',
+    target: { ...forward!.target, error: 'x\r\ny' },
+  }
+  for (const color of [true, false]) {
+    const text = formatStatus(endStatus(parts({ forwards: [hostile] })), { color, now })
+    t.notMatch(stripVTControlCharacters(text), /[^\P{Cc}\n]/u)
+    t.match(text, 'a?]0;owned??2J')
+    t.match(text, 'x??y')
+  }
+})
+
+t.test('no secret', async t => {
+  t.notMatch(formatStatus(endStatus(parts()), { color: false }), secret)
+})

@@ -1,0 +1,399 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, copyFileSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { formatIssue } from '../../src/config/issue.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { folder, load, own, peerA, peerB, quietHost, wgConf } from '../fixtures/config.ts'
+
+const tunnel = 'tunnel: {wgConf: wg0.conf}\n'
+const web = 'forwards: {web: {listen: ":80", target: "10.1.10.2:80"}}\n'
+
+for (const end of ['gateway', 'cluster'])
+  t.test(`the known set-up, ${end} end`, async t => {
+    const path = t.testdir()
+    for (const name of ['config.yaml', 'wg0.conf']) {
+      copyFileSync(join(import.meta.dirname, '../fixtures/known', end, name), join(path, name))
+      chmodSync(join(path, name), 0o600)
+    }
+    const { config, issues } = await loadConfig({ configFile: join(path, 'config.yaml') }, quietHost)
+    t.same(issues, [])
+    t.equal(config?.file, join(path, 'config.yaml'))
+    t.match(config?.tunnel, {
+      interface: 'wg0',
+      stateDir: '/var/run/wireguard',
+      mtu: 1420,
+      congestionControl: 'bbr',
+      listenPort: end === 'gateway' ? 51820 : undefined,
+      table: 'auto',
+    })
+    const trusted = { address: '10.1.10.2', bits: end === 'gateway' ? 32 : 24, family: 4 }
+    t.same(config?.tunnel?.peers[0]?.trusted, [trusted])
+    t.equal(config?.tunnel?.peers[0]?.address, end === 'gateway' ? '10.1.10.2' : undefined)
+    t.same(
+      config?.forwards.map(({ listen, acceptProxy, trustedProxies, sendProxy }) => [
+        listen.host,
+        listen.first,
+        acceptProxy,
+        trustedProxies,
+        sendProxy,
+      ]),
+      end === 'gateway'
+        ? [
+            ['', 80, false, [], 'v2'],
+            ['', 443, false, [], 'v2'],
+          ]
+        : [
+            ['tunnel', 80, 'any', [trusted], 'v2'],
+            ['tunnel', 443, 'any', [trusted], 'v2'],
+          ],
+    )
+    t.same(config?.forwards[0]?.timeouts, { connect: 5000, header: 5000, idle: 0, halfClosed: 300_000 })
+    t.same(config?.admin, { host: '127.0.0.1', port: 9586, page: 'loopback' })
+    t.same(config?.readiness, { backends: 'degraded' })
+    t.equal(config?.drainTimeout, 30_000)
+    t.same(config?.log, { level: 'info', connections: true })
+  })
+
+t.test('without a tunnel it only forwards', async t => {
+  const { config, lines } = await load(t, { 'config.yaml': web })
+  t.same(lines, [])
+  t.equal(config?.tunnel, undefined)
+})
+
+t.test('every key', async t => {
+  const { config, lines } = await load(t, {
+    'wg0.conf': wgConf.replace('10.1.10.2/32', '10.1.10.0/24'),
+    'private.key': `${own.privateKey}\n`,
+    'psk.key': peerB,
+    'config.yaml': `
+tunnel:
+  wgConf: wg0.conf
+  interface: wg-test
+  privateKeyFile: private.key
+  presharedKeyFile: psk.key
+  mode: tun
+  stateDir: state
+  mtu: 1300
+  congestionControl: kernel
+  probe: { addresses: { "${peerA}": 10.1.10.9 } }
+forwards:
+  web:
+    listen: "[::1]:8000-8010"
+    target: "[2001:db8::1]:8000-8010"
+    protocol: tcp
+    acceptProxy: v1
+    trustedProxies: [10.0.0.0/8, "2001:db8::/32"]
+    sendProxy: false
+    timeouts: { connect: 250ms, header: 1s, idle: 2m, halfClosed: 1h }
+link: false
+admin: { listen: ":9000", page: all }
+readiness: { backends: unready }
+drainTimeout: 0s
+log: { level: debug, connections: false }
+`,
+  })
+  t.same(lines, [])
+  t.match(config?.tunnel, {
+    interface: 'wg-test',
+    stateDir: /\/state$/,
+    mtu: 1300,
+    congestionControl: 'kernel',
+    publicKey: own.publicKey,
+  })
+  t.match(config?.tunnel?.peers, [{ presharedKey: peerB, address: '10.1.10.9', trusted: [{ bits: 24 }] }])
+  t.equal(config?.tunnel?.peers[0]?.trusted.length, 1)
+  t.match(config?.forwards, [
+    {
+      name: 'web',
+      listen: { host: '::1', first: 8000, last: 8010 },
+      target: { host: '2001:db8::1', first: 8000, last: 8010 },
+      acceptProxy: 'v1',
+      trustedProxies: [{ bits: 8 }, { bits: 32 }],
+      sendProxy: false,
+      timeouts: { connect: 250, header: 1000, idle: 120_000, halfClosed: 3_600_000 },
+    },
+  ])
+  t.same(config?.admin, { host: '', port: 9000, page: 'all' })
+  t.equal(config?.drainTimeout, 0)
+})
+
+t.test('all errors of all files at once', async t => {
+  const { config, lines } = await load(t, {
+    'wg0.conf': wgConf.replace('10.1.10.1', '10.1.10.300'),
+    'config.yaml': `
+tunnel: { wgConf: wg0.conf, mtu: 12, privateKeyFile: nowhere.key }
+forwards:
+  a: { listen: ":80" }
+  b: { listen: ":81", target: "x:1", acceptProxy: true }
+  c: { listen: ":81", target: ":2" }
+log: { level: loud }
+`,
+  })
+  t.equal(config, undefined)
+  t.match(lines, [
+    /^config.yaml:2:34: error: tunnel.mtu: found 12; allowed: a whole number of bytes from 576 to 65535$/,
+    /^config.yaml:4:3: error: forwards.a.target: missing; it is required$/,
+    /^config.yaml:7:15: error: log.level: found "loud"; allowed: trace, debug/,
+    /^wg0.conf:2:11: error: Interface.Address: found "10.1.10.300"/,
+    /^config.yaml:2:54: error: tunnel.privateKeyFile: nowhere.key does not exist; make it/,
+    /^config.yaml:5:51: error: forwards.b.acceptProxy: found without trustedProxies/,
+    /^config.yaml:6:31: error: forwards.c.target: found no host/,
+    /^config.yaml:6:16: error: forwards.c.listen: found port 81 .*forwards.b.listen \(5:16\)/,
+  ])
+  t.equal(lines.length, 8)
+})
+
+t.test('what the keys of a forward mean together', async t => {
+  const cases: [keys: string, line: RegExp | undefined][] = [
+    ['listen: "tunnel:80", target: "x:80"', undefined],
+    ['listen: "localhost:80", target: "x:80"', undefined],
+    ['listen: "tunnel:80", target: "x:80", acceptProxy: false', undefined],
+    ['listen: "tunnel:80", target: "x:80", trustedProxies: [10.0.0.0/8]', undefined],
+    ['listen: ":80", target: "x:80", acceptProxy: v2, trustedProxies: [10.0.0.0/8]', undefined],
+    ['listen: ":80-81", target: "x:80-81"', undefined],
+    [
+      'listen: "example.com:80", target: "x:80"',
+      /a.listen: found the name example.com; allowed: an address, localhost/,
+    ],
+    ['listen: ":80", target: "x:80", acceptProxy: true', /a.acceptProxy: found without trustedProxies/],
+    [
+      'listen: "10.1.10.1:80", target: "x:80", acceptProxy: true',
+      /a.acceptProxy: found without trustedProxies/,
+    ],
+    [
+      'listen: ":80", target: "x:80", trustedProxies: [10.0.0.0/8]',
+      /a.trustedProxies: found while acceptProxy is false \(its/,
+    ],
+    [
+      'listen: "tunnel:80", target: "x:80", acceptProxy: false, trustedProxies: [10.0.0.0/8]',
+      /a.trustedProxies: found while acceptProxy is false;/,
+    ],
+    [
+      'listen: ":80", target: "x:80", acceptProxy: true, trustedProxies: []',
+      /a.trustedProxies: found a list; allowed: a list of one/,
+    ],
+    ['listen: ":80-81", target: "x:80"', /a.target: found ports 80; allowed: those of listen, 80-81/],
+    ['listen: ":80", target: "x:80-81"', /a.target: found ports 80-81; allowed: those of listen, 80,/],
+    ['listen: ":80-81", target: "x:90-91"', /a.target: found ports 90-91/],
+  ]
+  for (const [keys, line] of cases) {
+    const { config, lines } = await load(t, {
+      'wg0.conf': wgConf,
+      'config.yaml': `${tunnel}forwards:\n  a: {${keys}}\n`,
+    })
+    t.match(lines, line === undefined ? [] : [line], keys)
+    t.equal(lines.length, line === undefined ? 0 : 1, keys)
+    t.equal(config === undefined, line !== undefined)
+  }
+  const { lines } = await load(t, { 'config.yaml': 'forwards: {a: {listen: "tunnel:80", target: "x:80"}}' })
+  t.match(lines, [/^config.yaml:1:24: error: forwards.a.listen: found tunnel: without a tunnel; add tunnel/])
+})
+
+t.test('listeners that collide are named with both places', async t => {
+  const cases: [a: string, b: string, collide: boolean][] = [
+    [':80', ':80', true],
+    [':80', 'tunnel:80', true],
+    [':80', '192.0.2.1:80', true],
+    ['[::]:80', '192.0.2.1:80', true],
+    ['0.0.0.0:80', 'tunnel:80', true],
+    ['0.0.0.0:80', 'localhost:80', true],
+    ['tunnel:80', '10.1.10.1:80', true],
+    ['127.0.0.1:80', 'localhost:80', true],
+    ['192.0.2.1:80', '[::ffff:192.0.2.1]:80', true],
+    [':80-90', '192.0.2.1:90', true],
+    ['tunnel:80', '10.1.10.2:80', false],
+    ['0.0.0.0:80', '[::1]:80', false],
+    ['192.0.2.1:80', '192.0.2.2:80', false],
+    [':80', ':81', false],
+    [':80-90', ':91', false],
+  ]
+  for (const [a, b, collide] of cases)
+    for (const [first, second] of [
+      [a, b],
+      [b, a],
+    ]) {
+      const ports = (listen: string) => /\d+(-\d+)?$/.exec(listen)![0]
+      const { lines } = await load(t, {
+        'wg0.conf': wgConf,
+        'config.yaml': `${tunnel}forwards:\n  a: {listen: "${first}", target: "x:${ports(first!)}", acceptProxy: false}\n  b: {listen: "${second}", target: "x:${ports(second!)}", acceptProxy: false}\n`,
+      })
+      t.match(
+        lines,
+        collide
+          ? [
+              /^config.yaml:4:15: error: forwards.b.listen: found port \d+ at an address that forwards.a.listen \(3:15\)/,
+            ]
+          : [],
+        `${first} ${second}`,
+      )
+      t.equal(lines.length, collide ? 1 : 0, `${first} ${second}`)
+    }
+  const admin = { 'config.yaml': 'forwards: {a: {listen: ":9586", target: "x:1"}}\n' }
+  t.match((await load(t, admin)).lines, [
+    /^config.yaml:1:1: error: admin.listen: found port 9586 .*forwards.a.listen \(1:24\)/,
+  ])
+  t.same((await load(t, admin, { admin: ':9000' })).lines, [])
+  t.match((await load(t, { 'config.yaml': web }, { admin: '[::1]:80' })).lines, [
+    /^--admin: error: found port 80/,
+  ])
+})
+
+t.test('flags win over the file', async t => {
+  const files = { 'other.conf': wgConf, 'config.yaml': `${web}admin: {listen: "127.0.0.1:1", page: all}` }
+  const wg = join(folder(t, files), 'other.conf')
+  const { config, lines } = await load(t, files, { wgConf: wg, admin: ':9586' })
+  t.same(lines, [])
+  t.equal(config?.tunnel?.interface, 'wg0', 'a tunnel with the defaults')
+  t.same(config?.admin, { host: '', port: 9586, page: 'all' })
+  t.same(
+    (await load(t, { ...files, 'config.yaml': `tunnel: {interface: wg1}\n${web}` }, { wgConf: wg })).lines,
+    [],
+  )
+  t.same(
+    (await load(t, { ...files, 'config.yaml': `tunnel: {wgConf: no.conf}\n${web}` }, { wgConf: wg })).lines,
+    [],
+  )
+  t.match((await load(t, files, { wgConf: '/nowhere/wg0.conf' })).lines, [
+    /^--wg-conf: error: \/nowhere\/wg0.conf does not exist/,
+  ])
+  for (const flag of ['', '9586', 'example.com:1', ':1-2', 'tunnel:1'])
+    t.match(
+      (await load(t, files, { admin: flag })).lines,
+      [/^--admin: error: found .*; allowed: ADDRESS:PORT/],
+      flag,
+    )
+  t.match((await load(t, { 'config.yaml': `${web}admin: {listen: ":1-2"}` })).lines, [
+    /^config.yaml:2:17: error: admin.listen: found ":1-2"; allowed: ADDRESS:PORT/,
+  ])
+  t.match(
+    (await load(t, { ...files, 'config.yaml': 'a: [' }, { wgConf: `${wg}x` })).lines.at(-1),
+    /^--wg-conf/,
+  )
+})
+
+t.test('nothing to do', async t => {
+  const files = { 'wg0.conf': wgConf, 'config.yaml': tunnel }
+  const only = await load(t, files)
+  t.ok(only.config)
+  t.match(only.lines, [
+    /^config.yaml:1:1: warning: forwards: found none; the end has a tunnel and forwards nothing/,
+  ])
+  t.match((await load(t, { 'config.yaml': 'forwards: {}' })).lines, [
+    /^config.yaml:1:11: error: forwards: found none, and no/,
+  ])
+  t.match((await load(t, { 'config.yaml': `tunnel: {}\n${web}` })).lines, [
+    /^config.yaml:1:9: error: tunnel.wgConf: missing/,
+  ])
+  t.match((await load(t, { 'config.yaml': `tunnel:\n${web}` })).lines, [
+    /^config.yaml:1:8: error: tunnel: found nothing; allowed/,
+  ])
+})
+
+t.test('files that are not to be had', async t => {
+  const path = t.testdir({ dir: {} })
+  const line = async (file: string) => {
+    const { config, issues } = await loadConfig({ configFile: join(path, file) }, quietHost)
+    t.equal(config, undefined)
+    return issues.map(formatIssue).join()
+  }
+  t.match(await line('config.yaml'), /config.yaml: error: .*config.yaml does not exist; make it/)
+  t.match(await line('dir'), /is a folder; name a file in it/)
+  t.match(await line('dir\0'), /cannot be read/)
+  t.match((await loadConfig({ configFile: '/dev/zero' }, quietHost)).issues, [{ message: /more than 1 MiB/ }])
+  const { lines } = await load(t, { 'config.yaml': tunnel + web })
+  t.match(lines, [/^config.yaml:1:18: error: tunnel.wgConf: wg0.conf does not exist/])
+})
+
+t.test(
+  'uid 0 without CAP_DAC_OVERRIDE is told to own its files',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async t => {
+    const path = folder(t, { 'config.yaml': tunnel + web, 'wg0.conf': wgConf })
+    execFileSync('chown', ['1000', join(path, 'wg0.conf')])
+    const script = `
+    import { loadConfig } from ${JSON.stringify(join(import.meta.dirname, '../../src/config/load.ts'))}
+    const { issues } = await loadConfig({ configFile: ${JSON.stringify(join(path, 'config.yaml'))} })
+    console.log(JSON.stringify(issues.map(issue => issue.message)))`
+    const drop = (...rights: string[]) =>
+      execFileSync('setpriv', [...rights, process.execPath, '--input-type=module', '-e', script], {
+        encoding: 'utf8',
+      })
+    const bounded = [
+      '--inh-caps=-dac_override,-dac_read_search',
+      '--bounding-set=-dac_override,-dac_read_search',
+    ]
+    t.match(drop(...bounded), /uid 0 reads only root's files; run chown 0:0 .*wg0.conf/)
+    t.match(
+      drop('--reuid=1001', '--clear-groups'),
+      /may not be read by uid 1001; run chown 1001 .*config.yaml/,
+    )
+  },
+)
+
+t.test('files that everyone may read are a warning, of the file behind the link', async t => {
+  const path = folder(t, {
+    'config.yaml': `tunnel: {wgConf: link.conf, privateKeyFile: key, presharedKeyFile: psk}\n${web}`,
+    'wg0.conf': wgConf,
+    key: own.privateKey,
+    psk: peerB,
+  })
+  symlinkSync('wg0.conf', join(path, 'link.conf'))
+  const warnings = async () => {
+    const { config, issues } = await loadConfig({ configFile: join(path, 'config.yaml') }, quietHost)
+    t.ok(config)
+    return issues.map(issue => `${issue.severity} ${issue.key} ${issue.message.replaceAll(`${path}/`, '')}`)
+  }
+  t.same(await warnings(), [])
+  for (const name of ['wg0.conf', 'key', 'psk']) chmodSync(join(path, name), 0o644)
+  t.match(await warnings(), [
+    /^warning undefined found a file with a key in it .* run chmod 600 link.conf/,
+    /^warning tunnel.privateKeyFile .* chmod 600 key/,
+    /^warning tunnel.presharedKeyFile .* chmod 600 psk/,
+  ])
+})
+
+t.test('a wg-quick file without a key in it may be read by everyone', async t => {
+  const path = folder(t, {
+    'config.yaml': `tunnel: {wgConf: wg0.conf, privateKeyFile: key}\n${web}`,
+    'wg0.conf': wgConf.replace(/PrivateKey.*\n/, ''),
+    key: own.privateKey,
+  })
+  chmodSync(join(path, 'wg0.conf'), 0o644)
+  const { config, issues } = await loadConfig({ configFile: join(path, 'config.yaml') }, quietHost)
+  t.same(issues, [])
+  t.equal(config?.tunnel?.publicKey, own.publicKey)
+})
+
+t.test('keys that are missing, wrong, or of the wrong end', async t => {
+  const lines = async (section: string, conf = wgConf, files: Record<string, string> = {}) =>
+    (
+      await load(t, {
+        'config.yaml': `tunnel: {wgConf: wg0.conf${section}}\n${web}`,
+        'wg0.conf': conf,
+        ...files,
+      })
+    ).lines
+  t.match(await lines('', wgConf.replace(/PrivateKey.*\n/, '')), [
+    /^wg0.conf: error: Interface.PrivateKey: missing/,
+  ])
+  const broken = await lines('', wgConf.replace(own.privateKey, own.privateKey.slice(4)))
+  t.match(broken, [/^wg0.conf:3:14: error: Interface.PrivateKey: found something that is no key/])
+  t.equal(broken.length, 1, 'said once')
+  t.match(await lines('', wgConf.replace(peerA, own.publicKey)), [
+    /^wg0.conf:5:13: error: Peer.PublicKey: found this end's own/,
+  ])
+  const secret = own.privateKey.slice(4)
+  const inFile = await lines(', privateKeyFile: key', wgConf, { key: secret })
+  t.match(inFile, [
+    /^config.yaml:1:44: error: tunnel.privateKeyFile: key holds something that is no key; allowed: one line/,
+  ])
+  t.notOk(inFile.join().includes(secret.slice(0, 8)))
+  const pasted = await lines(`, privateKeyFile: ${own.privateKey}`)
+  t.match(pasted, [/tunnel.privateKeyFile: found a key; allowed: the path/])
+  t.notOk(pasted.join().includes(own.privateKey.slice(0, 8)))
+  const two = `${wgConf}[Peer]\nPublicKey = ${peerB}\nAllowedIPs = 10.1.10.3\n`
+  t.match(await lines(', presharedKeyFile: psk', two, { psk: peerB }), [
+    /tunnel.presharedKeyFile: found 2 peers; allowed with exactly one/,
+  ])
+})

@@ -1,0 +1,184 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { endFolder, keyPairs, startEnd } from '../lab/end.ts'
+import { type Host, Lab, type Running } from '../lab/lab.ts'
+
+/**
+ * The world of the end-to-end tests:
+ *
+ *   client                     gateway                                 cluster
+ *   203.0.113.7     ────────   203.0.113.1   198.51.100.1  ────────    198.51.100.2
+ *   2001:db8:1::7              2001:db8:1::1                           nginx 127.0.0.1:8080, wants the PROXY protocol
+ *                              10.1.10.1   ═══ wireguard-go ═══        10.1.10.2
+ */
+export interface Topology extends AsyncDisposable {
+  readonly lab: Lab
+  readonly client: Host
+  readonly gateway: Host
+  readonly cluster: Host
+  readonly keys: ReturnType<typeof keyPairs>
+  /** Names of the tunnel's interfaces. */
+  readonly interfaces: { readonly gateway: string; readonly cluster: string }
+}
+
+export const address = {
+  client: { 4: '203.0.113.7', 6: '2001:db8:1::7' },
+  gateway: { 4: '203.0.113.1', 6: '2001:db8:1::1' },
+} as const
+
+const wireguardGo = join(import.meta.dirname, '../../native/bin/wireguard-go')
+
+export async function topology(): Promise<Topology> {
+  const lab = await Lab.create(`e${process.pid}`)
+  try {
+    const [client, gateway, cluster] = [
+      await lab.host('client'),
+      await lab.host('gateway'),
+      await lab.host('cluster'),
+    ]
+    await lab.link(client, [`${address.client[4]}/24`, `${address.client[6]}/64`], gateway, [
+      `${address.gateway[4]}/24`,
+      `${address.gateway[6]}/64`,
+    ])
+    await lab.link(gateway, ['198.51.100.1/24'], cluster, ['198.51.100.2/24'])
+    const interfaces = { gateway: `${lab.id}g`, cluster: `${lab.id}c` }
+    return {
+      lab,
+      client,
+      gateway,
+      cluster,
+      keys: keyPairs(),
+      interfaces,
+      [Symbol.asyncDispose]: () => lab.close(),
+    }
+  } catch (error) {
+    await lab.close()
+    throw error
+  }
+}
+
+/** The two wg0.conf of the known set-up. */
+export function wgConf({ keys }: Topology, end: 'gateway' | 'cluster'): string {
+  return end === 'gateway'
+    ? `[Interface]
+Address = 10.1.10.1
+PrivateKey = ${keys.gateway.privateKey}
+ListenPort = 51820
+[Peer]
+PublicKey = ${keys.cluster.publicKey}
+AllowedIPs = 10.1.10.2/32
+`
+    : `[Interface]
+Address = 10.1.10.2
+PrivateKey = ${keys.cluster.privateKey}
+[Peer]
+PublicKey = ${keys.gateway.publicKey}
+Endpoint = 198.51.100.1:51820
+AllowedIPs = 10.1.10.2/24
+PersistentKeepalive = 25
+`
+}
+
+/** Starts one of our ends. `config` is YAML without `tunnel`. */
+export async function startOurs(
+  world: Topology,
+  end: 'gateway' | 'cluster',
+  config: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Running> {
+  const tunnel = `tunnel: { wgConf: wg0.conf, interface: ${world.interfaces[end]}, stateDir: . }\n`
+  const folder = await endFolder(world.lab, end, { config: tunnel + config, wgConf: wgConf(world, end) })
+  return startEnd(world[end], folder, [], env)
+}
+
+/** Resolves when the end says that it is ready. */
+export async function ready(...ends: Running[]): Promise<void> {
+  await Promise.all(
+    ends.map(end => end.logged(line => line.msg === 'health changed' && line.status === 'ready')),
+  )
+}
+
+/** The other kind of end: wireguard-go set up with wg(8), and HAProxy. */
+export async function startByHand(
+  world: Topology,
+  end: 'gateway' | 'cluster',
+  haproxyCfg: string,
+): Promise<void> {
+  const host = world[end]
+  const device = world.interfaces[end]
+  const folder = join(world.lab.folder, `${end}-by-hand`)
+  await mkdir(folder, { recursive: true })
+  host.start(wireguardGo, ['-f', device], { env: { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' } })
+  // wg(8) does not know Address, which is wg-quick's.
+  const conf = join(folder, 'wg.conf')
+  await writeFile(conf, wgConf(world, end).replace(/^Address.*\n/m, ''), { mode: 0o600 })
+  await retry(() => host.exec('wg', 'setconf', device, conf))
+  await host.exec('ip', 'address', 'add', end === 'gateway' ? '10.1.10.1/24' : '10.1.10.2/24', 'dev', device)
+  await host.exec('ip', 'link', 'set', device, 'mtu', '1420', 'up')
+  const cfg = join(folder, 'haproxy.cfg')
+  await writeFile(
+    cfg,
+    `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n${haproxyCfg}`,
+  )
+  host.start('haproxy', ['-db', '-f', cfg])
+}
+
+/** nginx as the service behind the cluster end: answers with the client's address and port as the PROXY header said. */
+export async function startNginx(world: Topology): Promise<void> {
+  const folder = join(world.lab.folder, 'nginx')
+  await mkdir(folder, { recursive: true })
+  const conf = join(folder, 'nginx.conf')
+  await writeFile(
+    conf,
+    `user root; daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log;
+events { worker_connections 4096; }
+http {
+  access_log off; client_max_body_size 0;
+  client_body_temp_path ${folder}; proxy_temp_path ${folder}; fastcgi_temp_path ${folder}; uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
+  server { listen 127.0.0.1:8080 proxy_protocol; location / { return 200 "$proxy_protocol_addr $proxy_protocol_port\\n"; } }
+}
+`,
+  )
+  world.cluster.start('nginx', ['-c', conf])
+  await retry(() => world.cluster.exec('bash', '-c', 'exec 3<>/dev/tcp/127.0.0.1/8080'))
+}
+
+/** What nginx saw of a request from the client, and the port that the request really came from. */
+export async function seenAddress(
+  world: Topology,
+  family: 4 | 6,
+  port: number,
+): Promise<{ seen: string; real: string }> {
+  return world.client.run(
+    async ({ host, port }) => {
+      const http = await import('node:http')
+      return new Promise((resolve, reject) => {
+        const request = http.get({ host, port, agent: false, timeout: 10_000 }, async response => {
+          const real = `${request.socket?.localAddress} ${request.socket?.localPort}`
+          resolve({
+            seen: Buffer.concat(await response.toArray())
+              .toString()
+              .trim(),
+            real,
+          })
+        })
+        request.on('error', reject)
+        request.on('timeout', () => request.destroy(new Error('no answer within 10 s')))
+      })
+    },
+    { host: address.gateway[family], port },
+  )
+}
+
+/** Tries again for up to 10 s: for programs that do not say when they are ready. */
+export async function retry<T>(attempt: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + 10_000
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+  }
+}

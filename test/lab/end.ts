@@ -1,0 +1,50 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { generatePrivateKey, publicKeyOf } from '../../src/config/keys.ts'
+import type { Host, Lab, Running } from './lab.ts'
+
+const program = join(import.meta.dirname, '../../src/main.ts')
+
+/** The two key pairs of a gateway and a cluster end. */
+export function keyPairs() {
+  const pair = () => {
+    const privateKey = generatePrivateKey()
+    return { privateKey, publicKey: publicKeyOf(privateKey) }
+  }
+  return { gateway: pair(), cluster: pair() }
+}
+
+/** Files of one end, in a folder of the lab: `config.yaml` and, where there is a tunnel, `wg0.conf` with mode 0600. */
+export async function endFolder(
+  lab: Lab,
+  name: string,
+  files: { config: string; wgConf?: string },
+): Promise<string> {
+  const folder = join(lab.folder, name)
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'config.yaml'), files.config)
+  if (files.wgConf !== undefined) await writeFile(join(folder, 'wg0.conf'), files.wgConf, { mode: 0o600 })
+  return folder
+}
+
+/** `wg-punchhole run` on a host. */
+export function startEnd(
+  host: Host,
+  folder: string,
+  args: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+): Running {
+  return host.start(process.execPath, [program, 'run', '--config', join(folder, 'config.yaml'), ...args], {
+    env,
+  })
+}
+
+/** Any other command of the program on a host; gives its exit status and output. */
+export async function command(
+  host: Host,
+  ...args: string[]
+): Promise<{ code: number | null; output: string }> {
+  const running = host.start(process.execPath, [program, ...args])
+  const { code } = await running.exited
+  return { code, output: running.output }
+}

@@ -1,0 +1,246 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import type { Tools } from './agent.ts'
+
+const run = promisify(execFile)
+
+/**
+ * Hosts on one machine: network namespaces joined by veth pairs, and processes in them. Needs root.
+ * `close` (or `await using`) ends every process and removes every namespace that this lab made, nothing else.
+ */
+export class Lab implements AsyncDisposable {
+  /** Part of every namespace's and tunnel interface's name: /var/run/wireguard is one folder for all namespaces. */
+  readonly id: string
+  /** A folder for files, removed at the end. */
+  readonly folder: string
+  readonly #hosts = new Map<string, Host>()
+  #veths = 0
+
+  private constructor(id: string, folder: string) {
+    this.id = id
+    this.folder = folder
+  }
+
+  static async create(id = `l${process.pid}`): Promise<Lab> {
+    return new Lab(id, await mkdtemp(join(tmpdir(), `${id}-`)))
+  }
+
+  /** A new namespace with its loopback up. */
+  async host(name: string): Promise<Host> {
+    const host = new Host(`${this.id}-${name}`)
+    await run('ip', ['netns', 'add', host.namespace])
+    this.#hosts.set(name, host)
+    await run('ip', ['-n', host.namespace, 'link', 'set', 'lo', 'up'])
+    return host
+  }
+
+  /** A veth pair between two hosts, or between the machine itself (`undefined`) and one; addresses with prefix length. */
+  async link(a: Host | undefined, aAddresses: string[], b: Host, bAddresses: string[]): Promise<void> {
+    const near = a === undefined ? `${this.id}v${this.#veths++}` : `to-${b.namespace.split('-')[1]}`
+    const far = a === undefined ? 'to-machine' : `to-${a.namespace.split('-')[1]}`
+    const at = (host: Host | undefined) => (host === undefined ? [] : ['netns', host.namespace])
+    await run('ip', ['link', 'add', near, ...at(a), 'type', 'veth', 'peer', 'name', far, ...at(b)])
+    for (const [host, device, addresses] of [
+      [a, near, aAddresses],
+      [b, far, bAddresses],
+    ] as const) {
+      const ip = (...args: string[]) =>
+        run('ip', [...(host === undefined ? [] : ['-n', host.namespace]), ...args])
+      for (const address of addresses)
+        await ip('address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []))
+      await ip('link', 'set', device, 'up')
+    }
+  }
+
+  async close(): Promise<void> {
+    const hosts = [...this.#hosts.values()]
+    this.#hosts.clear()
+    await Promise.all(hosts.map(host => host.stop()))
+    for (const host of hosts) await run('ip', ['netns', 'delete', host.namespace])
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+/** One namespace. */
+export class Host {
+  readonly namespace: string
+  readonly #processes = new Set<Running>()
+  #agent: Agent | undefined
+
+  constructor(namespace: string) {
+    this.namespace = namespace
+  }
+
+  async route(destination: string, via: string): Promise<void> {
+    await this.exec('ip', 'route', 'replace', destination, 'via', via)
+  }
+
+  /** Runs a command to its end and gives its stdout; rejects when it fails. */
+  async exec(command: string, ...args: string[]): Promise<string> {
+    const { stdout } = await run('ip', ['netns', 'exec', this.namespace, command, ...args], {
+      maxBuffer: 64 << 20,
+      timeout: 60_000,
+    })
+    return stdout
+  }
+
+  /** Starts a command that runs until it is stopped. */
+  start(
+    command: string,
+    args: readonly string[],
+    options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+  ): Running {
+    const child = spawn('ip', ['netns', 'exec', this.namespace, command, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+      ...(options.cwd !== undefined && { cwd: options.cwd }),
+    })
+    const running = new Running(child)
+    this.#processes.add(running)
+    return running
+  }
+
+  /**
+   * Runs a function inside this namespace, in a Node process of its own. Its text is sent over, so it sees nothing but
+   * its argument, the agent's tools and what it imports; argument and result are what structured clone can carry.
+   */
+  async run<R>(task: (argument: undefined, tools: Tools) => R): Promise<Awaited<R>>
+  async run<A, R>(task: (argument: A, tools: Tools) => R, argument: A): Promise<Awaited<R>>
+  async run<R>(task: (argument: never, tools: Tools) => R, argument?: unknown): Promise<Awaited<R>> {
+    this.#agent ??= new Agent(this.namespace)
+    return this.#agent.run(task, argument)
+  }
+
+  /** Ends every process started here. */
+  async stop(): Promise<void> {
+    this.#agent?.stop()
+    this.#agent = undefined
+    await Promise.all([...this.#processes].map(running => running.stop()))
+    this.#processes.clear()
+  }
+}
+
+/** A process with its output, line by line. */
+export class Running {
+  readonly child: ChildProcess
+  /** stdout and stderr, as they came. */
+  readonly lines: string[] = []
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  #wake = Promise.withResolvers<void>()
+  #over = false
+
+  constructor(child: ChildProcess) {
+    this.child = child
+    for (const stream of [child.stdout, child.stderr])
+      if (stream !== null) createInterface({ input: stream }).on('line', line => this.#add(line))
+    this.exited = once(child, 'close').then(([code, signal]) => {
+      this.#over = true
+      this.#add(undefined)
+      return { code, signal }
+    })
+  }
+
+  get pid(): number {
+    return this.child.pid!
+  }
+
+  get output(): string {
+    return this.lines.join('\n')
+  }
+
+  /** The log lines that are JSON. */
+  get log(): Record<string, unknown>[] {
+    return this.lines.flatMap(line => {
+      try {
+        return line.startsWith('{') ? [JSON.parse(line)] : []
+      } catch {
+        return []
+      }
+    })
+  }
+
+  /** The first log line, from number `from` on, that `wanted` accepts; rejects with all output when the process ends or `ms` pass first. */
+  async logged(
+    wanted: (line: Record<string, unknown>) => boolean,
+    { ms = 20_000, from = 0 } = {},
+  ): Promise<Record<string, unknown>> {
+    const deadline = Date.now() + ms
+    for (;;) {
+      const found = this.log.slice(from).find(wanted)
+      if (found !== undefined) return found
+      if (this.#over || Date.now() > deadline)
+        throw new Error(
+          `${this.#over ? 'the process ended' : `not logged within ${ms} ms`}: ${wanted}\n${this.output}`,
+        )
+      let timer: NodeJS.Timeout | undefined
+      await Promise.race([
+        this.#wake.promise,
+        new Promise(resolve => (timer = setTimeout(resolve, deadline - Date.now() + 1))),
+      ])
+      clearTimeout(timer)
+    }
+  }
+
+  /** Sends a signal unless it has ended, SIGKILL after `ms`, and waits for the end. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM', ms = 10_000): Promise<void> {
+    if (!this.#over) this.child.kill(signal)
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), ms)
+    await this.exited
+    clearTimeout(timer)
+  }
+
+  #add(line: string | undefined): void {
+    if (line !== undefined) this.lines.push(line)
+    this.#wake.resolve()
+    this.#wake = Promise.withResolvers()
+  }
+}
+
+/** A Node process in a namespace that runs functions sent to it. */
+class Agent {
+  readonly #child: ChildProcess
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>()
+  #next = 0
+
+  constructor(namespace: string) {
+    this.#child = spawn(
+      'ip',
+      ['netns', 'exec', namespace, process.execPath, join(import.meta.dirname, 'agent.ts')],
+      {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        serialization: 'advanced',
+        env: { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' },
+      },
+    )
+    this.#child.on('message', (answer: { id: number; result?: unknown; error?: string }) => {
+      const waiting = this.#waiting.get(answer.id)
+      this.#waiting.delete(answer.id)
+      if (answer.error === undefined) waiting?.resolve(answer.result)
+      else waiting?.reject(new Error(answer.error))
+    })
+    this.#child.on('close', () => {
+      for (const waiting of this.#waiting.values()) waiting.reject(new Error('the agent ended'))
+    })
+  }
+
+  run<R>(task: (argument: never, tools: Tools) => R, argument: unknown): Promise<Awaited<R>> {
+    const id = this.#next++
+    const waiting = Promise.withResolvers<unknown>()
+    this.#waiting.set(id, waiting)
+    this.#child.send({ id, task: task.toString(), argument })
+    return waiting.promise as Promise<Awaited<R>>
+  }
+
+  stop(): void {
+    this.#child.kill('SIGKILL')
+  }
+}

@@ -1,0 +1,134 @@
+import { execFileSync } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+
+/** From the foundation upwards; a part imports itself and what is below it, never its neighbours. */
+const layers = [
+  ['foundation'],
+  ['config'],
+  ['listen', 'resolve'],
+  ['tunnel', 'link'],
+  ['forward'],
+  ['admin'],
+  ['app'],
+  ['cli'],
+  ['main'],
+]
+/** Neighbours in spite of their layers: the two halves of an end know nothing of each other. */
+const strangers = [['forward', 'tunnel']]
+
+const maxLines = 250
+
+const sources = globSync('src/**/*.ts').sort()
+
+function partOf(path: string): string {
+  const [, first = '', second] = path.split('/')
+  if (second !== undefined) return first
+  const name = first.replace('.ts', '')
+  return layers.flat().includes(name) ? name : 'foundation'
+}
+
+function layerOf(path: string): number {
+  return layers.findIndex(parts => parts.includes(partOf(path)))
+}
+
+function importsOf(path: string): string[] {
+  const imports = readFileSync(path, 'utf8').matchAll(
+    /^(?:import|export|\} from)\b.*?'(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm,
+  )
+  return Array.from(imports, match => join(dirname(path), match[1] ?? match[2]!))
+}
+
+function mayImport(from: string, to: string): boolean {
+  const [importer, imported] = [partOf(from), partOf(to)]
+  if (importer === imported) return true
+  if (strangers.some(pair => pair[0] === importer && pair[1] === imported)) return false
+  return layerOf(to) < layerOf(from)
+}
+
+t.test('dependencies of src/ point one way', async t => {
+  t.ok(sources.length > 0)
+  for (const path of sources) {
+    t.ok(layerOf(path) >= 0, `${path} belongs to a known part`)
+    for (const imported of importsOf(path)) t.ok(mayImport(path, imported), `${path} imports ${imported}`)
+  }
+})
+
+t.test('the rule finds what it forbids', async t => {
+  for (const [from, to] of [
+    ['src/config/load.ts', 'src/tunnel/uapi.ts'],
+    ['src/config/load.ts', 'src/admin/server.ts'],
+    ['src/tunnel/tunnel.ts', 'src/forward/relay.ts'],
+    ['src/forward/relay.ts', 'src/tunnel/tunnel.ts'],
+    ['src/tunnel/tunnel.ts', 'src/link/frame.ts'],
+    ['src/log.ts', 'src/config/config.ts'],
+    ['src/admin/server.ts', 'src/app.ts'],
+    ['src/app.ts', 'src/cli.ts'],
+  ] as const) {
+    t.notOk(mayImport(from, to), `${from} may not import ${to}`)
+  }
+})
+
+t.test(`a source file has at most ${maxLines} lines`, async t => {
+  for (const path of sources) {
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n').length
+    t.ok(lines <= maxLines, `${path} has ${lines}`)
+  }
+})
+
+t.test('the lock file names no place to download from', async t => {
+  t.notMatch(readFileSync('package-lock.json', 'utf8'), /"resolved":/)
+})
+
+t.test('the version is the one on top of the change log', async t => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+  const [, top] = /^## \[?v?(\d[^\s\]]*)/m.exec(readFileSync('CHANGELOG.md', 'utf8')) ?? []
+  t.equal(top, version)
+})
+
+const files = filesOfGit()
+
+t.test(
+  'no file names a registry or a folder of one machine',
+  { skip: files === undefined && 'no git here' },
+  async t => {
+    // Joined here, so that this file does not name them.
+    const hosts = [
+      'registry npmjs org',
+      'registry yarnpkg com',
+      'proxy golang org',
+      'sum golang org',
+      'goproxy io',
+      'goproxy cn',
+    ]
+    const forbidden = [...hosts.map(host => host.replaceAll(' ', '.')), ['', 'work', ''].join('/')]
+    for (const file of files!) {
+      const text = readFileSync(file, 'latin1')
+      t.same(
+        forbidden.filter(word => text.includes(word)),
+        [],
+        file,
+      )
+    }
+  },
+)
+
+t.test('nothing that is built is in git', { skip: files === undefined && 'no git here' }, async t => {
+  t.same(
+    files!.filter(file => /^(dist|native\/bin|node_modules|\.tap|coverage)\//.test(file)),
+    [],
+  )
+})
+
+/** Committed files and new ones that git does not ignore; undefined outside a repository. */
+function filesOfGit(): string[] | undefined {
+  try {
+    const options = ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--deduplicate']
+    const output = execFileSync('git', options, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    const deleted = execFileSync('git', ['ls-files', '-z', '--deleted'], { encoding: 'utf8' }).split('\0')
+    return output.split('\0').filter(file => file !== '' && !deleted.includes(file))
+  } catch {
+    return undefined
+  }
+}
