@@ -173,7 +173,11 @@ export class Tunnel {
     const { interface: name } = this.#config
     try {
       await this.#endpoints.close()
-      await this.#leaveRunning()
+      if (this.#state.name === 'running') {
+        this.#state.running.uapi.close()
+        await this.#state.running.process.stop()
+        this.#state = { name: 'down', since: this.#now(), why: 'closed' }
+      }
       ;(await reach(socketOf(this.#bringUp.runFolder, name)))?.destroy()
       await removeDevice(this.#ip, name)
     } catch (error) {
@@ -221,13 +225,6 @@ export class Tunnel {
   #enterDown(why: string): void {
     this.#log.error({ why, restarts: this.#restarts }, 'wireguard-go is not running')
     this.#state = { name: 'down', since: this.#now(), why }
-  }
-
-  async #leaveRunning(): Promise<void> {
-    if (this.#state.name !== 'running') return
-    this.#state.running.uapi.close()
-    await this.#state.running.process.stop()
-    this.#state = { name: 'down', since: this.#now(), why: 'closed' }
   }
 
   #take(device: Device): void {

@@ -3,7 +3,8 @@ import { ready, seenAddress, startNginx, startOurs, topology } from './topology.
 import { transfers } from './transfers.ts'
 
 /** Both ends are ours. */
-await using world = await topology()
+const world = await topology()
+t.teardown(() => world.lab.close())
 
 await startNginx(world)
 const gateway = await startOurs(
@@ -52,4 +53,4 @@ t.test('one connection can be followed through both logs', async t => {
   t.match(atCluster, { forward: 'http', target: '127.0.0.1:8080', end: 'complete' })
 })
 
-transfers(t, world, 9000)
+transfers(t, world, 9000, { resets: true })

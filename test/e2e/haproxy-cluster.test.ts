@@ -3,7 +3,8 @@ import { ready, seenAddress, startByHand, startNginx, startOurs, topology } from
 import { transfers } from './transfers.ts'
 
 /** The gateway is ours; in the cluster WireGuard was set up with wg(8), and HAProxy forwards. */
-await using world = await topology()
+const world = await topology()
+t.teardown(() => world.lab.close())
 
 await startNginx(world)
 const gateway = await startOurs(
@@ -46,4 +47,4 @@ for (const family of [4, 6] as const) {
   }
 }
 
-transfers(t, world, 9000)
+transfers(t, world, 9000, { resets: false })

@@ -11,7 +11,7 @@ import { type Host, Lab, type Running } from '../lab/lab.ts'
  *   2001:db8:1::7              2001:db8:1::1                           nginx 127.0.0.1:8080, wants the PROXY protocol
  *                              10.1.10.1   ═══ wireguard-go ═══        10.1.10.2
  */
-export interface Topology extends AsyncDisposable {
+export interface Topology {
   readonly lab: Lab
   readonly client: Host
   readonly gateway: Host
@@ -49,7 +49,6 @@ export async function topology(): Promise<Topology> {
       cluster,
       keys: keyPairs(),
       interfaces,
-      [Symbol.asyncDispose]: () => lab.close(),
     }
   } catch (error) {
     await lab.close()

@@ -6,9 +6,14 @@ import { address, type Topology } from './topology.ts'
 /** Megabytes each way: short in `npm test`, long in `npm run test:full`. */
 const megabytes = process.env.WG_PUNCHHOLE_TEST === 'full' ? 300 : 30
 
-/** Bytes from the client to a raw TCP server on the cluster's 127.0.0.1:`port`, reached through the gateway's `port`. */
-export function transfers(t: Test, world: Topology, port: number): void {
+/**
+ * Bytes from the client to a raw TCP server on the cluster's 127.0.0.1:`port`, reached through the gateway's `port`.
+ * `resets`: whether both ends pass a reset on; HAProxy makes a clean end of it.
+ */
+export function transfers(t: Test, world: Topology, port: number, { resets }: { resets: boolean }): void {
   const host = address.gateway[4]
+
+  t.before(() => world.cluster.run((port, { listen }) => listen(port), port))
 
   t.test(`${megabytes} MB each way at once arrive whole`, { timeout: 240_000 }, async t => {
     const served = world.cluster.run(exchange, { opening: { listen: port }, seed: 'cluster', megabytes })
@@ -26,6 +31,7 @@ export function transfers(t: Test, world: Topology, port: number): void {
       t.same(client, { received: 'all of it', ended: true })
       t.same(await served, { received: 'all of it', ended: true })
     })
+    if (!resets) continue
     t.test(`a reset by the ${first} arrives as a reset`, async t => {
       const served = world.cluster.run(reset, { opening: { listen: port }, resets: first === 'cluster' })
       const client = await world.client.run(reset, { opening: { host, port }, resets: first === 'client' })

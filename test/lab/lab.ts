@@ -236,6 +236,8 @@ class Agent {
     const id = this.#next++
     const waiting = Promise.withResolvers<unknown>()
     this.#waiting.set(id, waiting)
+    // A test that has failed already awaits it no more.
+    waiting.promise.catch(() => {})
     this.#child.send({ id, task: task.toString(), argument })
     return waiting.promise as Promise<Awaited<R>>
   }

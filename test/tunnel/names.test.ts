@@ -1,0 +1,109 @@
+import t from 'tap'
+import { EndpointNames, hasRoute } from '../../src/tunnel/names.ts'
+import { KeptLog } from './fake.ts'
+import { peer } from './lab.ts'
+
+const named = peer('ABCDEFGHIJK', ['10.1.10.0/24'], { endpoint: { host: 'gateway.example', port: 51820 } })
+
+function names(answers: (readonly string[] | Error)[], usable: readonly string[] = []) {
+  const log = new KeptLog()
+  const attempts: number[] = []
+  const made = new EndpointNames([named], {
+    log,
+    resolve: async () => {
+      const answer = answers.shift()
+      if (answer instanceof Error || answer === undefined) throw answer ?? new Error('asked too often')
+      return answer
+    },
+    usable: async address => usable.includes(address),
+    retry: attempt => {
+      attempts.push(attempt)
+      return 0
+    },
+  })
+  return { made, log, attempts }
+}
+
+t.test('literals are known at once, and nothing is resolved', async t => {
+  const literal = peer('A', [], { endpoint: { host: '2001:db8::1', port: 7 } })
+  const none = peer('B', [])
+  const made = new EndpointNames([literal, none], {
+    log: new KeptLog(),
+    resolve: () => t.fail('resolved') as never,
+  })
+  await made.follow(new AbortController().signal, () => t.fail('called'))
+  t.equal(made.take(literal), '[2001:db8::1]:7')
+  t.equal(made.take(none), undefined)
+  t.strictSame(made.takeNew(), [])
+  t.strictSame(made.reasons(), [])
+})
+
+t.test('a name is tried until it resolves', async t => {
+  const failure = new Error('SERVFAIL')
+  const { made, log, attempts } = names([failure, failure, [], ['192.0.2.1']])
+  t.match(made.reasons(), [
+    {
+      code: 'endpoint-unresolved',
+      detail: /gateway\.example of peer ABCDEFGH .*not resolved yet/,
+      peer: 'ABCDEFGHIJK',
+    },
+  ])
+  t.equal(made.take(named), undefined)
+  let called = 0
+  await made.follow(new AbortController().signal, () => called++)
+  t.strictSame([called, attempts], [1, [0, 1, 2]])
+  t.strictSame(made.takeNew(), [[named, '192.0.2.1:51820']])
+  t.strictSame(made.takeNew(), [])
+  t.strictSame(made.reasons(), [])
+  t.match(log.of('endpoint not resolved'), [
+    { fields: { error: 'SERVFAIL' } },
+    { fields: { error: /has no address/ } },
+  ])
+})
+
+t.test('what was taken is not new', async t => {
+  const { made } = names([['192.0.2.1']])
+  await made.follow(new AbortController().signal, () => {})
+  t.equal(made.take(named), '192.0.2.1:51820')
+  t.strictSame(made.takeNew(), [])
+})
+
+t.test('the first address with a route, else the first; never one inside the tunnel', async t => {
+  for (const [answer, usable, chosen] of [
+    [['2001:db8::1', '192.0.2.1'], ['192.0.2.1'], '192.0.2.1:51820'],
+    [['2001:DB8:0::1', '192.0.2.1'], ['2001:db8::1', '192.0.2.1'], '[2001:db8::1]:51820'],
+    [['2001:db8::1', '192.0.2.1'], [], '[2001:db8::1]:51820'],
+    [['10.1.10.1', '192.0.2.1'], ['10.1.10.1'], '192.0.2.1:51820'],
+    [['::ffff:10.1.10.1', '192.0.2.1'], [], '192.0.2.1:51820'],
+  ] as const) {
+    const { made } = names([answer], usable)
+    await made.follow(new AbortController().signal, () => {})
+    t.equal(made.take(named), chosen)
+  }
+  const { made, log } = names([['10.1.10.1', '10.1.10.9']])
+  const stop = new AbortController()
+  const following = made.follow(stop.signal, () => t.fail('resolved'))
+  t.match(await log.seen('endpoint not resolved'), { level: 'error', fields: { error: /AllowedIPs/ } })
+  t.match(made.reasons(), [{ code: 'endpoint-unresolved', detail: /10\.1\.10\.1, 10\.1\.10\.9 is inside/ }])
+  stop.abort()
+  await following
+})
+
+t.test('an end ends the wait', async t => {
+  const log = new KeptLog()
+  const made = new EndpointNames([named], { log, resolve: () => Promise.reject(new Error('no')) })
+  const stop = new AbortController()
+  const following = made.follow(stop.signal, () => {})
+  await log.seen('endpoint not resolved')
+  stop.abort()
+  await following
+  t.pass('at once, not after the second of the first wait')
+})
+
+t.test('a route is known without a packet', async t => {
+  t.equal(await hasRoute('127.0.0.1'), true)
+  t.equal(await hasRoute('::1'), true)
+  // No route covers the discard prefix unless there is a default one, and then it is one.
+  t.type(await hasRoute('100::1'), 'boolean')
+  t.equal(await hasRoute('255.255.255.255'), false)
+})
