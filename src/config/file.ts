@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { messageOf, systemCode } from '../errors.ts'
 
@@ -23,6 +24,13 @@ export async function readText(path: string): Promise<FileText> {
   } catch (error) {
     return { reason: reasonOf(path, error) }
   }
+}
+
+/** Tells contents apart, unreadable ones among them, without keeping them: there are keys in these files. */
+export function digestOf({ text, reason }: FileText): string {
+  return createHash('sha256')
+    .update(text ?? `unreadable: ${reason}`)
+    .digest('base64')
 }
 
 /** The warning for a file with a key that everyone may read. */

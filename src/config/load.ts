@@ -1,8 +1,9 @@
+import { resolve } from 'node:path'
 import * as v from 'valibot'
 import { parseHostPorts } from './address.ts'
 import type { AdminConfig, Config, ForwardConfig, TunnelConfig } from './config.ts'
 import { type ConfigDocument, readDocument } from './document.ts'
-import { readText } from './file.ts'
+import { digestOf, type FileText, readText } from './file.ts'
 import { isListenHost, resolveForward } from './forwards.ts'
 import { type Host, readHost } from './host.ts'
 import { found, hasErrors, type Issue } from './issue.ts'
@@ -19,28 +20,46 @@ export interface LoadOptions {
   readonly admin?: string
 }
 
+export interface Loaded {
+  /** `undefined` exactly when one of the issues is an error. */
+  readonly config: Config | undefined
+  readonly issues: Issue[]
+  /** What was read, right or wrong: absolute path to the digest of its content (file.ts). */
+  readonly files: ReadonlyMap<string, string>
+}
+
 const adminListen = ['admin', 'listen']
 
 /**
  * Reads a config with all the files that it names and judges all of it: every issue, not the first.
- * `config` is undefined exactly when one of them is an error. Touches no network, runs nothing.
+ * Touches no network, runs nothing.
  * @param host what this host's own network looks like.
  */
-export async function loadConfig(
-  options: LoadOptions,
-  host: Host = readHost(),
-): Promise<{ config: Config | undefined; issues: Issue[] }> {
-  const { configFile, wgConf } = options
-  const read = await readText(configFile)
-  if (read.reason !== undefined) return { config: undefined, issues: [atFlag(configFile, read.reason)] }
-  const document = readDocument(configFile, read.text)
+export async function loadConfig(options: LoadOptions, host: Host = readHost()): Promise<Loaded> {
+  const files = new Map<string, string>()
+  const read = async (path: string) => {
+    const content = await readText(path)
+    files.set(resolve(path), digestOf(content))
+    return content
+  }
+  return { ...(await judge(options, host, read)), files }
+}
+
+async function judge(
+  { configFile, wgConf, admin: adminFlag }: LoadOptions,
+  host: Host,
+  read: (path: string) => Promise<FileText>,
+): Promise<Omit<Loaded, 'files'>> {
+  const content = await read(configFile)
+  if (content.reason !== undefined) return { config: undefined, issues: [atFlag(configFile, content.reason)] }
+  const document = readDocument(configFile, content.text)
   const issues = [...document.issues]
   const sections = mapping(document.value)
 
   const hasTunnel = sections.tunnel !== undefined || wgConf !== undefined
   const section = tunnelSection(mapping(sections.tunnel))
   const tunnel = hasTunnel
-    ? await resolveTunnel({ configFile, document, section, wgConf, host }, issues)
+    ? await resolveTunnel({ configFile, document, section, wgConf, host, read }, issues)
     : undefined
   const forwards = Object.entries(mapping(sections.forwards)).flatMap(([name, value]): ForwardConfig[] => {
     const forward = v.safeParse(forwardSchema, value)
@@ -49,8 +68,8 @@ export async function loadConfig(
   })
   if (document.value !== undefined && isNothing(sections.forwards))
     issues.push(noForwards(document, hasTunnel))
-  const admin = resolveAdmin(sections.admin, options.admin, document, issues)
-  issues.push(...collisionIssues(forwards, admin, tunnel, options.admin, document))
+  const admin = resolveAdmin(sections.admin, adminFlag, document, issues)
+  issues.push(...collisionIssues(forwards, admin, tunnel, adminFlag, document))
 
   const whole = v.safeParse(configSchema, document.value)
   if (!whole.success || admin === undefined || hasErrors(issues)) return { config: undefined, issues }

@@ -3,7 +3,7 @@ import { covers } from './address.ts'
 import { resolvePeers } from './allowed-ips.ts'
 import type { TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
-import { readText, worldReadable } from './file.ts'
+import { type FileText, worldReadable } from './file.ts'
 import type { Host } from './host.ts'
 import type { Issue } from './issue.ts'
 import { isKey, publicKeyOf } from './keys.ts'
@@ -19,6 +19,7 @@ export interface TunnelSource {
   /** The flag's path, relative to the working folder. */
   readonly wgConf: string | undefined
   readonly host: Host
+  readonly read: (path: string) => Promise<FileText>
 }
 
 /** `undefined` where an error left nothing to go by; with any error the tunnel is not to be used, only compared to. */
@@ -66,7 +67,7 @@ async function readWgConf(
       )
     return undefined
   }
-  const read = await readText(path)
+  const read = await source.read(path)
   if (read.reason !== undefined) {
     issues.push(
       flag === undefined
@@ -111,7 +112,7 @@ async function readKey(
     return undefined
   }
   const path = inConfigFolder(source, written)
-  const read = await readText(path)
+  const read = await source.read(path)
   if (read.reason !== undefined) {
     report('error', read.reason)
     return undefined

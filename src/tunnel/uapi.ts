@@ -14,8 +14,8 @@ export class UapiError extends EndError {
   }
 }
 
-/** The most an answer may have, in characters: 100 times what a thousand peers need. */
-const maxAnswer = 64 << 20
+/** The most an answer may have, in bytes: many times what a thousand peers need. */
+const maxAnswer = 16 << 20
 
 /**
  * A client of wireguard-go's configuration socket (https://www.wireguard.com/xplatform/).
@@ -93,7 +93,9 @@ export class Uapi {
 /** Everything up to the empty line that ends an answer, however it was split. */
 function answerOf(socket: Socket, operation: string, path: string, timeout: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    let answer = ''
+    const chunks: Buffer[] = []
+    let size = 0
+    let tail = ''
     const timer = setTimeout(() => fail(`no answer within ${timeout} ms`), timeout)
     const fail = (what: string, cause?: Error) => {
       settle()
@@ -102,11 +104,13 @@ function answerOf(socket: Socket, operation: string, path: string, timeout: numb
     const onError = (error: Error) => fail(error.message, error)
     const onClose = () => fail('connection closed')
     const onData = (chunk: Buffer) => {
-      answer += chunk.toString('latin1')
-      if (answer.endsWith('\n\n')) {
+      chunks.push(chunk)
+      size += chunk.length
+      tail = (tail + chunk.toString('latin1', Math.max(0, chunk.length - 2))).slice(-2)
+      if (tail === '\n\n') {
         settle()
-        resolve(answer)
-      } else if (answer.length > maxAnswer) fail('endless answer')
+        resolve(Buffer.concat(chunks).toString('latin1'))
+      } else if (size > maxAnswer) fail('endless answer')
     }
     const settle = () => {
       clearTimeout(timer)

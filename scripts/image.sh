@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Usage: scripts/image.sh [TAG]
+# Builds the image from the stand-ins of scripts/image-bases.sh into the store of scripts/podman.sh, and prints its id.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/image-bases.sh
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+exec 9>"${XDG_CACHE_HOME:-$HOME/.cache}/wg-punchhole/.image.lock"
+flock 9
+# Podman's own format has no HEALTHCHECK. The network is the machine's, for npm, Go modules and Debian's mirror.
+scripts/podman.sh build --format docker --layers --pull=never --network host --tag "${1:-localhost/wg-punchhole:test}" --iidfile "$log.id" . \
+  >"$log" 2>&1 9>&- || { tail -n 40 "$log" >&2; exit 1; }
+cat "$log.id"
+rm -f "$log.id"

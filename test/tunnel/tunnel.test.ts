@@ -1,0 +1,292 @@
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import t, { type Test } from 'tap'
+import type { TunnelConfig } from '../../src/config/config.ts'
+import { EndError } from '../../src/errors.ts'
+import type { Ip } from '../../src/tunnel/ip.ts'
+import type { Spawn } from '../../src/tunnel/process.ts'
+import { Tunnel } from '../../src/tunnel/tunnel.ts'
+import { toHex } from '../../src/tunnel/uapi-codec.ts'
+import { FakeChild, FakeUapi, KeptLog, socketPath } from './fake.ts'
+import { keys, peer, tunnelConfig, uniqueName } from './lab.ts'
+
+const gateway = keys()
+
+/** A tunnel whose ip(8) and wireguard-go are fakes, which write into one list what happens. */
+function fake(
+  t: Test,
+  more: Partial<TunnelConfig> = {},
+  resolve = async (): Promise<string[]> => ['192.0.2.1'],
+) {
+  const name = more.interface ?? uniqueName()
+  const runFolder = dirname(socketPath())
+  const path = `${runFolder}/${name}.sock`
+  const happened: string[] = []
+  const log = new KeptLog()
+  const children: FakeChild[] = []
+  const servers: FakeUapi[] = []
+  let time = 1_700_000_000_000
+  const lab = {
+    happened,
+    log,
+    children,
+    servers,
+    path,
+    /** What the next wireguard-go does: serve, stay silent, or end. */
+    next: 'serve' as 'serve' | 'silent' | 'end',
+    prepare: (_server: FakeUapi) => {},
+    pass: (ms: number) => {
+      time += ms
+    },
+    config: tunnelConfig(keys(), ['10.1.10.2/24'], {
+      interface: name,
+      peers: [
+        peer(gateway.publicKey, ['10.1.10.1/32'], {
+          endpoint: { host: 'gateway.example', port: 51820 },
+          keepalive: 25,
+        }),
+      ],
+      ...more,
+    }),
+    tunnel: undefined as unknown as Tunnel,
+  }
+  const ip: Ip = async (args, input = '') => {
+    happened.push(...(input === '' ? [args.join(' ')] : input.trimEnd().split('\n')))
+    if (args.includes('-details')) throw new EndError('IP_FAILED', `Device "${name}" does not exist.`)
+    return '[]'
+  }
+  const spawn = (() => {
+    const child = new FakeChild()
+    const server = new FakeUapi()
+    children.push(child)
+    servers.push(server)
+    happened.push('spawn')
+    lab.prepare(server)
+    const served = lab.next === 'serve' ? server.listen(path) : Promise.resolve()
+    child.onEnd = () =>
+      served.then(() => (lab.next === 'serve' || server.connections > 0 ? server.close() : undefined))
+    if (lab.next === 'end') setImmediate(() => void child.end(1))
+    return child
+  }) as unknown as Spawn
+  lab.tunnel = new Tunnel(lab.config, {
+    log,
+    binary: { path: '/bin/wireguard-go', version: 'v1' },
+    resolve,
+    runFolder,
+    now: () => time,
+    spawn,
+    ip,
+  })
+  t.teardown(() => lab.tunnel.close())
+  return lab
+}
+
+const forever = new AbortController().signal
+
+t.test('device, process, MTU, configuration, addresses, routes: in this order', async t => {
+  const lab = fake(t, { listenPort: 4000 })
+  t.match(lab.tunnel.reasons(), [{ code: 'starting' }])
+  t.match(lab.tunnel.status(), {
+    process: { state: 'starting', pid: undefined, restarts: 0 },
+    listenPort: undefined,
+  })
+  t.strictSame(lab.tunnel.addresses, [])
+  await lab.tunnel.start(forever)
+  const name = lab.config.interface
+  t.strictSame(lab.happened, [
+    `-json -details link show dev ${name}`,
+    `tuntap add dev ${name} mode tun`,
+    `link set dev ${name} alias wg-punchhole`,
+    `link set dev ${name} up`,
+    'spawn',
+    `link set dev ${name} mtu 1420`,
+    `-json address show dev ${name}`,
+    `-json address show dev ${name}`,
+    `address add 10.1.10.2/24 dev ${name}`,
+    '-N -json route show table all',
+    `route replace 10.1.10.1/32 dev ${name} table 254 proto 87 congctl bbr`,
+  ])
+  const [listen, configuration] = lab.servers[0]!.operations.filter(operation => operation !== 'get=1')
+  t.equal(listen, 'listen_port=4000')
+  t.match(
+    configuration,
+    `private_key=${toHex(lab.config.privateKey)}\npublic_key=${toHex(gateway.publicKey)}`,
+  )
+  t.match(configuration, /endpoint=192\.0\.2\.1:51820\n/)
+  t.strictSame(lab.tunnel.addresses, ['10.1.10.2'])
+  t.match(lab.tunnel.status(), {
+    addresses: ['10.1.10.2/24'],
+    listenPort: 51820,
+    congestionControl: 'bbr',
+    process: { state: 'running', pid: 4711, restarts: 0, since: 1_700_000_000_000 },
+  })
+  t.match(lab.tunnel.reasons(), [{ code: 'no-handshake' }])
+  t.match(lab.log.of('tunnel up'), [{ fields: { listenPort: 51820, wireguardGo: 'v1', adopted: false } }])
+  await Promise.all([lab.tunnel.close(), lab.tunnel.close()])
+  t.strictSame(lab.children[0]!.signals, ['SIGTERM'])
+  t.notOk(JSON.stringify([lab.log.lines, lab.tunnel.status()]).includes(lab.config.privateKey))
+})
+
+t.test('an unchanged listen port is not bound anew', async t => {
+  const lab = fake(t, { listenPort: 51820 })
+  await lab.tunnel.start(forever)
+  t.notOk(lab.servers[0]!.operations.some(operation => operation.startsWith('listen_port')))
+})
+
+t.test('a crash loop is a reason, with longer and longer waits, and passes', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever)
+  lab.next = 'end'
+  await lab.children[0]!.end(0)
+  await lab.log.seen('wireguard-go is not running', 4)
+  t.match(lab.tunnel.reasons(), [{ code: 'tunnel-process-down', detail: /exited with status 1/ }])
+  t.match(lab.tunnel.status(), { process: { state: 'down', pid: undefined }, listenPort: undefined })
+  t.strictSame(lab.tunnel.addresses, ['10.1.10.2'], 'the device keeps them')
+  lab.next = 'serve'
+  await lab.log.seen('tunnel up', 2)
+  t.match(lab.tunnel.reasons(), [{ code: 'no-handshake' }])
+  t.ok(lab.tunnel.status().process.restarts >= 4)
+  t.equal(lab.servers.at(-1)!.operations.filter(operation => operation.includes('private_key')).length, 1)
+
+  // After a minute of health the next restart is at once again.
+  lab.pass(60_000)
+  await lab.children.at(-1)!.end(0)
+  await lab.log.seen('tunnel up', 3)
+})
+
+t.test('what fails at the first start is thrown, and nothing stays', async t => {
+  const port = fake(t, { listenPort: 4000 })
+  port.prepare = server => {
+    server.refuse = { matching: /listen_port=4000/, errno: -98 }
+  }
+  await t.rejects(port.tunnel.start(forever), { code: 'LISTEN_FAILED', message: /UDP port 4000/ })
+  t.strictSame(port.children[0]!.signals, ['SIGTERM'])
+  t.notOk(existsSync(port.path))
+
+  const refused = fake(t)
+  refused.prepare = server => {
+    server.refuse = { matching: /private_key/, errno: -22 }
+  }
+  await t.rejects(refused.tunnel.start(forever), { code: 'UAPI', message: /errno 22/ })
+  const odd = fake(t, { listenPort: 4000 })
+  odd.prepare = server => {
+    server.refuse = { matching: /listen_port/, errno: -5 }
+  }
+  await t.rejects(odd.tunnel.start(forever), { code: 'UAPI', message: /errno 5/ })
+
+  const ended = fake(t)
+  ended.next = 'end'
+  await t.rejects(ended.tunnel.start(forever), {
+    code: 'TUNNEL_PROCESS',
+    message: /exited with status 1/,
+    fix: /log/,
+  })
+
+  const portless = fake(t)
+  portless.prepare = server => {
+    server.device = ''
+  }
+  await t.rejects(portless.tunnel.start(forever), {
+    code: 'TUNNEL_PROCESS',
+    message: /1500 ms: it opened no UDP port/,
+  })
+
+  const name = uniqueName()
+  const [first, second] = [fake(t, { interface: name }), fake(t, { interface: name })]
+  await first.tunnel.start(forever)
+  await t.rejects(second.tunnel.start(forever), { code: 'INTERFACE_TAKEN' })
+  t.strictSame(second.happened, [], 'nothing of the first was touched')
+})
+
+t.test('a start can be broken off, by its signal and by close', async t => {
+  const lab = fake(t)
+  await t.rejects(lab.tunnel.start(AbortSignal.abort(new Error('enough'))), { message: 'enough' })
+  t.strictSame(lab.happened, [])
+
+  const aborted = fake(t)
+  aborted.next = 'silent'
+  const stop = new AbortController()
+  const starting = t.rejects(aborted.tunnel.start(stop.signal), { name: 'AbortError' })
+  while (aborted.children.length === 0) await new Promise(setImmediate)
+  stop.abort()
+  await starting
+  t.strictSame(aborted.children[0]!.signals, ['SIGTERM'])
+
+  const closed = fake(t)
+  closed.next = 'silent'
+  const interrupted = t.rejects(closed.tunnel.start(forever), { name: 'AbortError' })
+  while (closed.children.length === 0) await new Promise(setImmediate)
+  await closed.tunnel.close()
+  await interrupted
+  t.strictSame(closed.children[0]!.signals, ['SIGTERM'])
+  await fake(t).tunnel.close()
+})
+
+t.test('closing ends the wait for the next restart', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever)
+  lab.next = 'end'
+  await lab.children[0]!.end(0)
+  await lab.log.seen('wireguard-go is not running', 4)
+  await lab.tunnel.close()
+  t.match(lab.tunnel.status().process, { state: 'down' })
+})
+
+t.test('one that no longer answers is ended and started again', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever)
+  lab.servers[0]!.mute = true
+  lab.pass(0)
+  while (!lab.servers[0]!.operations.slice(5).includes('get=1'))
+    await new Promise(resolve => setTimeout(resolve, 10))
+  lab.pass(10_000)
+  t.match(await lab.log.seen('wireguard-go does not answer, ending it'), { fields: { error: /no answer/ } })
+  await lab.log.seen('tunnel up', 2)
+  t.strictSame(lab.children[0]!.signals, ['SIGTERM'])
+})
+
+t.test('a name that resolves late: the peer is made again, or moved when it has a session', async t => {
+  for (const [handshake, expected] of [
+    [
+      '',
+      /^public_key=\w+\nremove=true\npublic_key=\w+\npreshared_key=0+\nendpoint=192\.0\.2\.1:51820\n.*keepalive_interval=25$/s,
+    ],
+    [
+      'last_handshake_time_sec=1700000000\n',
+      /^public_key=\w+\nupdate_only=true\nendpoint=192\.0\.2\.1:51820$/,
+    ],
+  ] as const) {
+    const answer = Promise.withResolvers<string[]>()
+    const lab = fake(t, {}, () => answer.promise)
+    lab.prepare = server => {
+      server.device = `listen_port=1\npublic_key=${toHex(gateway.publicKey)}\n${handshake}`
+    }
+    await lab.tunnel.start(forever)
+    t.match(lab.tunnel.reasons()[0], { code: 'endpoint-unresolved' })
+    const { operations } = lab.servers[0]!
+    t.notMatch(
+      operations.find(operation => operation.startsWith('private_key')),
+      /endpoint/,
+    )
+    answer.resolve(['192.0.2.1'])
+    while (!expected.test(operations.at(-1)!)) await new Promise(setImmediate)
+    t.notOk(lab.tunnel.reasons().some(({ code }) => code === 'endpoint-unresolved'))
+  }
+  const answer = Promise.withResolvers<string[]>()
+  const lab = fake(t, {}, () => answer.promise)
+  await lab.tunnel.start(forever)
+  lab.servers[0]!.refuse = { matching: /remove/, errno: -22 }
+  answer.resolve(['192.0.2.1'])
+  t.match(await lab.log.seen('endpoint not set'), { level: 'warn', fields: { error: /errno 22/ } })
+})
+
+t.test('a close that cannot remove everything says so, and ends', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever)
+  lab.children[0]!.kill = () => {
+    throw new Error('no')
+  }
+  await lab.tunnel.close()
+  t.match(lab.log.of('tunnel not fully removed'), [{ level: 'warn', fields: { error: 'no' } }])
+  await lab.children[0]!.end(0)
+})
