@@ -24,7 +24,7 @@ await demo()
 
 async function demo(): Promise<void> {
   const stop = Promise.withResolvers<void>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop.resolve)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop.resolve)
   const lab = await Lab.create(`wgd${process.pid}`)
   try {
     const right = await Promise.race([show(lab), stop.promise])
@@ -105,7 +105,10 @@ async function startEnds(lab: Lab, gateway: Host, cluster: Host): Promise<[Runni
       'AllowedIPs = 10.1.10.2/24\nPersistentKeepalive = 25',
     ].join('\n'),
   })
-  return [startEnd(gateway, gatewayFolder), startEnd(cluster, clusterFolder)]
+  const gatewayEnd = startEnd(gateway, gatewayFolder)
+  // A handshake that meets a gateway which is not there yet is tried again only after 5 s.
+  await gatewayEnd.logged(line => line.msg === 'running')
+  return [gatewayEnd, startEnd(cluster, clusterFolder)]
 }
 
 /** What each hop says of that one connection, found by the id that both ends put into their logs. */

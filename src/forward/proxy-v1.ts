@@ -1,102 +1,141 @@
 import { canonical, familyOf, type SocketAddress, unmap } from '../config/address.ts'
-import { type HeaderFault, type ProxyHeader, ProxyHeaderError } from './header.ts'
+import { type HeaderReason, hex, isTellable, type ProxyHeader, ProxyHeaderError } from './proxy-header.ts'
 
 /** Version 1 of the PROXY protocol: one line of text, section 2.1. */
 
-/** Section 2.1: the longest line with its CRLF, TCP6 with two full addresses. */
+// Specification.
+export const v1Begins = Buffer.from('PROXY ')
+const protocols = ['PROXY TCP4 ', 'PROXY TCP6 ', 'PROXY UNKNOWN'].map(text => Buffer.from(text))
+/** Bytes of the longest line with its CRLF. */
 const longestLine = 107
-
+const greatestPort = 65535
 const CR = 0x0d
 const LF = 0x0a
-const beginnings = ['PROXY TCP4 ', 'PROXY TCP6 ', 'PROXY UNKNOWN'].map(text => Buffer.from(text))
+const SPACE = 0x20
 
-/** `undefined`: a valid beginning. Every byte is judged as it comes. @throws ProxyHeaderError */
+/** What can complete the beginning of an address. */
+const addressTails = ['', '::', ':', '0', '0.0', '0.0.0', '0.0.0.0', '.0', '.0.0', '.0.0.0']
+
+/** `undefined`: a valid beginning. @throws ProxyHeaderError */
 export function parseV1(bytes: Buffer): ProxyHeader | undefined {
-  const beginning = beginnings.find(text => sharesPrefix(bytes, text))
-  if (beginning === undefined) fault('v1-protocol', 'after "PROXY " must come TCP4, TCP6 or UNKNOWN')
-  if (bytes.length < beginning.length) return undefined
-  const end = bytes.subarray(0, longestLine).indexOf(CR)
-  const line = bytes.toString('latin1', 0, end < 0 ? bytes.length : end)
-  const unknown = beginning.length === 13
-  if (unknown && line.length > 13 && line[13] !== ' ')
-    fault('v1-grammar', 'after UNKNOWN must come a space or CRLF')
-  if (!unknown) refuseOddBytes(line, beginning.length)
-  if (end < 0) {
-    if (bytes.length >= longestLine) fault('v1-too-long', `no CRLF within ${longestLine} bytes`)
-    return undefined
-  }
-  if (end + 1 === longestLine) fault('v1-too-long', `no CRLF within ${longestLine} bytes`)
-  if (bytes.length === end + 1) return undefined
-  if (bytes[end + 1] !== LF) fault('v1-grammar', `byte ${end + 1}: CR without LF`)
-  const told = unknown ? undefined : parseLine(line)
+  const protocol = protocols.find(text => bytes.compare(text, 0, text.length, 0, text.length) === 0)
+  if (protocol === undefined) return parseBeginning(bytes)
+  if (protocol === protocols[2]) return parseUnknown(bytes, protocol.length)
+  return parseTcp(bytes, protocol.length, protocol === protocols[0] ? 4 : 6)
+}
+
+function parseBeginning(bytes: Buffer): undefined {
+  let [at, candidates] = [0, protocols]
+  for (; at < bytes.length && candidates.length > 0; at++)
+    candidates = candidates.filter(text => text[at] === bytes[at])
+  if (candidates.length > 0) return undefined
+  const found = `byte ${at - 1} is ${hex(bytes[at - 1]!)}`
+  if (at <= v1Begins.length) throw fault('not-a-header', `${found}, not of "PROXY "`)
+  throw fault('v1-protocol', `${found}, after "PROXY " are allowed "TCP4 ", "TCP6 " and "UNKNOWN"`)
+}
+
+/** Whatever stands before CRLF is ignored: a lone CR too. */
+function parseUnknown(bytes: Buffer, from: number): ProxyHeader | undefined {
+  const next = bytes[from]
+  if (next !== undefined && next !== SPACE && next !== CR)
+    throw fault('v1-protocol', `byte ${from} is ${hex(next)}, after UNKNOWN are allowed a space and CRLF`)
+  const end = next === CR ? from : bytes.subarray(0, longestLine).indexOf('\r\n', from, 'latin1')
+  if (next === CR ? !isEnded(bytes, end) : isOpen(bytes, end)) return undefined
   return {
     version: 1,
-    command: unknown ? 'LOCAL' : 'PROXY',
-    source: told?.source,
-    destination: told?.destination,
+    command: 'LOCAL',
+    source: undefined,
+    destination: undefined,
     tlvs: [],
     length: end + 2,
   }
 }
 
-function sharesPrefix(bytes: Buffer, text: Buffer): boolean {
-  const length = Math.min(bytes.length, text.length)
-  return bytes.compare(text, 0, length, 0, length) === 0
-}
-
-/** What cannot stand in addresses and ports ends the header at once: nobody waits for the rest of a request line. */
-function refuseOddBytes(line: string, from: number): void {
-  const at = line.slice(from).search(/[^0-9A-Fa-f:. ]/)
-  if (at >= 0)
-    fault('v1-grammar', `byte ${from + at}: ${JSON.stringify(line[from + at])} in addresses and ports`)
-}
-
-function parseLine(line: string) {
-  const fields = line.split(' ')
-  if (fields.length !== 6) fault('v1-grammar', `${fields.length} fields with one space between, not 6`)
-  const [, protocol, source, destination, sourcePort, destinationPort] = fields as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-  ]
-  const family = protocol === 'TCP4' ? 4 : 6
+function parseTcp(bytes: Buffer, from: number, family: 4 | 6): ProxyHeader | undefined {
+  const end = bytes.subarray(0, longestLine - 1).indexOf(CR)
+  const fields = bytes
+    .toString('latin1', from, end < 0 ? Math.min(bytes.length, longestLine) : end)
+    .split(' ')
+  for (let i = 0, at = from; i < fields.length; at += fields[i]!.length + 1, i++) {
+    if (i > 3) throw fault('v1-fields', `a space at byte ${at - 1}, after the second port is allowed CRLF`)
+    const isWhole = end >= 0 || i < fields.length - 1
+    if (i < 2) judgeAddress(fields[i]!, at, family, isWhole)
+    else judgePort(fields[i]!, at, isWhole)
+  }
+  if (end >= 0 && fields.length < 4)
+    throw fault('v1-fields', `CR at byte ${end} after ${fields.length} of two addresses and two ports`)
+  if (end < 0 ? isOpen(bytes, end) : !isEnded(bytes, end)) return undefined
+  const [source, destination, sourcePort, destinationPort] = fields as [string, string, string, string]
   return {
-    source: { address: parseAddress(source, family), port: parsePort(sourcePort) },
-    destination: { address: parseAddress(destination, family), port: parsePort(destinationPort) },
+    version: 1,
+    command: 'PROXY',
+    source: { address: canonical(source), port: Number(sourcePort) },
+    destination: { address: canonical(destination), port: Number(destinationPort) },
+    tlvs: [],
+    length: end + 2,
   }
 }
 
-function parseAddress(text: string, family: 4 | 6): string {
-  if (familyOf(text) !== family) fault('v1-address', `${JSON.stringify(text)} is no IPv${family} address`)
-  return canonical(text)
+/** Whether a line without an end may go on: the last place for CR is the last byte but one. */
+function isOpen(bytes: Buffer, end: number): boolean {
+  if (end >= 0) return false
+  const at = longestLine - 2
+  if (bytes.length > at + 1 || (bytes.length > at && bytes[at] !== CR))
+    throw fault('v1-too-long', `no CRLF up to byte ${at + 1}, a line has at most ${longestLine} bytes`)
+  return true
 }
 
-/** Section 2.1: decimal, 0 to 65535, no leading zeros. */
-function parsePort(text: string): number {
-  if (!/^(0|[1-9]\d{0,4})$/.test(text) || Number(text) > 65535)
-    fault('v1-port', `${JSON.stringify(text)} is no port, 0 to 65535 without leading zeros`)
-  return Number(text)
+/** Whether LF has come after the CR at `end`. */
+function isEnded(bytes: Buffer, end: number): boolean {
+  const next = bytes[end + 1]
+  if (next !== undefined && next !== LF)
+    throw fault('v1-line-end', `byte ${end + 1} is ${hex(next)}, after CR is allowed LF`)
+  return next === LF
 }
 
-function fault(fault: HeaderFault, message: string): never {
-  throw new ProxyHeaderError(fault, `PROXY v1 header: ${message}`)
+function judgeAddress(text: string, at: number, family: 4 | 6, isWhole: boolean): void {
+  const isPossible = isWhole
+    ? familyOf(text) === family
+    : text === '' || addressTails.some(tail => familyOf(text + tail) === family)
+  if (!isPossible)
+    throw fault('v1-address', `${JSON.stringify(text)} at byte ${at}, allowed is an IPv${family} address`)
 }
 
-/** UNKNOWN in its short form when there is nothing to tell; families that differ are both written as IPv6. */
+function judgePort(text: string, at: number, isWhole: boolean): void {
+  if (!isWhole && text === '') return
+  if (!/^(0|[1-9]\d{0,4})$/.test(text) || Number(text) > greatestPort)
+    throw fault(
+      'v1-port',
+      `${JSON.stringify(text)} at byte ${at}, allowed are 0 to ${greatestPort} without leading zeros`,
+    )
+}
+
+function fault(reason: HeaderReason, message: string): ProxyHeaderError {
+  return new ProxyHeaderError(reason, `PROXY v1 header: ${message}`)
+}
+
+/**
+ * The line for a TCP connection. UNKNOWN in its short form, the only one that every receiver takes, when there is
+ * nothing to tell; families that differ are both written as IPv6.
+ */
 export function encodeProxyV1(
   source: SocketAddress | undefined,
   destination: SocketAddress | undefined,
 ): Buffer {
-  if (source === undefined || destination === undefined) return Buffer.from('PROXY UNKNOWN\r\n')
-  let [from, to] = [unmap(source.address), unmap(destination.address)]
-  const v6 = from.includes(':') || to.includes(':')
-  if (v6 && !from.includes(':')) from = `::ffff:${from}`
-  if (v6 && !to.includes(':')) to = `::ffff:${to}`
-  return Buffer.from(
-    `PROXY ${v6 ? 'TCP6' : 'TCP4'} ${from} ${to} ${source.port} ${destination.port}\r\n`,
-    'latin1',
-  )
+  if (!isTellable(source) || !isTellable(destination)) return Buffer.from('PROXY UNKNOWN\r\n', 'latin1')
+  const [from, to] = [withoutZone(unmap(source.address)), withoutZone(unmap(destination.address))]
+  const ports = `${source.port} ${destination.port}\r\n`
+  if (!from.includes(':') && !to.includes(':'))
+    return Buffer.from(`PROXY TCP4 ${from} ${to} ${ports}`, 'latin1')
+  return Buffer.from(`PROXY TCP6 ${asV6(from)} ${asV6(to)} ${ports}`, 'latin1')
+}
+
+/** Node tells a link-local peer as `fe80::1%eth0`; the zone means nothing to others. */
+function withoutZone(address: string): string {
+  const zone = address.indexOf('%')
+  return zone < 0 ? address : address.slice(0, zone)
+}
+
+function asV6(address: string): string {
+  return address.includes(':') ? address : `::ffff:${address}`
 }

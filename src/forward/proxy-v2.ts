@@ -1,7 +1,6 @@
-import { randomFillSync } from 'node:crypto'
-import { fromNumber, type SocketAddress, toNumber, unmap } from '../config/address.ts'
-import { crc32c } from './crc32c.ts'
-import { type HeaderFault, type ProxyHeader, ProxyHeaderError, type Tlv } from './header.ts'
+import { type SocketAddress, unmap } from '../config/address.ts'
+import { type HeaderReason, hex, isTellable, type ProxyHeader, ProxyHeaderError } from './proxy-header.ts'
+import { fitTlvs, frameTlvs, readTlvs, type Tlv, writeTlvs } from './tlv.ts'
 
 /** Version 2 of the PROXY protocol: binary, section 2.2. */
 
@@ -15,105 +14,96 @@ const PROXY = 1
 const addressLengths = [0, 12, 36, 216] as const
 const AF_INET = 1
 const AF_INET6 = 2
-const greatestTransport = 2 // UNSPEC, STREAM, DGRAM
-export const tlvType = { AUTHORITY: 0x02, CRC32C: 0x03, UNIQUE_ID: 0x05 } as const
+const UNSPEC = 0
+const STREAM = 1
+const DGRAM = 2
 
 // Limits of this implementation.
 /** Bytes after the first 16; a header of 64 KiB is an attack, not an address. */
 const greatestReceived = 4096
-/** Bytes of a header that goes out: fits one segment of an ordinary path with room to spare. */
+/** Bytes of a header that goes out: in one segment on any path, even with some payload behind. */
 const greatestSent = 1536
-const greatestValue = (type: number) =>
-  type === tlvType.AUTHORITY ? 255 : type === tlvType.UNIQUE_ID ? 128 : 1024
-const uniqueIdLength = 16
 
-/** `undefined`: a valid beginning. Each byte of the fixed part is judged as it comes. @throws ProxyHeaderError */
+/** `undefined`: a valid beginning. @throws ProxyHeaderError */
 export function parseV2(bytes: Buffer): ProxyHeader | undefined {
   const begun = Math.min(bytes.length, signature.length)
-  for (let i = 0; i < begun; i++)
-    if (bytes[i] !== signature[i]) fault('not-a-header', `byte ${i} is not of the signature`)
-  if (bytes.length <= 12) return undefined
-  const [command, family] = parseFixed(bytes)
+  for (let at = 0; at < begun; at++)
+    if (bytes[at] !== signature[at])
+      throw fault(
+        'not-a-header',
+        `byte ${at} is ${hex(bytes[at]!)}, the signature has ${hex(signature[at]!)}`,
+      )
+  judgeFixed(bytes)
   if (bytes.length < fixedLength) return undefined
+  const isLocal = (bytes[12]! & 15) === LOCAL
   const rest = bytes.readUInt16BE(14)
-  const addressLength = command === LOCAL ? 0 : addressLengths[family]!
-  if (rest > greatestReceived)
-    fault('v2-length', `${rest} bytes announced, at most ${greatestReceived} are taken`)
-  if (rest < addressLength)
-    fault('v2-length', `${rest} bytes announced, the address family needs ${addressLength}`)
   const length = fixedLength + rest
+  // What stands in a LOCAL header is discarded, "including the family which is ignored".
+  if (isLocal)
+    return bytes.length < length
+      ? undefined
+      : { version: 2, command: 'LOCAL', source: undefined, destination: undefined, tlvs: [], length }
+  const [family, transport] = [bytes[13]! >> 4, bytes[13]! & 15]
+  const addressLength = addressLengths[family]!
+  if (rest < addressLength)
+    throw fault(
+      'v2-too-short',
+      `length ${rest} at byte 14, the addresses of its family take ${addressLength}`,
+    )
+  const tlvsAt = fixedLength + addressLength
+  const checksumAt = frameTlvs(bytes, tlvsAt, length)
   if (bytes.length < length) return undefined
-  // What a LOCAL header carries beside its length is skipped: sections 2.2 and 2.2.1 leave it to the sender.
-  if (command === LOCAL)
-    return { version: 2, command: 'LOCAL', source: undefined, destination: undefined, tlvs: [], length }
-  const header = bytes.subarray(0, length)
-  const tlvs = parseTlvs(header, fixedLength + addressLength)
-  const [source, destination] = parseAddresses(header, family)
+  const tlvs = readTlvs(bytes, tlvsAt, length, checksumAt)
+  const [source, destination] = transport === UNSPEC ? [] : readAddresses(bytes, family)
   return { version: 2, command: 'PROXY', source, destination, tlvs, length }
 }
 
-function parseFixed(bytes: Buffer): [command: number, family: number] {
-  const [version, command] = [bytes[12]! >> 4, bytes[12]! & 15]
-  if (version !== VERSION) fault('v2-version', `version ${version}, only 2 exists`)
-  if (command !== LOCAL && command !== PROXY)
-    fault('v2-command', `command ${command}, allowed are 0 LOCAL and 1 PROXY`)
-  const [family, transport] = [(bytes[13] ?? 0) >> 4, (bytes[13] ?? 0) & 15]
-  if (family >= addressLengths.length) fault('v2-family', `address family ${family}, allowed are 0 to 3`)
-  if (transport > greatestTransport) fault('v2-transport', `transport ${transport}, allowed are 0 to 2`)
-  return [command, family]
+/** Bytes 12 to 15, as many as have come. */
+function judgeFixed(bytes: Buffer): void {
+  const [versionAndCommand, familyAndTransport = 0, high = 0, low = 0] = bytes.subarray(12, fixedLength)
+  if (versionAndCommand === undefined) return
+  if (versionAndCommand >> 4 !== VERSION)
+    throw fault('v2-version', `version ${versionAndCommand >> 4} at byte 12, allowed is ${VERSION}`)
+  if ((versionAndCommand & 15) > PROXY)
+    throw fault('v2-command', `command ${versionAndCommand & 15} at byte 12, allowed are 0 LOCAL and 1 PROXY`)
+  if (familyAndTransport >> 4 >= addressLengths.length)
+    throw fault('v2-family', `address family ${familyAndTransport >> 4} at byte 13, allowed are 0 to 3`)
+  if ((familyAndTransport & 15) > DGRAM)
+    throw fault('v2-transport', `transport ${familyAndTransport & 15} at byte 13, allowed are 0 to ${DGRAM}`)
+  if ((high << 8) + low > greatestReceived)
+    throw fault('v2-too-long', `length ${(high << 8) + low} at byte 14, allowed are ${greatestReceived}`)
 }
 
-function parseAddresses(
-  header: Buffer,
-  family: number,
-): [SocketAddress | undefined, SocketAddress | undefined] {
+function readAddresses(bytes: Buffer, family: number): SocketAddress[] {
   if (family === AF_INET)
     return [
-      { address: `${header[16]}.${header[17]}.${header[18]}.${header[19]}`, port: header.readUInt16BE(24) },
-      { address: `${header[20]}.${header[21]}.${header[22]}.${header[23]}`, port: header.readUInt16BE(26) },
+      { address: readV4(bytes, 16), port: bytes.readUInt16BE(24) },
+      { address: readV4(bytes, 20), port: bytes.readUInt16BE(26) },
     ]
-  if (family !== AF_INET6) return [undefined, undefined]
+  if (family !== AF_INET6) return []
   return [
-    { address: readV6(header, 16), port: header.readUInt16BE(48) },
-    { address: readV6(header, 32), port: header.readUInt16BE(50) },
+    { address: readV6(bytes, 16), port: bytes.readUInt16BE(48) },
+    { address: readV6(bytes, 32), port: bytes.readUInt16BE(50) },
   ]
 }
 
-function readV6(header: Buffer, at: number): string {
-  const value = (header.readBigUInt64BE(at) << 64n) | header.readBigUInt64BE(at + 8)
-  return value >> 32n === 0xffffn ? fromNumber(value & 0xffffffffn, 4) : fromNumber(value, 6)
+function readV4(bytes: Buffer, at: number): string {
+  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`
 }
 
-/** Section 2.2.1: the rest of the header is TLVs, whole ones. */
-function parseTlvs(header: Buffer, from: number): Tlv[] {
-  const tlvs: Tlv[] = []
-  let checksumAt = 0
-  for (let at = from; at < header.length; ) {
-    const end = at + 3 + (at + 3 <= header.length ? header.readUInt16BE(at + 1) : 0)
-    if (end > header.length)
-      fault('v2-tlv', `the TLV at byte ${at} runs beyond the header's ${header.length} bytes`)
-    const type = header[at]!
-    // A copy: the receive buffer must not live as long as the connection.
-    tlvs.push({ type, value: Buffer.from(header.subarray(at + 3, end)) })
-    if (type === tlvType.CRC32C) {
-      if (checksumAt > 0) fault('v2-checksum', `a second CRC32C at byte ${at}`)
-      if (end - at !== 7) fault('v2-checksum', `CRC32C of ${end - at - 3} bytes, it has 4`)
-      checksumAt = at + 3
-    }
-    at = end
+/** RFC 5952: the longest run of at least two zero words, the first of equals, is written `::`. */
+function readV6(bytes: Buffer, at: number): string {
+  let [start, size, run] = [8, 1, 0]
+  const words: string[] = []
+  for (let i = 0; i < 8; i++) {
+    const word = bytes.readUInt16BE(at + 2 * i)
+    words.push(word.toString(16))
+    run = word === 0 ? run + 1 : 0
+    if (run > size) [start, size] = [i + 1 - run, run]
+    if (i === 5 && run === 0 && size === 5 && word === 0xffff) return readV4(bytes, at + 12)
   }
-  if (checksumAt > 0 && header.readUInt32BE(checksumAt) !== checksumOf(header, checksumAt))
-    fault('v2-checksum', 'the CRC32C does not match')
-  return tlvs
-}
-
-/** Section 2.2.3: over the whole header with the checksum's own four bytes zero. */
-function checksumOf(header: Buffer, checksumAt: number): number {
-  return crc32c(Buffer.from(header).fill(0, checksumAt, checksumAt + 4))
-}
-
-function fault(fault: HeaderFault, message: string): never {
-  throw new ProxyHeaderError(fault, `PROXY v2 header: ${message}`)
+  if (start === 8) return words.join(':')
+  return `${words.slice(0, start).join(':')}::${words.slice(start + size).join(':')}`
 }
 
 /**
@@ -126,24 +116,23 @@ export function encodeProxyV2(
   destination: SocketAddress | undefined,
   tlvs: readonly Tlv[],
 ): { bytes: Buffer; droppedTlvs: number } {
-  if (source === undefined || destination === undefined)
-    return { bytes: fixedPart(LOCAL, 0, 0), droppedTlvs: 0 }
+  if (!isTellable(source) || !isTellable(destination))
+    return { bytes: fixedPart(LOCAL, UNSPEC, 0), droppedTlvs: 0 }
   const [from, to] = [unmap(source.address), unmap(destination.address)]
-  const v4 = !from.includes(':') && !to.includes(':')
-  const addressLength = addressLengths[v4 ? AF_INET : AF_INET6]
-  const { kept, size } = fit(tlvs, greatestSent - fixedLength - addressLength)
-  const bytes = fixedPart(PROXY, v4 ? 0x11 : 0x21, addressLength + size)
-  const portsAt = fixedLength + addressLength - 4
-  if (v4) {
+  const family = from.includes(':') || to.includes(':') ? AF_INET6 : AF_INET
+  const tlvsAt = fixedLength + addressLengths[family]
+  const { kept, size } = fitTlvs(tlvs, greatestSent - tlvsAt)
+  const bytes = fixedPart(PROXY, (family << 4) | STREAM, tlvsAt - fixedLength + size)
+  if (family === AF_INET) {
     writeV4(bytes, 16, from)
     writeV4(bytes, 20, to)
   } else {
     writeV6(bytes, 16, from)
     writeV6(bytes, 32, to)
   }
-  bytes.writeUInt16BE(source.port, portsAt)
-  bytes.writeUInt16BE(destination.port, portsAt + 2)
-  writeTlvs(bytes, portsAt + 4, kept)
+  bytes.writeUInt16BE(source.port, tlvsAt - 4)
+  bytes.writeUInt16BE(destination.port, tlvsAt - 2)
+  writeTlvs(bytes, tlvsAt, kept)
   return { bytes, droppedTlvs: tlvs.length - kept.length }
 }
 
@@ -156,16 +145,9 @@ function fixedPart(command: number, familyAndTransport: number, rest: number): B
   return bytes
 }
 
-function fit(tlvs: readonly Tlv[], room: number): { kept: readonly Tlv[]; size: number } {
-  const kept = tlvs.filter(({ type, value }) => value.length <= greatestValue(type))
-  let size = kept.reduce((sum, { value }) => sum + 3 + value.length, 0)
-  while (size > room) size -= 3 + kept.pop()!.value.length
-  return { kept, size }
-}
-
-function writeV4(bytes: Buffer, at: number, address: string): void {
+function writeV4(bytes: Buffer, at: number, address: string, from = 0): void {
   let octet = 0
-  for (let i = 0; i < address.length; i++) {
+  for (let i = from; i < address.length; i++) {
     const code = address.charCodeAt(i)
     if (code === 46) {
       bytes[at++] = octet
@@ -175,47 +157,28 @@ function writeV4(bytes: Buffer, at: number, address: string): void {
   bytes[at] = octet
 }
 
+/** IPv4 goes out mapped. A zone, which Node gives a link-local peer's address, means nothing to others. */
 function writeV6(bytes: Buffer, at: number, address: string): void {
-  const value = address.includes(':') ? toNumber(address) : 0xffff00000000n | toNumber(address)
-  bytes.writeBigUInt64BE(value >> 64n, at)
-  bytes.writeBigUInt64BE(value & 0xffffffffffffffffn, at + 8)
-}
-
-function writeTlvs(bytes: Buffer, at: number, tlvs: readonly Tlv[]): void {
-  let checksumAt = 0
-  for (const { type, value } of tlvs) {
-    bytes[at] = type
-    bytes.writeUInt16BE(value.length, at + 1)
-    value.copy(bytes, at + 3)
-    if (type === tlvType.CRC32C) checksumAt = at + 3
-    at += 3 + value.length
+  const end = at + 16
+  const [text = ''] = address.includes(':') ? address.split('%') : [`::ffff:${address}`]
+  let gap = end
+  for (let i = 0; i < text.length; ) {
+    const colon = text.indexOf(':', i)
+    const next = colon < 0 ? text.length : colon
+    if (colon < 0 && text.includes('.', i)) {
+      writeV4(bytes, at, text, i)
+      at += 4
+    } else if (next > i) {
+      bytes.writeUInt16BE(Number.parseInt(text.slice(i, next), 16), at)
+      at += 2
+    } else if (i > 0 || text[1] !== ':') gap = at
+    i = next + 1
   }
-  if (checksumAt > 0) bytes.writeUInt32BE(checksumOf(bytes, checksumAt), checksumAt)
+  // `::` stands for what is missing: what came after it moves to the end.
+  bytes.copyWithin(end - (at - gap), gap, at)
+  bytes.fill(0, gap, end - (at - gap))
 }
 
-/** The UNIQUE_ID among them, section 2.2.5; the first when there are several. */
-export function uniqueIdOf(tlvs: readonly Tlv[]): Buffer | undefined {
-  return tlvs.find(tlv => tlv.type === tlvType.UNIQUE_ID)?.value
-}
-
-/** The TLVs with exactly one UNIQUE_ID: the first that is there, or one that `make` gives. */
-export function withUniqueId(tlvs: readonly Tlv[], make: () => Buffer): { tlvs: readonly Tlv[]; id: Buffer } {
-  const present = tlvs.find(tlv => tlv.type === tlvType.UNIQUE_ID)
-  if (present !== undefined)
-    return { tlvs: tlvs.filter(tlv => tlv.type !== tlvType.UNIQUE_ID || tlv === present), id: present.value }
-  const id = make()
-  return { tlvs: [...tlvs, { type: tlvType.UNIQUE_ID, value: id }], id }
-}
-
-const pool = Buffer.allocUnsafe(4096)
-let used = pool.length
-
-/** 16 random bytes, drawn 4 KiB at a time: a call to the generator per connection would cost more than the header. */
-export function newUniqueId(): Buffer {
-  if (used === pool.length) {
-    randomFillSync(pool)
-    used = 0
-  }
-  used += uniqueIdLength
-  return Buffer.from(pool.subarray(used - uniqueIdLength, used))
+function fault(reason: HeaderReason, message: string): ProxyHeaderError {
+  return new ProxyHeaderError(reason, `PROXY v2 header: ${message}`)
 }

@@ -51,8 +51,8 @@ export class Tunnel {
   #state: State
   #started = false
   #restarts = 0
-  #addresses: readonly string[] = []
-  #congestionControl = 'kernel'
+  /** What is running, or ran last: the device outlives it. */
+  #latest: Running | undefined
   #listenPort: number | undefined
   #starting: Promise<void> | undefined
   #tasks: Promise<unknown>[] = []
@@ -122,7 +122,7 @@ export class Tunnel {
 
   /** Our tunnel addresses that can be bound now. */
   get addresses(): readonly string[] {
-    return this.#addresses
+    return this.#latest?.addresses ?? []
   }
 
   status(): TunnelStatus {
@@ -134,7 +134,7 @@ export class Tunnel {
       addresses: addresses.map(({ address, bits }) => `${address}/${bits}`),
       listenPort: running && this.#listenPort,
       mtu,
-      congestionControl: this.#congestionControl,
+      congestionControl: this.#latest?.congestionControl ?? 'kernel',
       process: {
         state: this.#state.name,
         since: this.#state.since,
@@ -173,11 +173,9 @@ export class Tunnel {
     const { interface: name } = this.#config
     try {
       await this.#endpoints.close()
-      if (this.#state.name === 'running') {
-        this.#state.running.uapi.close()
-        await this.#state.running.process.stop()
-        this.#state = { name: 'down', since: this.#now(), why: 'closed' }
-      }
+      this.#latest?.uapi.close()
+      await this.#latest?.process.stop()
+      this.#state = { name: 'down', since: this.#now(), why: 'closed' }
       ;(await reach(socketOf(this.#bringUp.runFolder, name)))?.destroy()
       await removeDevice(this.#ip, name)
     } catch (error) {
@@ -214,8 +212,7 @@ export class Tunnel {
 
   #enterRunning(running: Running): void {
     this.#state = { name: 'running', since: this.#now(), running }
-    this.#addresses = running.addresses
-    this.#congestionControl = running.congestionControl
+    this.#latest = running
     this.#peers.restart()
     this.#take(running.device)
     void this.#giveEndpoints()

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { endFolder, keyPairs, startEnd } from '../lab/end.ts'
+import { type EndOptions, endFolder, keyPairs, startEnd } from '../lab/end.ts'
 import { type Host, Lab, type Running } from '../lab/lab.ts'
 
 /**
@@ -17,6 +17,8 @@ export interface Topology {
   readonly gateway: Host
   readonly cluster: Host
   readonly keys: ReturnType<typeof keyPairs>
+  /** In both wg0.conf, where there is one. */
+  readonly presharedKey: string | undefined
   /** Names of the tunnel's interfaces. */
   readonly interfaces: { readonly gateway: string; readonly cluster: string }
 }
@@ -28,7 +30,7 @@ export const address = {
 
 const wireguardGo = join(import.meta.dirname, '../../native/bin/wireguard-go')
 
-export async function topology(): Promise<Topology> {
+export async function topology({ presharedKey }: { presharedKey?: string } = {}): Promise<Topology> {
   const lab = await Lab.create(`e${process.pid}`)
   try {
     const [client, gateway, cluster] = [
@@ -48,6 +50,7 @@ export async function topology(): Promise<Topology> {
       gateway,
       cluster,
       keys: keyPairs(),
+      presharedKey,
       interfaces,
     }
   } catch (error) {
@@ -57,7 +60,8 @@ export async function topology(): Promise<Topology> {
 }
 
 /** The two wg0.conf of the known set-up. */
-export function wgConf({ keys }: Topology, end: 'gateway' | 'cluster'): string {
+export function wgConf({ keys, presharedKey }: Topology, end: 'gateway' | 'cluster'): string {
+  const secret = presharedKey === undefined ? '' : `PresharedKey = ${presharedKey}\n`
   return end === 'gateway'
     ? `[Interface]
 Address = 10.1.10.1
@@ -66,7 +70,7 @@ ListenPort = 51820
 [Peer]
 PublicKey = ${keys.cluster.publicKey}
 AllowedIPs = 10.1.10.2/32
-`
+${secret}`
     : `[Interface]
 Address = 10.1.10.2
 PrivateKey = ${keys.cluster.privateKey}
@@ -75,19 +79,22 @@ PublicKey = ${keys.gateway.publicKey}
 Endpoint = 198.51.100.1:51820
 AllowedIPs = 10.1.10.2/24
 PersistentKeepalive = 25
-`
+${secret}`
 }
 
-/** Starts one of our ends. `config` is YAML without `tunnel`. */
+/** Starts one of our ends and waits until it runs. `config` is YAML without `tunnel`. */
 export async function startOurs(
   world: Topology,
   end: 'gateway' | 'cluster',
   config: string,
-  env: NodeJS.ProcessEnv = {},
+  options?: EndOptions,
 ): Promise<Running> {
   const tunnel = `tunnel: { wgConf: wg0.conf, interface: ${world.interfaces[end]}, stateDir: . }\n`
   const folder = await endFolder(world.lab, end, { config: tunnel + config, wgConf: wgConf(world, end) })
-  return startEnd(world[end], folder, [], env)
+  const running = startEnd(world[end], folder, options)
+  // A handshake that meets a gateway which is not there yet is tried again only after 5 s.
+  await running.logged(line => line.msg === 'running')
+  return running
 }
 
 /** Resolves when the end says that it is ready. */

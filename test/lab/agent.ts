@@ -4,7 +4,12 @@ import { connect, createServer, type Socket } from 'node:net'
 /** Runs the functions that it is sent, in the namespace where it was started; see `Host.run`. */
 
 /** What a function that is sent over gets beside its argument. */
-export const tools = { listen, openSocket }
+export const tools = {
+  listen,
+  openSocket,
+  /** What one function leaves for those that are sent later. */
+  state: new Map<string, unknown>(),
+}
 export type Tools = typeof tools
 
 /** Where to get a connection from: connect there, or take the next one of `listen`. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { generatePrivateKey, publicKeyOf } from '../../src/config/keys.ts'
 import type { Host, Lab, Running } from './lab.ts'
 
-const program = join(import.meta.dirname, '../../src/main.ts')
+export const program = join(import.meta.dirname, '../../src/main.ts')
 
 /** The two key pairs of a gateway and a cluster end. */
 export function keyPairs() {
@@ -27,16 +27,23 @@ export async function endFolder(
   return folder
 }
 
+export interface EndOptions {
+  /** Flags of `run` beside `--config`. */
+  readonly args?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  /** A command that runs the command line which follows it, such as `setpriv --no-new-privs`. */
+  readonly wrapper?: readonly string[]
+}
+
 /** `wg-punchhole run` on a host. */
 export function startEnd(
   host: Host,
   folder: string,
-  args: readonly string[] = [],
-  env: NodeJS.ProcessEnv = {},
+  { args = [], env = {}, wrapper = [] }: EndOptions = {},
 ): Running {
-  return host.start(process.execPath, [program, 'run', '--config', join(folder, 'config.yaml'), ...args], {
-    env,
-  })
+  const config = join(folder, 'config.yaml')
+  const [command, ...rest] = [...wrapper, process.execPath, program, 'run', '--config', config, ...args]
+  return host.start(command!, rest, { env })
 }
 
 /** Any other command of the program on a host; gives its exit status and output. */

@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,8 +19,10 @@ export class Lab implements AsyncDisposable {
   readonly id: string
   /** A folder for files, removed at the end. */
   readonly folder: string
-  readonly #hosts = new Map<string, Host>()
+  readonly #hosts: Host[] = []
   #veths = 0
+  #closed = false
+  #laying: Promise<unknown> = Promise.resolve()
 
   private constructor(id: string, folder: string) {
     this.id = id
@@ -31,16 +34,37 @@ export class Lab implements AsyncDisposable {
   }
 
   /** A new namespace with its loopback up. */
-  async host(name: string): Promise<Host> {
-    const host = new Host(`${this.id}-${name}`)
-    await run('ip', ['netns', 'add', host.namespace])
-    this.#hosts.set(name, host)
-    await run('ip', ['-n', host.namespace, 'link', 'set', 'lo', 'up'])
-    return host
+  host(name: string): Promise<Host> {
+    return this.#lay(async () => {
+      const host = new Host(`${this.id}-${name}`)
+      this.#hosts.push(host)
+      await run('ip', ['netns', 'add', host.namespace])
+      await run('ip', ['-n', host.namespace, 'link', 'set', 'lo', 'up'])
+      return host
+    })
   }
 
   /** A veth pair between two hosts, or between the machine itself (`undefined`) and one; addresses with prefix length. */
-  async link(a: Host | undefined, aAddresses: string[], b: Host, bAddresses: string[]): Promise<void> {
+  link(a: Host | undefined, aAddresses: string[], b: Host, bAddresses: string[]): Promise<void> {
+    return this.#lay(() => this.#link(a, aAddresses, b, bAddresses))
+  }
+
+  /** What every process of this lab has printed. */
+  get output(): string {
+    return this.#hosts.map(host => host.output).join('\n')
+  }
+
+  /** One thing after the other, and nothing once it is closed, which may be while somebody is still laying. */
+  async #lay<T>(work: () => Promise<T>): Promise<T> {
+    const laid = this.#laying.then(() => {
+      if (this.#closed) throw new Error('the lab is closed')
+      return work()
+    })
+    this.#laying = laid.catch(() => {})
+    return laid
+  }
+
+  async #link(a: Host | undefined, aAddresses: string[], b: Host, bAddresses: string[]): Promise<void> {
     const near = a === undefined ? `${this.id}v${this.#veths++}` : `to-${b.namespace.split('-')[1]}`
     const far = a === undefined ? 'to-machine' : `to-${a.namespace.split('-')[1]}`
     const at = (host: Host | undefined) => (host === undefined ? [] : ['netns', host.namespace])
@@ -58,10 +82,12 @@ export class Lab implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    const hosts = [...this.#hosts.values()]
-    this.#hosts.clear()
+    this.#closed = true
+    await this.#laying
+    const hosts = this.#hosts.splice(0)
     await Promise.all(hosts.map(host => host.stop()))
-    for (const host of hosts) await run('ip', ['netns', 'delete', host.namespace])
+    for (const host of hosts)
+      if (existsSync(`/run/netns/${host.namespace}`)) await run('ip', ['netns', 'delete', host.namespace])
     await rm(this.folder, { recursive: true, force: true })
   }
 
@@ -75,9 +101,14 @@ export class Host {
   readonly namespace: string
   readonly #processes = new Set<Running>()
   #agent: Agent | undefined
+  #stopped = false
 
   constructor(namespace: string) {
     this.namespace = namespace
+  }
+
+  get output(): string {
+    return [...this.#processes].map(running => running.output).join('\n')
   }
 
   async route(destination: string, via: string): Promise<void> {
@@ -99,6 +130,7 @@ export class Host {
     args: readonly string[],
     options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
   ): Running {
+    if (this.#stopped) throw new Error('the lab is closed')
     const child = spawn('ip', ['netns', 'exec', this.namespace, command, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
@@ -116,12 +148,14 @@ export class Host {
   async run<R>(task: (argument: undefined, tools: Tools) => R): Promise<Awaited<R>>
   async run<A, R>(task: (argument: A, tools: Tools) => R, argument: A): Promise<Awaited<R>>
   async run<R>(task: (argument: never, tools: Tools) => R, argument?: unknown): Promise<Awaited<R>> {
+    if (this.#stopped) throw new Error('the lab is closed')
     this.#agent ??= new Agent(this.namespace)
     return this.#agent.run(task, argument)
   }
 
-  /** Ends every process started here. */
+  /** Ends every process started here; from then on none can be. */
   async stop(): Promise<void> {
+    this.#stopped = true
     this.#agent?.stop()
     this.#agent = undefined
     await Promise.all([...this.#processes].map(running => running.stop()))
