@@ -29,11 +29,11 @@ FROM ${DEBIAN}
 # Nothing of npm's or of Node's headers: the program needs one binary.
 COPY --from=node /usr/local/bin/node /usr/local/bin/node
 COPY --from=node /usr/local/LICENSE /usr/share/licenses/wg-punchhole/node.txt
-RUN --mount=type=cache,target=/var/cache,sharing=locked \
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
-    --mount=type=tmpfs,target=/var/log \
     apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends iproute2 tini \
+    && rm -rf /var/log/apt /var/log/*.log /var/cache/debconf/*-old /var/lib/dpkg/*-old \
     && mkdir -p /etc/wg-punchhole /run/wireguard \
     && ln -s ../../doc /usr/share/licenses/wg-punchhole/debian \
     && ln -s /opt/wg-punchhole/dist/main.js /usr/local/bin/wg-punchhole

@@ -11,6 +11,6 @@ exec 9>"${XDG_CACHE_HOME:-$HOME/.cache}/wg-punchhole/.image.lock"
 flock 9
 # Podman's own format has no HEALTHCHECK. The network is the machine's, for npm, Go modules and Debian's mirror.
 scripts/podman.sh build --format docker --layers --pull=never --network host --tag "${1:-localhost/wg-punchhole:test}" --iidfile "$log.id" . \
-  >"$log" 2>&1 9>&- || { tail -n 40 "$log" >&2; exit 1; }
+  --platform "linux/$(dpkg --print-architecture)" >"$log" 2>&1 9>&- || { tail -n 40 "$log" >&2; exit 1; }
 cat "$log.id"
 rm -f "$log.id"

@@ -3,11 +3,15 @@ import { adminUrl, removeRunFile, writeRunFile } from './admin/client.ts'
 import { Health } from './admin/health.ts'
 import { AdminServer } from './admin/server.ts'
 import { endStatus } from './admin/status.ts'
+import { formatHostPort } from './config/address.ts'
 import type { Config } from './config/config.ts'
+import { formatIssue } from './config/issue.ts'
+import type { Loaded } from './config/load.ts'
 import { messageOf } from './errors.ts'
 import { Forwarder } from './forward/forwarder.ts'
 import { createLog, type Log } from './log.ts'
 import type { Reason } from './reason.ts'
+import { Reload } from './reload.ts'
 import { Names } from './resolve.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
@@ -19,34 +23,46 @@ export interface Stop {
   readonly now: AbortSignal
 }
 
+export interface EndOptions {
+  /** The config to start with, without errors. */
+  readonly loaded: Loaded & { readonly config: Config }
+  /** Reads it anew. */
+  readonly load: () => Promise<Loaded>
+  readonly runFolder: string
+  readonly stop: Stop
+}
+
 /**
  * One end, from start to stop. Resolves once everything is taken down: true when every step of that was given its
  * time, false when a second signal cut it short. Rejects with the `EndError` that kept it from starting.
  */
-export async function runEnd(
-  config: Config,
-  warnings: readonly string[],
-  runFolder: string,
-  stop: Stop,
-): Promise<boolean> {
+export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Promise<boolean> {
+  const { config } = loaded
   const log = createLog(config.log.level)
-  for (const warning of warnings) log.warn({ warning }, 'config warning')
+  for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
   const startedAt = Date.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
   await using cleanup = new AsyncDisposableStack()
 
+  let reload: Reload | undefined
+  const current = () => reload?.config ?? config
   const names = new Names()
   const resolve = (host: string) => names.resolve(host)
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
-  const forwarder = new Forwarder(config.forwards, { log, logConnections: config.log.connections, resolve })
+  const forwarder = new Forwarder({ log, logConnections: () => current().log.connections, resolve })
 
   const health = new Health({
-    sources: [() => ownReasons(phase), () => tunnel?.reasons() ?? [], () => forwarder.reasons()],
+    sources: [
+      () => ownReasons(phase),
+      () => tunnel?.reasons() ?? [],
+      () => forwarder.reasons(),
+      () => reload?.reasons() ?? [],
+    ],
     policy: () => ({
-      peers: config.tunnel?.peers.map(peer => peer.publicKey) ?? [],
-      forwards: config.forwards.map(forward => forward.name),
-      backends: config.readiness.backends,
+      peers: current().tunnel?.peers.map(peer => peer.publicKey) ?? [],
+      forwards: current().forwards.map(forward => forward.name),
+      backends: current().readiness.backends,
     }),
     log,
   })
@@ -57,6 +73,7 @@ export async function runEnd(
       wireguardGo: binary?.version,
       startedAt,
       health: health.evaluate(),
+      config: reload?.status(),
       tunnel: tunnel?.status(),
       forwards: forwarder.status(),
       connections: forwarder.connections(),
@@ -78,17 +95,42 @@ export async function runEnd(
     if (stop.drain.aborted) return true
     throw error
   }
-  await forwarder.listen(tunnel?.addresses ?? [])
+  const listeners = await forwarder.prepare(config.forwards, tunnel?.addresses ?? [], config.drainTimeout)
+  listeners.commit()
   await announce(config, runFolder, log, cleanup)
   phase = 'running'
   surviveErrors(log, cleanup)
   log.info({ version, forwards: config.forwards.map(forward => forward.name) }, 'running')
+  const apply = async (now: Config, before: Config) => {
+    const change = await forwarder.prepare(now.forwards, tunnel?.addresses ?? [], now.drainTimeout)
+    change.commit()
+    log.level = now.log.level
+    const keys = needRestart(now, before)
+    if (keys.length > 0) log.warn({ keys }, 'these keys changed too, and need a restart')
+  }
+  reload = new Reload({ loaded, load, apply, log })
+  const request = reload.request.bind(reload)
+  process.on('SIGHUP', request)
 
   if (!stop.drain.aborted) await once(stop.drain, 'abort')
   phase = 'draining'
-  log.info({ connections: forwarder.active, drainTimeoutMs: config.drainTimeout }, 'draining')
-  await forwarder.drain(AbortSignal.any([stop.now, AbortSignal.timeout(config.drainTimeout)]))
+  process.off('SIGHUP', request)
+  await reload.close()
+  const { drainTimeout } = reload.config
+  log.info({ connections: forwarder.active, drainTimeoutMs: drainTimeout }, 'draining')
+  await forwarder.drain(AbortSignal.any([stop.now, AbortSignal.timeout(drainTimeout)]))
   return !stop.now.aborted
+}
+
+/** What of a config is fixed once the end has started. */
+function needRestart(now: Config, before: Config): string[] {
+  const fixed = (config: Config) => ({
+    'tunnel.interface': config.tunnel?.interface,
+    'admin.listen': formatHostPort(config.admin.host, config.admin.port),
+    'admin.page': config.admin.page,
+  })
+  const old: Record<string, unknown> = fixed(before)
+  return Object.entries(fixed(now)).flatMap(([key, value]) => (value === old[key] ? [] : [key]))
 }
 
 function ownReasons(phase: 'starting' | 'running' | 'draining'): Reason[] {

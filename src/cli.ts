@@ -1,6 +1,8 @@
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { formatIssue } from './config/issue.ts'
+import type { Loaded } from './config/load.ts'
 import { EndError } from './errors.ts'
 
 /**
@@ -85,13 +87,16 @@ async function run(args: string[]): Promise<number> {
     'wg-conf': { type: 'string' },
     admin: { type: 'string' },
   })
-  const { config, warnings } = await load(flags)
-  if (config === undefined) return 3
+  const load = await loader(flags)
+  const loaded = await load()
+  const { config } = loaded
+  if (config === undefined) return refuse(loaded)
   const { runEnd } = await import('./app.ts')
-  return (await runEnd(config, warnings, runFolder, stopSignals())) ? 0 : 1
+  const stop = stopSignals()
+  return (await runEnd({ loaded: { ...loaded, config }, load, runFolder, stop })) ? 0 : 1
 }
 
-/** The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP, which would end the program, is only noted. */
+/** The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP would end the program until it can reload. */
 function stopSignals() {
   const drain = new AbortController()
   const now = new AbortController()
@@ -102,27 +107,32 @@ function stopSignals() {
 }
 
 async function check(args: string[]): Promise<number> {
-  const { config, warnings } = await load(
-    options(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }),
-  )
-  for (const warning of warnings) process.stdout.write(`${warning}\n`)
-  if (config === undefined) return 3
-  process.stdout.write(`${config.file}: valid\n`)
+  const load = await loader(options(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
+  const loaded = await load()
+  if (loaded.config === undefined) return refuse(loaded)
+  for (const warning of loaded.issues)
+    process.stdout.write(`${formatIssue(warning)}
+`)
+  process.stdout.write(`${loaded.config.file}: valid
+`)
   return 0
 }
 
-/** Errors go to stderr, every one of them. */
-async function load(flags: { config?: string; 'wg-conf'?: string; admin?: string }) {
+/** What reads the config that these flags mean, each time anew. */
+async function loader(flags: { config?: string; 'wg-conf'?: string; admin?: string }) {
   const { loadConfig } = await import('./config/load.ts')
-  const { formatIssue } = await import('./config/issue.ts')
-  const { config, issues } = await loadConfig({
+  const where = {
     configFile: flags.config ?? defaultConfigFile,
     ...(flags['wg-conf'] !== undefined && { wgConf: flags['wg-conf'] }),
     ...(flags.admin !== undefined && { admin: flags.admin }),
-  })
-  const lines = (severity: string) => issues.filter(issue => issue.severity === severity).map(formatIssue)
-  for (const error of lines('error')) process.stderr.write(`${error}\n`)
-  return { config, warnings: lines('warning') }
+  }
+  return () => loadConfig(where)
+}
+
+/** All errors, and the warnings, to stderr. */
+function refuse({ issues }: Loaded): number {
+  for (const issue of issues) process.stderr.write(`${formatIssue(issue)}\n`)
+  return 3
 }
 
 async function genkey(args: string[]): Promise<number> {
@@ -181,7 +191,7 @@ async function status(args: string[]): Promise<number> {
   const show = async () => {
     const { status, body } = await ask(url, '/status.json', answerTimeout)
     if (status !== 200) throw new EndError('UNREACHABLE', `${url} answered ${status}: ${body.trim()}`)
-    const color = process.stdout.isTTY && !process.env['NO_COLOR']
+    const color = process.stdout.isTTY && !process.env.NO_COLOR
     return flags.json ? body : `${formatStatus(JSON.parse(body), { color })}\n`
   }
   if (flags.wait !== undefined) await waitUntilReady(url, flags.wait)

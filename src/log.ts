@@ -16,7 +16,7 @@ export interface Log {
  * JSON lines on stdout, written synchronously: the last line before an exit is never lost.
  * Keys never reach it: no module logs a config or a UAPI answer as a whole, and `redact` stands behind that.
  */
-export function createLog(level: LogLevel): Log {
+export function createLog(level: LogLevel): Log & { level: string } {
   return pino({
     level,
     base: null,

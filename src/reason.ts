@@ -8,6 +8,7 @@ export type ReasonCode =
   | 'handshake-stale'
   | 'endpoint-unresolved'
   | 'backend-down'
+  | 'config-rejected'
 
 export interface Reason {
   readonly code: ReasonCode

@@ -7,7 +7,7 @@ import t from 'tap'
 const layers = [
   ['foundation'],
   ['config'],
-  ['listen', 'resolve'],
+  ['listen', 'reload', 'resolve'],
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],

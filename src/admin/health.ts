@@ -31,8 +31,8 @@ export interface HealthOptions {
   readonly now?: () => number
 }
 
-/** What a reason is about: the end as a whole, one of its peers, or one forward's target. */
-const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend'>> = {
+/** What a reason is about: the end as a whole, one of its peers, one forward's target, or nothing that hinders. */
+const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend' | 'warning'>> = {
   starting: 'end',
   'tunnel-process-down': 'end',
   'listen-failed': 'end',
@@ -41,6 +41,7 @@ const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend'>> = {
   'handshake-stale': 'peer',
   'endpoint-unresolved': 'peer',
   'backend-down': 'backend',
+  'config-rejected': 'warning',
 }
 
 /** Evaluated once a second, so that `since` and the log do not depend on anybody asking. */

@@ -1,9 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises'
 import type { ForwardStatus } from '../forward/status.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import { type Dated, type EndStatus, shortKey } from './status.ts'
 
-/** Every metric there is, and their text for Prometheus. */
+/** Every metric there is. */
 
 export interface Metric {
   readonly name: `wg_punchhole_${string}`
@@ -18,7 +17,7 @@ export interface Scrape extends ProcessUse {
   readonly status: EndStatus
 }
 
-interface ProcessUse {
+export interface ProcessUse {
   readonly residentBytes: number
   readonly openFiles: number
   /** `undefined` while wireguard-go does not run or its pid is unknown. */
@@ -65,6 +64,23 @@ export const metrics: readonly Metric[] = [
         value: 1,
         labels: { reason: code, peer: shortKey(peer) },
       })),
+  },
+  {
+    name: 'wg_punchhole_config_reloads_total',
+    kind: 'counter',
+    help: 'Changed configs, by what became of them: applied or refused.',
+    labels: ['result'],
+    read: ({ status: { config } }) => [
+      ...sample(config?.reloads, { result: 'applied' }),
+      ...sample(config?.rejections, { result: 'refused' }),
+    ],
+  },
+  {
+    name: 'wg_punchhole_config_rejected',
+    kind: 'gauge',
+    help: '1 while the newest config is refused and the one before it runs on.',
+    labels: [],
+    read: single(({ status: { config } }) => config && (config.rejected === undefined ? 0 : 1)),
   },
   {
     name: 'wg_punchhole_tunnel_process_up',
@@ -205,39 +221,4 @@ function perForward(read: (forward: Dated<ForwardStatus>) => number | undefined)
 
 function sample(value: number | undefined, labels: Sample['labels']): Sample[] {
   return value === undefined ? [] : [{ value, labels }]
-}
-
-/** The text exposition format 0.0.4. prom-client costs 40 ms and 21 MiB: only an end that is scraped pays for it. */
-export async function exposition(status: EndStatus): Promise<{ contentType: string; text: string }> {
-  const { Counter, Gauge, Registry } = await import('prom-client')
-  const scrape = { status, ...(await processUse(status.tunnel?.process.pid)) }
-  const registry = new Registry()
-  for (const { name, kind, help, labels, read } of metrics) {
-    const samples = read(scrape)
-    if (samples.length === 0) continue
-    const options = { name, help, labelNames: labels, registers: [registry] }
-    if (kind === 'counter') {
-      const counter = new Counter(options)
-      for (const { labels, value } of samples) counter.inc(labels, value)
-    } else {
-      const gauge = new Gauge(options)
-      for (const { labels, value } of samples) gauge.set(labels, value)
-    }
-  }
-  return { contentType: registry.contentType, text: await registry.metrics() }
-}
-
-async function processUse(tunnelPid: number | undefined): Promise<ProcessUse> {
-  const [openFiles, tunnelResidentBytes] = await Promise.all([
-    readdir('/proc/self/fd').then(names => names.length),
-    tunnelPid === undefined ? undefined : residentBytes(tunnelPid),
-  ])
-  return { residentBytes: process.memoryUsage.rss(), openFiles, tunnelResidentBytes }
-}
-
-/** From /proc/PID/status, in kB: /proc/PID/statm counts pages, whose size Node does not tell. */
-async function residentBytes(pid: number): Promise<number | undefined> {
-  const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]
-  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
 }

@@ -5,8 +5,8 @@ import type { AdminConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
+import { exposition } from './exposition.ts'
 import type { HealthReport } from './health.ts'
-import { exposition } from './metrics.ts'
 import type { EndStatus } from './status.ts'
 
 /** The admin server: read-only HTTP about the end, for probes, Prometheus and people. */

@@ -1,4 +1,5 @@
 import { type ConnectionStatus, type ForwardStatus, refusalReasons } from '../forward/status.ts'
+import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
 import type { HealthReport } from './health.ts'
 
@@ -20,6 +21,8 @@ export interface EndStatus {
   readonly startedAt: string
   readonly interface: string | undefined
   readonly health: HealthReport
+  /** `undefined` until the first start is complete. */
+  readonly config: Dated<ReloadStatus> | undefined
   readonly tunnel: Dated<TunnelStatus> | undefined
   readonly forwards: readonly Dated<ForwardStatus>[]
   /** Open now: the newest 200, newest first. */
@@ -34,6 +37,7 @@ export interface EndParts {
   /** Milliseconds since the epoch. */
   readonly startedAt: number
   readonly health: HealthReport
+  readonly config?: ReloadStatus | undefined
   readonly tunnel: TunnelStatus | undefined
   readonly forwards: readonly ForwardStatus[]
   readonly connections: readonly ConnectionStatus[]
@@ -49,10 +53,21 @@ export function endStatus(parts: EndParts): EndStatus {
     startedAt: iso(parts.startedAt),
     interface: parts.tunnel?.interface,
     health: parts.health,
+    config: parts.config && datedConfig(parts.config),
     tunnel: parts.tunnel && datedTunnel(parts.tunnel),
     forwards: parts.forwards.map(datedForward),
     connections: newest.map(datedConnection),
     connectionsTotal: parts.connections.length,
+  }
+}
+
+function datedConfig({ file, since, reloads, rejections, rejected }: ReloadStatus): Dated<ReloadStatus> {
+  return {
+    file,
+    since: iso(since),
+    reloads,
+    rejections,
+    rejected: rejected && { since: iso(rejected.since), errors: rejected.errors },
   }
 }
 

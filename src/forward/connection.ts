@@ -1,20 +1,11 @@
 import type { Socket } from 'node:net'
-import { formatHostPort, type SocketAddress, unmap } from '../config/address.ts'
+import { formatHostPort } from '../config/address.ts'
 import type { EndError } from '../errors.ts'
+import { Client } from './client.ts'
 import type { Timed } from './deadlines.ts'
 import { Dial } from './dial.ts'
 import type { Forward } from './forward.ts'
-import {
-  encodeProxyV1,
-  encodeProxyV2,
-  newUniqueId,
-  type ProxyHeader,
-  ProxyHeaderError,
-  parseProxyHeader,
-  type Tlv,
-  uniqueIdOf,
-  withUniqueId,
-} from './proxy-header.ts'
+import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { Relay, type RelayEnd, type RelayOwner } from './relay.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 
@@ -35,18 +26,10 @@ export class Connection implements Timed, RelayOwner {
   deadline = 0
   readonly #forward: Forward
   readonly #socket: ClientSocket
+  readonly #client: Client
   readonly #targetPort: number
   readonly #since = Date.now()
   #phase: 'header' | 'dialling' | 'relaying' | 'closed' = 'header'
-  /** The client's own address and the one it connected to: of the socket, until a PROXY header says better. */
-  #source: SocketAddress
-  #destination: SocketAddress
-  /** The header was LOCAL or UNKNOWN: a health check by what stands before this end, to be made end to end. */
-  #check = false
-  /** The header told no addresses; none are invented on the way out. */
-  #anonymous = false
-  #tlvs: readonly Tlv[] = []
-  #id: Buffer | undefined
   #held: Buffer[] = []
   #heldBytes = 0
   #dial: Dial | undefined
@@ -59,16 +42,15 @@ export class Connection implements Timed, RelayOwner {
     this.#socket = socket as ClientSocket
     this.#socket.connection = this
     this.#targetPort = targetPort
-    this.#source = { address: unmap(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
-    this.#destination = { address: unmap(socket.localAddress ?? ''), port: socket.localPort ?? 0 }
+    this.#client = new Client(socket)
   }
 
   start(): void {
     this.#socket.on('error', Connection.#onGone)
     this.#socket.on('close', Connection.#onGone)
     const { acceptProxy, timeouts } = this.#forward.config
-    if (acceptProxy !== false && !this.#forward.trusts(this.#source.address)) {
-      this.#refuse('untrusted-source', `${this.#source.address} is not in trustedProxies`)
+    if (acceptProxy !== false && !this.#forward.trusts(this.#client.source.address)) {
+      this.#refuse('untrusted-source', `${this.#client.source.address} is not in trustedProxies`)
       return
     }
     this.#socket.on('data', Connection.#onData)
@@ -81,14 +63,15 @@ export class Connection implements Timed, RelayOwner {
   }
 
   status(): ConnectionStatus {
+    const { source, id } = this.#client
     return {
       forward: this.#forward.config.name,
-      client: formatHostPort(this.#source.address, this.#source.port),
+      client: formatHostPort(source.address, source.port),
       target: formatHostPort(this.#forward.config.target.host, this.#targetPort),
       since: this.#since,
       receivedBytes: this.#relay?.receivedBytes ?? 0,
       sentBytes: this.#relay?.sentBytes ?? 0,
-      id: this.#id?.toString('hex'),
+      id: id?.toString('hex'),
     }
   }
 
@@ -143,12 +126,7 @@ export class Connection implements Timed, RelayOwner {
     if (header === undefined) return
     this.#heldBytes -= header.length
     this.#held = this.#heldBytes === 0 ? [] : [bytes.subarray(header.length)]
-    this.#check = header.command === 'LOCAL'
-    this.#anonymous = header.source === undefined || header.destination === undefined
-    this.#source = header.source ?? this.#source
-    this.#destination = header.destination ?? this.#destination
-    this.#tlvs = header.tlvs
-    this.#id = uniqueIdOf(header.tlvs)
+    this.#client.learn(header)
     this.#accept()
   }
 
@@ -156,12 +134,8 @@ export class Connection implements Timed, RelayOwner {
   #accept(): void {
     const { config, deadlines } = this.#forward
     this.#phase = 'dialling'
-    this.#forward.count(this.#check)
-    if (config.sendProxy === 'v2' && !this.#anonymous) {
-      const { tlvs, id } = withUniqueId(this.#tlvs, newUniqueId)
-      this.#tlvs = tlvs
-      this.#id = id
-    }
+    this.#forward.count(this.#client.isCheck)
+    this.#client.identify(config.sendProxy)
     deadlines.set(this, config.timeouts.connect)
     this.#forward.resolve(config.target.host).then(
       addresses => this.#dialAny(addresses),
@@ -209,17 +183,13 @@ export class Connection implements Timed, RelayOwner {
   }
 
   #encodeHeader(): Buffer | undefined {
-    const { name, sendProxy } = this.#forward.config
-    const source = this.#anonymous ? undefined : this.#source
-    const destination = this.#anonymous ? undefined : this.#destination
-    if (sendProxy === false) return undefined
-    if (sendProxy === 'v1') return encodeProxyV1(source, destination)
-    const { bytes, droppedTlvs } = encodeProxyV2(source, destination, this.#tlvs)
+    const { bytes, droppedTlvs } = this.#client.encode(this.#forward.config.sendProxy)
     if (droppedTlvs > 0) {
+      const { forward, client, id } = this.status()
       this.#forward.countDroppedTlvs(droppedTlvs)
       this.#forward.log.warn(
-        { forward: name, client: this.status().client, droppedTlvs },
-        'TLVs left out of a PROXY header that is too long',
+        { forward, client, id, droppedTlvs },
+        'TLVs left out of a PROXY header: too long',
       )
     }
     return bytes
@@ -258,8 +228,8 @@ export class Connection implements Timed, RelayOwner {
     if (this.#phase === 'closed') return
     const { since, ...connection } = this.status()
     const fields = { ...connection, durationMs: Date.now() - since, end, detail }
-    if (this.#check) this.#forward.log.debug(fields, 'check ended')
-    else if (this.#forward.logConnections) this.#forward.log.info(fields, 'connection ended')
+    if (this.#client.isCheck) this.#forward.log.debug(fields, 'check ended')
+    else if (this.#forward.logConnections()) this.#forward.log.info(fields, 'connection ended')
     this.#close()
   }
 

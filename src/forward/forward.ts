@@ -1,12 +1,11 @@
-import { BlockList, createServer, type Server, type Socket } from 'node:net'
+import { BlockList, type Socket } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import { formatHostPort, type HostPorts } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
-import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { Connection } from './connection.ts'
 import type { Deadlines } from './deadlines.ts'
-import { socketOptions } from './dial.ts'
 import type { Relay } from './relay.ts'
 import {
   type ConnectionStatus,
@@ -19,22 +18,21 @@ import {
 export interface ForwardOptions {
   readonly log: Log
   /** Whether each connection gets a line at its end. */
-  readonly logConnections: boolean
+  readonly logConnections: () => boolean
   /** All addresses of a name; rejects with `UNRESOLVED`. */
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
 }
 
-/** One entry of `forwards`: its listeners, its target, its connections and their counters. */
+/** One entry of `forwards`: its target, its connections and their counters. Listeners hand it their clients. */
 export class Forward {
-  readonly config: ForwardConfig
   readonly log: Log
-  readonly logConnections: boolean
+  readonly logConnections: () => boolean
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
-  readonly #trusted = new BlockList()
-  readonly #servers: Server[] = []
-  readonly #listeners: string[] = []
+  #config: ForwardConfig
+  #trusted = new BlockList()
+  #listeners: readonly string[] = []
   readonly #connections = new Set<Connection>()
   readonly #refused = Object.fromEntries(refusalReasons.map(reason => [reason, 0])) as Record<
     RefusalReason,
@@ -49,41 +47,34 @@ export class Forward {
   #target: TargetStatus
   #drained: (() => void) | undefined
 
-  constructor(config: ForwardConfig, options: ForwardOptions) {
-    this.config = config
+  constructor(config: ForwardConfig, tunnelAddresses: readonly string[], options: ForwardOptions) {
+    this.#config = config
     this.log = options.log
     this.logConnections = options.logConnections
     this.resolve = options.resolve
     this.deadlines = options.deadlines
+    this.#target = unknown(config.target)
+    this.configure(config, tunnelAddresses)
+  }
+
+  get config(): ForwardConfig {
+    return this.#config
+  }
+
+  /** From now on this; connections that run go on as they are. */
+  configure(config: ForwardConfig, tunnelAddresses: readonly string[]): void {
+    const { host, first, last } = config.listen
+    const hosts = host === 'tunnel' ? tunnelAddresses : [host]
+    this.#listeners = hosts.map(address => formatPorts({ host: address, first, last }))
+    this.#trusted = new BlockList()
     for (const { address, bits, family } of config.trustedProxies)
       this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
-    this.#target = {
-      address: formatPorts(config.target),
-      state: 'unknown',
-      since: Date.now(),
-      error: undefined,
-    }
+    if (!isDeepStrictEqual(config.target, this.#config.target)) this.#target = unknown(config.target)
+    this.#config = config
   }
 
-  /** Binds every address and port of `listen`; `tunnel` stands for `tunnelAddresses`. Rejects with `LISTEN_FAILED`. */
-  async listen(tunnelAddresses: readonly string[]): Promise<void> {
-    const { host, first, last } = this.config.listen
-    for (const address of host === 'tunnel' ? tunnelAddresses : [host]) {
-      for (let port = first; port <= last; port++) {
-        const targetPort = this.config.target.first + port - first
-        const server = createServer(socketOptions, socket => this.#accept(socket, targetPort))
-        this.#servers.push(server)
-        await listen(server, address, port)
-        // A failing accept (EMFILE) must not end the program; the kernel keeps the connection in the backlog.
-        server.on('error', error =>
-          this.log.error({ forward: this.config.name, error: error.message }, 'accept failed'),
-        )
-      }
-      this.#listeners.push(formatPorts({ host: address, first, last }))
-    }
-  }
-
-  #accept(socket: Socket, targetPort: number): void {
+  /** A client of one of its listeners. */
+  accept(socket: Socket, targetPort: number): void {
     const connection = new Connection(this, socket, targetPort)
     this.#connections.add(connection)
     connection.start()
@@ -126,9 +117,8 @@ export class Forward {
     if (this.#connections.size === 0) this.#drained?.()
   }
 
-  /** Stops listening, lets connections finish until `signal` is aborted, then resets those that are left. */
+  /** Lets connections finish until `signal` is aborted, then resets those that are left. Its listeners are closed. */
   async drain(signal: AbortSignal): Promise<void> {
-    for (const server of this.#servers) server.close()
     if (this.#connections.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#drained = resolve
@@ -175,6 +165,10 @@ export class Forward {
     const detail = `forward ${this.config.name}: ${this.#target.address} does not take connections (${this.#target.error})`
     return [{ code: 'backend-down', detail, forward: this.config.name }]
   }
+}
+
+function unknown(target: HostPorts): TargetStatus {
+  return { address: formatPorts(target), state: 'unknown', since: Date.now(), error: undefined }
 }
 
 function formatPorts({ host, first, last }: HostPorts): string {

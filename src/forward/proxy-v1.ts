@@ -18,7 +18,7 @@ const addressTails = ['', '::', ':', '0', '0.0', '0.0.0', '0.0.0.0', '.0', '.0.0
 
 /** `undefined`: a valid beginning. @throws ProxyHeaderError */
 export function parseV1(bytes: Buffer): ProxyHeader | undefined {
-  const protocol = protocols.find(text => bytes.compare(text, 0, text.length, 0, text.length) === 0)
+  const protocol = protocols.find(text => bytes.subarray(0, text.length).equals(text))
   if (protocol === undefined) return parseBeginning(bytes)
   if (protocol === protocols[2]) return parseUnknown(bytes, protocol.length)
   return parseTcp(bytes, protocol.length, protocol === protocols[0] ? 4 : 6)
@@ -54,7 +54,7 @@ function parseUnknown(bytes: Buffer, from: number): ProxyHeader | undefined {
 function parseTcp(bytes: Buffer, from: number, family: 4 | 6): ProxyHeader | undefined {
   const end = bytes.subarray(0, longestLine - 1).indexOf(CR)
   const fields = bytes
-    .toString('latin1', from, end < 0 ? Math.min(bytes.length, longestLine) : end)
+    .toString('latin1', from, end < 0 ? Math.min(bytes.length, longestLine - 1) : end)
     .split(' ')
   for (let i = 0, at = from; i < fields.length; at += fields[i]!.length + 1, i++) {
     if (i > 3) throw fault('v1-fields', `a space at byte ${at - 1}, after the second port is allowed CRLF`)

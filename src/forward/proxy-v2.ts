@@ -21,7 +21,7 @@ const DGRAM = 2
 // Limits of this implementation.
 /** Bytes after the first 16; a header of 64 KiB is an attack, not an address. */
 const greatestReceived = 4096
-/** Bytes of a header that goes out: in one segment on any path, even with some payload behind. */
+/** Bytes of a whole header that goes out: several times what proxies add of their own. */
 const greatestSent = 1536
 
 /** `undefined`: a valid beginning. @throws ProxyHeaderError */
@@ -60,8 +60,10 @@ export function parseV2(bytes: Buffer): ProxyHeader | undefined {
 
 /** Bytes 12 to 15, as many as have come. */
 function judgeFixed(bytes: Buffer): void {
-  const [versionAndCommand, familyAndTransport = 0, high = 0, low = 0] = bytes.subarray(12, fixedLength)
+  const versionAndCommand = bytes[12]
   if (versionAndCommand === undefined) return
+  const familyAndTransport = bytes[13] ?? 0
+  const length = ((bytes[14] ?? 0) << 8) + (bytes[15] ?? 0)
   if (versionAndCommand >> 4 !== VERSION)
     throw fault('v2-version', `version ${versionAndCommand >> 4} at byte 12, allowed is ${VERSION}`)
   if ((versionAndCommand & 15) > PROXY)
@@ -70,8 +72,8 @@ function judgeFixed(bytes: Buffer): void {
     throw fault('v2-family', `address family ${familyAndTransport >> 4} at byte 13, allowed are 0 to 3`)
   if ((familyAndTransport & 15) > DGRAM)
     throw fault('v2-transport', `transport ${familyAndTransport & 15} at byte 13, allowed are 0 to ${DGRAM}`)
-  if ((high << 8) + low > greatestReceived)
-    throw fault('v2-too-long', `length ${(high << 8) + low} at byte 14, allowed are ${greatestReceived}`)
+  if (length > greatestReceived)
+    throw fault('v2-too-long', `length ${length} at byte 14, allowed are at most ${greatestReceived}`)
 }
 
 function readAddresses(bytes: Buffer, family: number): SocketAddress[] {
@@ -100,6 +102,7 @@ function readV6(bytes: Buffer, at: number): string {
     words.push(word.toString(16))
     run = word === 0 ? run + 1 : 0
     if (run > size) [start, size] = [i + 1 - run, run]
+    // Five zero words and this one: IPv4-mapped.
     if (i === 5 && run === 0 && size === 5 && word === 0xffff) return readV4(bytes, at + 12)
   }
   if (start === 8) return words.join(':')

@@ -36,7 +36,8 @@ export function frameTlvs(bytes: Buffer, at: number, end: number): number {
     const [type, high = 0, low = 0] = [bytes[at], bytes[at + 1], bytes[at + 2]]
     if (type === undefined) break
     const [valueAt, length] = [at + prefixLength, (high << 8) + low]
-    if (valueAt + length > end)
+    const least = type === tlvType.CRC32C ? checksumLength : 0
+    if (valueAt + Math.max(length, least) > end)
       throw fault('v2-tlv', `a TLV of ${length} bytes at byte ${at}, the header ends at ${end}`)
     if (type === tlvType.CRC32C) {
       if (checksumAt > 0) throw fault('v2-crc32c-twice', `a second CRC32C at byte ${at}, allowed is one`)

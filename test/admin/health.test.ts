@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { Health, type HealthPolicy } from '../../src/admin/health.ts'
 import type { Reason, ReasonCode } from '../../src/reason.ts'
-import { recordingLog } from './sample.ts'
+import { recordingLog } from '../fixtures/log.ts'
 
 const policy: HealthPolicy = { peers: ['A', 'B'], forwards: ['http', 'ssh'], backends: 'degraded' }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { exposition, metrics } from '../../src/admin/metrics.ts'
+import { exposition } from '../../src/admin/exposition.ts'
+import { metrics } from '../../src/admin/metrics.ts'
 import { endStatus } from '../../src/admin/status.ts'
 import { bare, parts, secret } from './sample.ts'
 

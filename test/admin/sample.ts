@@ -1,8 +1,7 @@
 import type { EndParts } from '../../src/admin/status.ts'
 import { type ForwardStatus, refusalReasons } from '../../src/forward/status.ts'
-import type { Log } from '../../src/log.ts'
 
-/** An end with everything in it, and a log that keeps its lines. */
+/** An end with everything in it. */
 
 export const secret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I='
 export const peer = 'UGVlcktleUEtLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0='
@@ -82,6 +81,16 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
         },
       ],
     },
+    config: {
+      file: '/etc/wg-punchhole/config.yaml',
+      since: started,
+      reloads: 3,
+      rejections: 1,
+      rejected: {
+        since: started + 1_000,
+        errors: ['config.yaml:3:5: error: forwards.web.listen: found nothing'],
+      },
+    },
     tunnel,
     forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown')],
     connections: [
@@ -103,23 +112,8 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
 export const bare = parts({
   wireguardGo: undefined,
   health: { status: 'ready', reasons: [] },
+  config: undefined,
   tunnel: undefined,
   forwards: [],
   connections: [],
 })
-
-export function recordingLog(): { log: Log; lines: (readonly [string, object, string])[] } {
-  const lines: (readonly [string, object, string])[] = []
-  const write = (level: string) => (fields: object, message: string) => {
-    lines.push([level, fields, message])
-  }
-  const log: Log = {
-    debug: write('debug'),
-    info: write('info'),
-    warn: write('warn'),
-    error: write('error'),
-    isLevelEnabled: () => true,
-    child: () => log,
-  }
-  return { log, lines }
-}

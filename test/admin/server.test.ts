@@ -7,7 +7,8 @@ import { ask } from '../../src/admin/client.ts'
 import type { HealthReport } from '../../src/admin/health.ts'
 import { type AdminOptions, AdminServer } from '../../src/admin/server.ts'
 import { endStatus } from '../../src/admin/status.ts'
-import { parts, recordingLog, secret } from './sample.ts'
+import { recordingLog } from '../fixtures/log.ts'
+import { parts, secret } from './sample.ts'
 
 const unready: HealthReport = {
   status: 'unready',

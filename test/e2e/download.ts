@@ -55,12 +55,12 @@ interface Digest {
 
 /** Different bytes all along, 64 KiB a millisecond: fast enough to keep every buffer on the way full. */
 async function send(port: number, { openSocket, state }: Tools) {
+  state.delete(`finish ${port}`)
   const { createCipheriv, createHash } = await import('node:crypto')
   const {
     EventEmitter: { once },
   } = await import('node:events')
   const { setTimeout: sleep } = await import('node:timers/promises')
-  state.delete(`finish ${port}`)
   const socket = await openSocket({ listen: port })
   let end = 'complete'
   socket.on('error', error => {
@@ -84,47 +84,37 @@ async function send(port: number, { openSocket, state }: Tools) {
 }
 
 async function receive({ host, port }: { host: string; port: number }, { openSocket, state }: Tools) {
+  const progress = Object.assign(new EventTarget(), { bytes: 0, end: '' })
+  state.set(`download ${port}`, progress)
   const { createHash } = await import('node:crypto')
-  const { EventEmitter } = await import('node:events')
-  const progress = new EventEmitter()
-  const download = { bytes: 0, progress }
-  state.set(`download ${port}`, download)
-  const socket = await openSocket({ host, port })
   const hash = createHash('sha256')
+  const socket = await openSocket({ host, port })
   socket.on('data', chunk => {
     hash.update(chunk)
-    download.bytes += chunk.length
-    progress.emit('moved')
+    progress.bytes += chunk.length
+    progress.dispatchEvent(new Event('moved'))
   })
   const end = await new Promise<string>(resolve => {
     socket.once('end', () => resolve('complete'))
     socket.once('error', error => resolve((error as NodeJS.ErrnoException).code!))
   })
   socket.end()
-  progress.emit('ended')
-  return { bytes: download.bytes, sha256: hash.digest('hex'), end }
+  progress.end = end
+  progress.dispatchEvent(new Event('moved'))
+  return { bytes: progress.bytes, sha256: hash.digest('hex'), end }
 }
 
 async function receivedMore({ port, bytes }: { port: number; bytes: number }, { state }: Tools) {
-  const { bytes: before } = state.get(`download ${port}`) as { bytes: number }
-  for (;;) {
-    const download = state.get(`download ${port}`) as {
-      bytes: number
-      progress: NodeJS.EventEmitter
-    }
-    if (download.bytes >= before + bytes) return
-    await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`stuck at ${download.bytes} bytes`)), 30_000)
-      const settle = () => {
-        clearTimeout(late)
-        download.progress.off('moved', settle).off('ended', over)
-        resolve()
-      }
-      const over = () => {
-        clearTimeout(late)
-        reject(new Error('the download has ended'))
-      }
-      download.progress.on('moved', settle).on('ended', over)
+  const progress = state.get(`download ${port}`) as EventTarget & { bytes: number; end: string }
+  const wanted = progress.bytes + bytes
+  // TCP tries again ever more rarely while the path is down.
+  const late = AbortSignal.timeout(60_000)
+  while (progress.bytes < wanted) {
+    if (progress.end !== '' || late.aborted)
+      throw new Error(`${progress.bytes} of ${wanted} bytes came, then ${progress.end || 'nothing for 60 s'}`)
+    await new Promise(resolve => {
+      progress.addEventListener('moved', resolve, { once: true })
+      late.addEventListener('abort', resolve, { once: true })
     })
   }
 }

@@ -1,0 +1,57 @@
+import type { Socket } from 'node:net'
+import { type SocketAddress, unmap } from '../config/address.ts'
+import type { ForwardConfig } from '../config/config.ts'
+import {
+  encodeProxyV1,
+  encodeProxyV2,
+  newUniqueId,
+  type ProxyHeader,
+  type Tlv,
+  uniqueIdOf,
+  withUniqueId,
+} from './proxy-header.ts'
+
+/** Who a connection comes from and where it was to go: as its socket says, until a PROXY header says better. */
+export class Client {
+  source: SocketAddress
+  destination: SocketAddress
+  /** The header was LOCAL or UNKNOWN: a health check by what stands before this end, to be made end to end. */
+  isCheck = false
+  /** UNIQUE_ID, where it has one. */
+  id: Buffer | undefined
+  /** The header told no addresses; none are invented on the way out. */
+  #anonymous = false
+  #tlvs: readonly Tlv[] = []
+
+  constructor(socket: Socket) {
+    // Both are undefined when the client was gone before it was accepted.
+    this.source = { address: unmap(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
+    this.destination = { address: unmap(socket.localAddress ?? ''), port: socket.localPort ?? 0 }
+  }
+
+  /** Takes what a received header says. */
+  learn({ command, source, destination, tlvs }: ProxyHeader): void {
+    this.isCheck = command === 'LOCAL'
+    this.#anonymous = source === undefined || destination === undefined
+    this.source = source ?? this.source
+    this.destination = destination ?? this.destination
+    this.#tlvs = tlvs
+    this.id = uniqueIdOf(tlvs)
+  }
+
+  /** Gives it a UNIQUE_ID if it has none and one can be sent on: LOCAL stays bare, v1 has no room for it. */
+  identify(sendProxy: ForwardConfig['sendProxy']): void {
+    if (sendProxy !== 'v2' || this.#anonymous) return
+    const { tlvs, id } = withUniqueId(this.#tlvs, newUniqueId)
+    this.#tlvs = tlvs
+    this.id = id
+  }
+
+  /** The header that tells the target all this. */
+  encode(sendProxy: ForwardConfig['sendProxy']): { bytes: Buffer | undefined; droppedTlvs: number } {
+    const source = this.#anonymous ? undefined : this.source
+    const destination = this.#anonymous ? undefined : this.destination
+    if (sendProxy === 'v2') return encodeProxyV2(source, destination, this.#tlvs)
+    return { bytes: sendProxy === 'v1' ? encodeProxyV1(source, destination) : undefined, droppedTlvs: 0 }
+  }
+}

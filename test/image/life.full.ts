@@ -1,0 +1,146 @@
+import t from 'tap'
+import { retry, seenAddress, startNginx, type Topology, topology } from '../e2e/topology.ts'
+import { buildImage, type Container, onMachine, skip } from './container.ts'
+import { forms, startContainer } from './ends.ts'
+
+t.setTimeout(900_000)
+
+/** Besides nginx, a server that sends back what it gets, for connections that stay. */
+const config = {
+  gateway: `forwards:
+  http: { listen: ":80", target: "10.1.10.2:80" }
+  echo: { listen: ":9000", target: "10.1.10.2:9000" }
+`,
+  cluster: `forwards:
+  http: { listen: "tunnel:80", target: "127.0.0.1:8080" }
+  echo: { listen: "tunnel:9000", target: "127.0.0.1:9000", sendProxy: false }
+`,
+}
+
+t.test('the life of a container', { skip }, async t => {
+  await buildImage()
+  const world = await topology()
+  t.teardown(() => world.lab.close())
+  await startNginx(world)
+  await world.cluster.run(async () => {
+    const { createServer } = await import('node:net')
+    createServer({ allowHalfOpen: true }, socket => socket.pipe(socket)).listen(9000, '127.0.0.1')
+  })
+  const volume = `${world.lab.id}-state`
+  t.teardown(() => onMachine('volume', 'rm', '--force', volume))
+
+  await using cluster = await startContainer(world, 'cluster', config.cluster)
+  {
+    await using gateway = await startContainer(world, 'gateway', config.gateway, [
+      ...forms.host,
+      ...['--volume', `${volume}:/var/run/wireguard`],
+    ])
+    await Promise.all([gateway.ready(), cluster.ready()])
+
+    await t.test(
+      'HEALTHCHECK turns healthy, unhealthy while the program hangs, and healthy again',
+      async t => {
+        t.equal(await healthAfterCheck(gateway), 'healthy')
+        await gateway.signal('node', 'SIGSTOP')
+        const states = [
+          await healthAfterCheck(gateway),
+          await healthAfterCheck(gateway),
+          await healthAfterCheck(gateway),
+        ]
+        await gateway.signal('node', 'SIGCONT')
+        t.same(states, ['healthy', 'healthy', 'unhealthy'], 'after three failures, not one')
+        t.equal(await healthAfterCheck(gateway), 'healthy')
+      },
+    )
+
+    await t.test('wireguard-go killed inside: no connection is lost', async t => {
+      await openEcho(world)
+      t.equal(await echo(world, 'before'), 'before')
+      const from = gateway.running.log.length
+      await gateway.signal('wireguard-go', 'SIGKILL')
+      await gateway.running.logged(line => line.msg === 'tunnel up', { from })
+      t.equal(await echo(world, 'after'), 'after')
+      await closeEcho(world)
+    })
+
+    await t.test('restart with a named volume: the peer is known before it says a word', async t => {
+      const before = await endpointOfPeer(gateway)
+      t.match(before, /^198\.51\.100\.2:\d+$/)
+      await cluster.podman('pause')
+      await gateway.restart()
+      await retry(() => gateway.exec('wg-punchhole', 'health', '--live'))
+      t.equal(await endpointOfPeer(gateway), before)
+      await cluster.podman('unpause')
+      await gateway.ready()
+      const { seen, real } = await seenAddress(world, 4, 80)
+      t.equal(seen, real)
+    })
+
+    await t.test('podman stop: connections may finish, then the exit status is 0', async t => {
+      await openEcho(world)
+      t.equal(await echo(world, 'open'), 'open')
+      const stopped = gateway.podman('stop', '--time', '45')
+      await gateway.running.logged(line => line.msg === 'draining')
+      t.equal(await echo(world, 'still open'), 'still open')
+      await t.rejects(seenAddress(world, 4, 80), { code: 'ECONNREFUSED' }, 'nothing new is taken')
+      await closeEcho(world)
+      await stopped
+      t.equal((await gateway.ended()).code, 0)
+      t.equal(await gateway.podman('inspect', '--format', '{{.State.ExitCode}}'), '0')
+      t.notMatch(await world.gateway.exec('ip', '-brief', 'link'), /^wg0/m, 'the tunnel interface is gone')
+    })
+  }
+
+  await t.test('restart with a tmpfs: nothing is kept, and the tunnel forms again', async t => {
+    await using gateway = await startContainer(world, 'gateway', config.gateway)
+    await gateway.ready()
+    await cluster.podman('pause')
+    await gateway.restart()
+    await retry(() => gateway.exec('wg-punchhole', 'health', '--live'))
+    t.equal(await endpointOfPeer(gateway), undefined)
+    await cluster.podman('unpause')
+    await gateway.running.logged(line => line.msg === 'health changed' && line.status === 'ready', {
+      ms: 180_000,
+    })
+    const { seen, real } = await seenAddress(world, 4, 80)
+    t.equal(seen, real)
+  })
+})
+
+/** Runs the HEALTHCHECK once, as the runtime's timer does, and tells what the container's state is then. */
+async function healthAfterCheck(container: Container): Promise<string> {
+  await container.podman('healthcheck', 'run').catch(() => {})
+  return container.podman('inspect', '--format', '{{.State.Health.Status}}')
+}
+
+async function endpointOfPeer(container: Container): Promise<string | undefined> {
+  const { tunnel } = JSON.parse(await container.exec('wg-punchhole', 'status', '--json'))
+  return tunnel.peers[0].endpoint
+}
+
+declare global {
+  var echo: import('node:net').Socket | undefined
+}
+
+/** One connection of the client to the echo server, kept by the agent on the client's host. */
+async function openEcho({ client }: Topology): Promise<void> {
+  await client.run(async (_, { openSocket }) => {
+    globalThis.echo = await openSocket({ host: '203.0.113.1', port: 9000 })
+  })
+}
+
+async function echo({ client }: Topology, text: string): Promise<string> {
+  return client.run(async text => {
+    const { once } = await import('node:events')
+    const socket = globalThis.echo!
+    socket.write(text)
+    const [bytes] = await once(socket, 'data', { signal: AbortSignal.timeout(20_000) })
+    return String(bytes)
+  }, text)
+}
+
+async function closeEcho({ client }: Topology): Promise<void> {
+  await client.run(async () => {
+    globalThis.echo!.end()
+  })
+}
