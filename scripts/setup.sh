@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: scripts/setup.sh demo|test
+# Usage: scripts/setup.sh demo|test|full
 # Prepares a Debian 12 or 13 machine with Node >= 20 (npm) and Go: installs the Debian packages that are missing,
 # fills node_modules, builds native/bin. Silent when there is nothing to do.
 set -euo pipefail
@@ -9,11 +9,15 @@ say() { echo "setup: $*"; }
 fail() { say "$*" >&2 && exit 1; }
 
 # command:package
+demo='ip:iproute2'
+test="$demo nsenter:util-linux ps:procps capsh:libcap2-bin curl:curl iptables:iptables wg:wireguard-tools
+  haproxy:haproxy nginx:nginx"
+full="$test podman:podman buildah:buildah runc:runc mmdebstrap:mmdebstrap"
 case ${1-} in
-  demo) needed='ip:iproute2' ;;
-  test) needed='ip:iproute2 nsenter:util-linux ps:procps capsh:libcap2-bin curl:curl
-    iptables:iptables wg:wireguard-tools haproxy:haproxy nginx:nginx' ;;
-  *) echo "usage: scripts/setup.sh demo|test" >&2 && exit 2 ;;
+  demo) needed=$demo ;;
+  test) needed=$test ;;
+  full) needed=$full ;;
+  *) echo "usage: scripts/setup.sh demo|test|full" >&2 && exit 2 ;;
 esac
 
 log=$(mktemp)
@@ -67,3 +71,8 @@ node -e 'const [major, minor] = process.versions.node.split("."); process.exit(m
   fail "Node $(node --version) cannot run the program and node_modules has no newer one for $(uname -m); install Node 24.12 or newer"
 
 native/build.sh
+
+if [ "$1" != demo ] && ! scripts/chart-tools.sh --have >/dev/null; then
+  say "building helm and kubeconform"
+  quietly scripts/chart-tools.sh
+fi

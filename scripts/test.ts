@@ -16,10 +16,14 @@ const coverageFile = '.tap/report/coverage-summary.json'
 const coverageFloor = 95
 
 const failures = process.argv.slice(2)
-const counts = await runTests(
-  process.env.WG_PUNCHHOLE_TEST === 'full' ? 'test/**/*.{test,full}.ts' : 'test/**/*.test.ts',
-)
-checkCoverage()
+const suites: Record<string, string> = {
+  short: 'test/**/*.test.ts',
+  full: 'test/**/*.{test,full}.ts',
+  cluster: 'test/**/*.cluster.ts',
+}
+const suite = process.env.WG_PUNCHHOLE_TEST ?? 'short'
+const counts = await runTests(suites[suite]!)
+if (suite !== 'cluster') checkCoverage()
 for (const failure of failures) console.log(`FAIL  ${failure}`)
 const failed = counts.fail + failures.length
 console.log(

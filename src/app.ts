@@ -85,9 +85,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     status,
     log,
   })
-  await admin.listen()
   cleanup.defer(() => admin.close())
-
   cleanup.defer(() => tunnel?.close())
   try {
     await tunnel?.start(stop.drain)
@@ -95,6 +93,8 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     if (stop.drain.aborted) return true
     throw error
   }
+  // After the tunnel: whoever starts a second end of this config is to hear that, not of a port in use.
+  await admin.listen()
   const listeners = await forwarder.prepare(config.forwards, tunnel?.addresses ?? [], config.drainTimeout)
   listeners.commit()
   await announce(config, runFolder, log, cleanup)

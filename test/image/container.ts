@@ -6,7 +6,7 @@ import { type Host, Running } from '../lab/lab.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
-const podman = join(root, 'scripts/podman.sh')
+export const podman = join(root, 'scripts/podman.sh')
 
 export const tag = 'localhost/wg-punchhole:test'
 
@@ -62,10 +62,11 @@ export class Container implements AsyncDisposable {
   /** `podman run` or `start` with the container's output. */
   running: Running
 
-  constructor(host: Host, flags: readonly string[], args: readonly string[] = []) {
+  /** `args` are those of `podman run`, the image and its command last. */
+  constructor(host: Host, args: readonly string[]) {
     this.#host = host
     this.name = `${host.namespace}-${Container.#count++}`
-    this.running = this.#attach('run', '--name', this.name, ...limits, ...podmanOnly, ...flags, tag, ...args)
+    this.running = this.#attach('run', '--name', this.name, ...limits, ...podmanOnly, ...args)
   }
 
   /** Waits for the end of a container that is expected to end by itself. */
@@ -74,8 +75,11 @@ export class Container implements AsyncDisposable {
     return { code, output: this.running.output }
   }
 
+  /** Without state, the other end notices a restart only when its own timers run out. */
   async ready(): Promise<void> {
-    await this.running.logged(line => line.msg === 'health changed' && line.status === 'ready')
+    await this.running.logged(line => line.msg === 'health changed' && line.status === 'ready', {
+      ms: 120_000,
+    })
   }
 
   /** A podman command about this container. */

@@ -1,6 +1,6 @@
 import { type Topology, wgConf } from '../e2e/topology.ts'
 import { endFolder } from '../lab/end.ts'
-import { Container, hardened } from './container.ts'
+import { Container, hardened, tag } from './container.ts'
 
 /** How a container is attached: to its host's own network, or to a bridge with published ports. */
 export const forms = {
@@ -28,6 +28,7 @@ export async function startContainer(
     ...['--volume', `${folder}:/etc/wg-punchhole:ro`],
     ...(mounted ? [] : ['--tmpfs', '/var/run/wireguard']),
     ...flags,
+    tag,
   ])
 }
 

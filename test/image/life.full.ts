@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import t from 'tap'
 import { retry, seenAddress, startNginx, type Topology, topology } from '../e2e/topology.ts'
 import { buildImage, type Container, onMachine, skip } from './container.ts'
@@ -26,11 +27,11 @@ t.test('the life of a container', { skip }, async t => {
     const { createServer } = await import('node:net')
     createServer({ allowHalfOpen: true }, socket => socket.pipe(socket)).listen(9000, '127.0.0.1')
   })
-  const volume = `${world.lab.id}-state`
-  t.teardown(() => onMachine('volume', 'rm', '--force', volume))
 
-  await using cluster = await startContainer(world, 'cluster', config.cluster)
-  {
+  await t.test('with a named volume', async t => {
+    const volume = `${world.lab.id}-state`
+    t.teardown(() => onMachine('volume', 'rm', '--force', volume))
+    await using cluster = await startContainer(world, 'cluster', config.cluster)
     await using gateway = await startContainer(world, 'gateway', config.gateway, [
       ...forms.host,
       ...['--volume', `${volume}:/var/run/wireguard`],
@@ -42,13 +43,14 @@ t.test('the life of a container', { skip }, async t => {
       async t => {
         t.equal(await healthAfterCheck(gateway), 'healthy')
         await gateway.signal('node', 'SIGSTOP')
-        const states = [
-          await healthAfterCheck(gateway),
-          await healthAfterCheck(gateway),
-          await healthAfterCheck(gateway),
-        ]
+        let failures = 0
+        do failures += 1
+        while ((await healthAfterCheck(gateway)) === 'healthy' && failures < 10)
         await gateway.signal('node', 'SIGCONT')
-        t.same(states, ['healthy', 'healthy', 'unhealthy'], 'after three failures, not one')
+        t.ok(
+          failures >= 3 && failures < 10,
+          `unhealthy after ${failures} failures: not at the first, but soon`,
+        )
         t.equal(await healthAfterCheck(gateway), 'healthy')
       },
     )
@@ -63,7 +65,7 @@ t.test('the life of a container', { skip }, async t => {
       await closeEcho(world)
     })
 
-    await t.test('restart with a named volume: the peer is known before it says a word', async t => {
+    await t.test('restart: the peer is reached before it says a word', async t => {
       const before = await endpointOfPeer(gateway)
       t.match(before, /^198\.51\.100\.2:\d+$/)
       await cluster.podman('pause')
@@ -71,9 +73,9 @@ t.test('the life of a container', { skip }, async t => {
       await retry(() => gateway.exec('wg-punchhole', 'health', '--live'))
       t.equal(await endpointOfPeer(gateway), before)
       await cluster.podman('unpause')
-      await gateway.ready()
       const { seen, real } = await seenAddress(world, 4, 80)
       t.equal(seen, real)
+      await gateway.ready()
     })
 
     await t.test('podman stop: connections may finish, then the exit status is 0', async t => {
@@ -82,26 +84,25 @@ t.test('the life of a container', { skip }, async t => {
       const stopped = gateway.podman('stop', '--time', '45')
       await gateway.running.logged(line => line.msg === 'draining')
       t.equal(await echo(world, 'still open'), 'still open')
-      await t.rejects(seenAddress(world, 4, 80), { code: 'ECONNREFUSED' }, 'nothing new is taken')
+      await t.rejects(seenAddress(world, 4, 80), /ECONNREFUSED/, 'nothing new is taken')
       await closeEcho(world)
       await stopped
       t.equal((await gateway.ended()).code, 0)
       t.equal(await gateway.podman('inspect', '--format', '{{.State.ExitCode}}'), '0')
       t.notMatch(await world.gateway.exec('ip', '-brief', 'link'), /^wg0/m, 'the tunnel interface is gone')
     })
-  }
+  })
 
-  await t.test('restart with a tmpfs: nothing is kept, and the tunnel forms again', async t => {
+  await t.test('restart with a tmpfs: nothing is kept, and the other end forms the tunnel again', async t => {
+    await using cluster = await startContainer(world, 'cluster', config.cluster)
     await using gateway = await startContainer(world, 'gateway', config.gateway)
-    await gateway.ready()
+    await Promise.all([gateway.ready(), cluster.ready()])
     await cluster.podman('pause')
     await gateway.restart()
     await retry(() => gateway.exec('wg-punchhole', 'health', '--live'))
     t.equal(await endpointOfPeer(gateway), undefined)
     await cluster.podman('unpause')
-    await gateway.running.logged(line => line.msg === 'health changed' && line.status === 'ready', {
-      ms: 180_000,
-    })
+    await gateway.ready()
     const { seen, real } = await seenAddress(world, 4, 80)
     t.equal(seen, real)
   })
@@ -119,28 +120,28 @@ async function endpointOfPeer(container: Container): Promise<string | undefined>
 }
 
 declare global {
-  var echo: import('node:net').Socket | undefined
+  var held: Socket
 }
 
 /** One connection of the client to the echo server, kept by the agent on the client's host. */
 async function openEcho({ client }: Topology): Promise<void> {
   await client.run(async (_, { openSocket }) => {
-    globalThis.echo = await openSocket({ host: '203.0.113.1', port: 9000 })
+    globalThis.held = await openSocket({ host: '203.0.113.1', port: 9000 })
   })
 }
 
 async function echo({ client }: Topology, text: string): Promise<string> {
   return client.run(async text => {
-    const { once } = await import('node:events')
-    const socket = globalThis.echo!
+    const { default: events } = await import('node:events')
+    const socket = globalThis.held
     socket.write(text)
-    const [bytes] = await once(socket, 'data', { signal: AbortSignal.timeout(20_000) })
+    const [bytes] = await events.once(socket, 'data', { signal: AbortSignal.timeout(20_000) })
     return String(bytes)
   }, text)
 }
 
 async function closeEcho({ client }: Topology): Promise<void> {
   await client.run(async () => {
-    globalThis.echo!.end()
+    globalThis.held.end()
   })
 }

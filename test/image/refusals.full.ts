@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { topology, wgConf } from '../e2e/topology.ts'
 import { endFolder } from '../lab/end.ts'
-import { buildImage, Container, hardened, skip } from './container.ts'
+import { buildImage, Container, hardened, skip, tag } from './container.ts'
 import { http } from './ends.ts'
 
 t.setTimeout(900_000)
@@ -68,7 +68,7 @@ t.test('what cannot work ends at once with one line that says what to do', { ski
   ]) {
     await t.test(what, async t => {
       const began = performance.now()
-      await using container = new Container(world.gateway, flags)
+      await using container = new Container(world.gateway, [...flags, tag])
       const { code, output } = await container.ended()
       t.ok(performance.now() - began < bound, 'it ends soon')
       t.equal(code, status)
