@@ -1,5 +1,5 @@
 import { canonical, familyOf, type SocketAddress, unmap } from '../config/address.ts'
-import { type HeaderReason, hex, isTellable, type ProxyHeader, ProxyHeaderError } from './proxy-header.ts'
+import { type HeaderReason, hex, isTellable, type ProxyHeader, ProxyHeaderError } from './header.ts'
 
 /** Version 1 of the PROXY protocol: one line of text, section 2.1. */
 

@@ -1,6 +1,6 @@
 import { type SocketAddress, unmap } from '../config/address.ts'
-import { type HeaderReason, hex, isTellable, type ProxyHeader, ProxyHeaderError } from './proxy-header.ts'
-import { fitTlvs, frameTlvs, readTlvs, type Tlv, writeTlvs } from './tlv.ts'
+import { type HeaderReason, hex, isTellable, type ProxyHeader, ProxyHeaderError, type Tlv } from './header.ts'
+import { fitTlvs, frameTlvs, readTlvs, writeTlvs } from './tlv.ts'
 
 /** Version 2 of the PROXY protocol: binary, section 2.2. */
 

@@ -1,14 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 import { crc32c } from './crc32c.ts'
-import { type HeaderReason, ProxyHeaderError } from './proxy-header.ts'
-
-/** Type-length-values, what a v2 header carries behind its addresses: sections 2.2 and 2.2.1 to 2.2.8. */
-export interface Tlv {
-  /** 0 to 255. */
-  readonly type: number
-  /** At most 65,535 bytes. Values within values, as those of PP2_TYPE_SSL, are not looked into. */
-  readonly value: Buffer
-}
+import { type HeaderReason, ProxyHeaderError, type Tlv } from './header.ts'
 
 // Specification.
 export const tlvType = { AUTHORITY: 0x02, CRC32C: 0x03, UNIQUE_ID: 0x05 } as const

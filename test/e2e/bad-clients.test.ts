@@ -19,7 +19,7 @@ const gateway = await startOurs(
   `forwards:
   bytes: { listen: ":9000", target: "10.1.10.2:9000" }
   closed: { listen: ":9001", target: "10.1.10.2:9001" }
-  nowhere: { listen: ":9002", target: "127.0.0.1:9002" }
+  nowhere: { listen: ":9002", target: "127.0.0.1:9003" }
 log: { connections: false }
 `,
   options,
@@ -48,9 +48,9 @@ async function metric(end: 'gateway' | 'cluster', series: string): Promise<numbe
 const refused = (forward: string, reason: string) =>
   `wg_punchhole_forward_refused_total{forward="${forward}",reason="${reason}"}`
 
-for (const [what, end, forward, port] of [
-  ['at the gateway', 'gateway', 'nowhere', 9002],
-  ['behind the cluster end', 'cluster', 'closed', 9001],
+for (const [what, end, forward, port, closed] of [
+  ['at the gateway', 'gateway', 'nowhere', 9002, 9003],
+  ['behind the cluster end', 'cluster', 'closed', 9001, 9001],
 ] as const)
   t.test(`a closed port ${what}: the client gets a reset, the log a line, the counter one more`, async t => {
     const opening = { host: address.gateway[4], port }
@@ -62,8 +62,8 @@ for (const [what, end, forward, port] of [
       msg: 'connection refused',
       reason: 'target-failed',
       client: /^203\.0\.113\.7:\d+$/,
-      target: `127.0.0.1:${port}`,
-      detail: `127.0.0.1:${port}: ECONNREFUSED`,
+      target: `127.0.0.1:${closed}`,
+      detail: `127.0.0.1:${closed}: ECONNREFUSED`,
     })
     t.equal(await metric(end, refused(forward, 'target-failed')), 1)
     t.equal(await metric(end, `wg_punchhole_forward_target_up{forward="${forward}"}`), 0)
@@ -139,13 +139,17 @@ function noErrors(t: Test, end: Running): void {
 
 /** How a connection ends by itself: the error's code, or `complete`. */
 async function endOf({ opening, sends }: { opening: Opening; sends: string }, { openSocket }: Tools) {
-  const socket = await openSocket(opening)
-  socket.resume()
-  if (sends !== '') socket.write(sends)
-  return new Promise<string>(resolve => {
-    socket.once('end', () => resolve('complete'))
-    socket.once('error', error => resolve((error as NodeJS.ErrnoException).code!))
-  })
+  try {
+    const socket = await openSocket(opening)
+    socket.resume()
+    if (sends !== '') socket.write(sends)
+    return await new Promise<string>((resolve, reject) => {
+      socket.once('end', () => resolve('complete'))
+      socket.once('error', reject)
+    })
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code // also of a connect that meets a reset at once
+  }
 }
 
 /** Answers every connection with some bytes, and cuts a few itself, until told that it is over. */

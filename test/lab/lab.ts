@@ -224,12 +224,17 @@ export class Running {
     }
   }
 
-  /** Sends a signal unless it has ended, SIGKILL after `ms`, and waits for the end. */
+  /**
+   * Sends a signal unless it has ended, a second one after a second, for an end that drains, and at last SIGKILL; waits
+   * for the end.
+   */
   async stop(signal: NodeJS.Signals = 'SIGTERM', ms = 10_000): Promise<void> {
     if (!this.#over) this.child.kill(signal)
-    const timer = setTimeout(() => this.child.kill('SIGKILL'), ms)
+    const again = setTimeout(() => this.child.kill(signal), 1000)
+    const last = setTimeout(() => this.child.kill('SIGKILL'), ms)
     await this.exited
-    clearTimeout(timer)
+    clearTimeout(again)
+    clearTimeout(last)
   }
 
   #add(line: string | undefined): void {
