@@ -20,6 +20,7 @@ const release = ['home', chart, '--namespace', 'edge', '--values']
 const kubectl = async (...args: string[]) => (await run('kubectl', args, { timeout: 120_000 })).stdout.trim()
 const helm = async (...args: string[]) => (await run('helm', args, { timeout: 180_000 })).stdout.trim()
 
+t.setTimeout(600_000)
 const lab = await Lab.create(`k${process.pid}`)
 t.teardown(async () => {
   await run('helm', ['uninstall', 'home', '--namespace', 'edge', '--ignore-not-found', '--wait']).catch(
