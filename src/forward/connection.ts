@@ -1,16 +1,32 @@
 import type { Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
+import type { ForwardConfig, Timeouts } from '../config/config.ts'
 import type { EndError } from '../errors.ts'
+import type { Log } from '../log.ts'
 import { Client } from './client.ts'
-import type { Timed } from './deadlines.ts'
+import type { Counters } from './counters.ts'
+import type { Deadlines, Timed } from './deadlines.ts'
 import { Dial } from './dial.ts'
-import type { Forward } from './forward.ts'
 import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { Relay, type RelayEnd, type RelayOwner } from './relay.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
+import type { Target } from './target.ts'
 
 /** Bytes of a client that are kept until its target is connected; then the client waits. */
 const heldLimit = 65_536
+
+/** The forward that a connection belongs to. */
+export interface ConnectionOwner {
+  readonly config: ForwardConfig
+  readonly target: Target
+  readonly counters: Counters
+  readonly deadlines: Deadlines
+  readonly log: Log
+  readonly logConnections: () => boolean
+  readonly resolve: (host: string) => Promise<readonly string[]>
+  trusts(address: string): boolean
+  ended(connection: Connection): void
+}
 
 /** An accepted socket with its connection: state on the socket spares closures. */
 interface ClientSocket extends Socket {
@@ -24,7 +40,7 @@ interface ClientSocket extends Socket {
  */
 export class Connection implements Timed, RelayOwner {
   deadline = 0
-  readonly #forward: Forward
+  readonly #forward: ConnectionOwner
   readonly #socket: ClientSocket
   readonly #client: Client
   readonly #targetPort: number
@@ -34,10 +50,8 @@ export class Connection implements Timed, RelayOwner {
   #heldBytes = 0
   #dial: Dial | undefined
   #relay: Relay | undefined
-  #moved = 0
-  #movedAt = 0
 
-  constructor(forward: Forward, socket: Socket, targetPort: number) {
+  constructor(forward: ConnectionOwner, socket: Socket, targetPort: number) {
     this.#forward = forward
     this.#socket = socket as ClientSocket
     this.#socket.connection = this
@@ -62,6 +76,14 @@ export class Connection implements Timed, RelayOwner {
     }
   }
 
+  get deadlines(): Deadlines {
+    return this.#forward.deadlines
+  }
+
+  get timeouts(): Timeouts {
+    return this.#forward.config.timeouts
+  }
+
   status(): ConnectionStatus {
     const { source, id } = this.#client
     return {
@@ -81,12 +103,11 @@ export class Connection implements Timed, RelayOwner {
     else this.#relay.abort('drain-timeout')
   }
 
-  /** A deadline has passed: that of the header, of the dial, or the next look at the relay. */
+  /** A deadline has passed: that of the header or of the dial. */
   expire(): void {
     const { header, connect } = this.#forward.config.timeouts
     if (this.#phase === 'header') this.#refuse('header-timeout', `no whole PROXY header within ${header} ms`)
     else if (this.#phase === 'dialling') this.#failed(`no answer within ${connect} ms`)
-    else this.#watch()
   }
 
   static #onData(this: ClientSocket, chunk: Buffer): void {
@@ -134,7 +155,8 @@ export class Connection implements Timed, RelayOwner {
   #accept(): void {
     const { config, deadlines } = this.#forward
     this.#phase = 'dialling'
-    this.#forward.count(this.#client.isCheck)
+    if (this.#client.isCheck) this.#forward.counters.checks++
+    else this.#forward.counters.accepted++
     this.#client.identify(config.sendProxy)
     deadlines.set(this, config.timeouts.connect)
     this.#forward.resolve(config.target.host).then(
@@ -155,14 +177,14 @@ export class Connection implements Timed, RelayOwner {
 
   #failed(detail: string): void {
     if (this.#phase !== 'dialling') return
-    this.#forward.targetFailed(detail)
+    this.#forward.target.failed(detail)
     this.#refuse('target-failed', detail)
   }
 
   #connected(target: Socket): void {
     this.#phase = 'relaying'
     this.#forward.deadlines.clear(this)
-    this.#forward.targetConnected()
+    this.#forward.target.connected()
     this.#dial = undefined
     this.#socket.off('data', Connection.#onData)
     this.#socket.off('end', Connection.#onEnd)
@@ -179,14 +201,13 @@ export class Connection implements Timed, RelayOwner {
       this.#heldBytes,
       this,
     )
-    this.#watch()
   }
 
   #encodeHeader(): Buffer | undefined {
     const { bytes, droppedTlvs } = this.#client.encode(this.#forward.config.sendProxy)
     if (droppedTlvs > 0) {
       const { forward, client, id } = this.status()
-      this.#forward.countDroppedTlvs(droppedTlvs)
+      this.#forward.counters.droppedTlvs += droppedTlvs
       this.#forward.log.warn(
         { forward, client, id, droppedTlvs },
         'TLVs left out of a PROXY header: too long',
@@ -195,31 +216,10 @@ export class Connection implements Timed, RelayOwner {
     return bytes
   }
 
-  halfClosed(): void {
-    this.#watch()
-  }
-
-  /** Ends a relay that has been silent too long. Looks four times within the limit: it ends at most a quarter late. */
-  #watch(): void {
-    const relay = this.#relay
-    if (relay === undefined) return
-    const { idle, halfClosed } = this.#forward.config.timeouts
-    const limit = relay.isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
-    if (limit === 0) return
-    const now = performance.now()
-    const moved = relay.receivedBytes + relay.sentBytes
-    if (moved !== this.#moved || this.#movedAt === 0) {
-      this.#moved = moved
-      this.#movedAt = now
-    }
-    if (now - this.#movedAt < limit) this.#forward.deadlines.set(this, limit / 4)
-    else relay.abort(limit === idle ? 'idle-timeout' : 'half-closed-timeout', `nothing moved for ${limit} ms`)
-  }
-
   #refuse(reason: RefusalReason, detail: string): void {
     if (this.#phase === 'closed') return
     const { forward, client, target, id } = this.status()
-    this.#forward.countRefusal(reason)
+    this.#forward.counters.refused[reason]++
     this.#forward.log.warn({ forward, client, target, reason, detail, id }, 'connection refused')
     this.#close()
   }
@@ -239,6 +239,8 @@ export class Connection implements Timed, RelayOwner {
     this.#held = []
     this.#forward.deadlines.clear(this)
     this.#socket.resetAndDestroy()
-    this.#forward.ended(this, this.#relay)
+    this.#forward.counters.receivedBytes += this.#relay?.receivedBytes ?? 0
+    this.#forward.counters.sentBytes += this.#relay?.sentBytes ?? 0
+    this.#forward.ended(this)
   }
 }

@@ -1,19 +1,12 @@
 import { BlockList, type Socket } from 'node:net'
-import { isDeepStrictEqual } from 'node:util'
-import { formatHostPort, type HostPorts } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionOwner } from './connection.ts'
+import { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
-import type { Relay } from './relay.ts'
-import {
-  type ConnectionStatus,
-  type ForwardStatus,
-  type RefusalReason,
-  refusalReasons,
-  type TargetStatus,
-} from './status.ts'
+import type { ConnectionStatus, ForwardStatus } from './status.ts'
+import { formatPorts, Target } from './target.ts'
 
 export interface ForwardOptions {
   readonly log: Log
@@ -25,26 +18,17 @@ export interface ForwardOptions {
 }
 
 /** One entry of `forwards`: its target, its connections and their counters. Listeners hand it their clients. */
-export class Forward {
+export class Forward implements ConnectionOwner {
   readonly log: Log
   readonly logConnections: () => boolean
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
+  readonly counters = new Counters()
+  readonly target: Target
   #config: ForwardConfig
   #trusted = new BlockList()
   #listeners: readonly string[] = []
   readonly #connections = new Set<Connection>()
-  readonly #refused = Object.fromEntries(refusalReasons.map(reason => [reason, 0])) as Record<
-    RefusalReason,
-    number
-  >
-  #accepted = 0
-  #checks = 0
-  #droppedTlvs = 0
-  /** Of connections that have ended. */
-  #receivedBytes = 0
-  #sentBytes = 0
-  #target: TargetStatus
   #drained: (() => void) | undefined
 
   constructor(config: ForwardConfig, tunnelAddresses: readonly string[], options: ForwardOptions) {
@@ -53,7 +37,7 @@ export class Forward {
     this.logConnections = options.logConnections
     this.resolve = options.resolve
     this.deadlines = options.deadlines
-    this.#target = unknown(config.target)
+    this.target = new Target(config.target)
     this.configure(config, tunnelAddresses)
   }
 
@@ -69,7 +53,7 @@ export class Forward {
     this.#trusted = new BlockList()
     for (const { address, bits, family } of config.trustedProxies)
       this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
-    if (!isDeepStrictEqual(config.target, this.#config.target)) this.#target = unknown(config.target)
+    this.target.move(config.target)
     this.#config = config
   }
 
@@ -80,39 +64,12 @@ export class Forward {
     connection.start()
   }
 
+  /** Whether a PROXY header from there is believed. */
   trusts(address: string): boolean {
-    return this.#trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
+    return address !== '' && this.#trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
   }
 
-  /** A connection whose client is known. */
-  count(check: boolean): void {
-    if (check) this.#checks++
-    else this.#accepted++
-  }
-
-  countRefusal(reason: RefusalReason): void {
-    this.#refused[reason]++
-  }
-
-  countDroppedTlvs(count: number): void {
-    this.#droppedTlvs += count
-  }
-
-  targetConnected(): void {
-    if (this.#target.state !== 'up')
-      this.#target = { ...this.#target, state: 'up', since: Date.now(), error: undefined }
-  }
-
-  targetFailed(error: string): void {
-    const since = this.#target.state === 'down' ? this.#target.since : Date.now()
-    this.#target = { ...this.#target, state: 'down', since, error }
-  }
-
-  ended(connection: Connection, relay: Relay | undefined): void {
-    if (relay !== undefined) {
-      this.#receivedBytes += relay.receivedBytes
-      this.#sentBytes += relay.sentBytes
-    }
+  ended(connection: Connection): void {
     this.#connections.delete(connection)
     if (this.#connections.size === 0) this.#drained?.()
   }
@@ -135,24 +92,25 @@ export class Forward {
   }
 
   status(): ForwardStatus {
-    let [receivedBytes, sentBytes] = [this.#receivedBytes, this.#sentBytes]
+    const { name, acceptProxy, sendProxy } = this.#config
+    let { receivedBytes, sentBytes } = this.counters
     for (const connection of this.connections()) {
       receivedBytes += connection.receivedBytes
       sentBytes += connection.sentBytes
     }
     return {
-      name: this.config.name,
+      name,
       listeners: this.#listeners,
-      acceptProxy: this.config.acceptProxy,
-      sendProxy: this.config.sendProxy,
-      target: this.#target,
+      acceptProxy,
+      sendProxy,
+      target: this.target.status,
       active: this.active,
-      accepted: this.#accepted,
-      checks: this.#checks,
+      accepted: this.counters.accepted,
+      checks: this.counters.checks,
       receivedBytes,
       sentBytes,
-      droppedTlvs: this.#droppedTlvs,
-      refused: { ...this.#refused },
+      droppedTlvs: this.counters.droppedTlvs,
+      refused: { ...this.counters.refused },
     }
   }
 
@@ -161,17 +119,10 @@ export class Forward {
   }
 
   reasons(): Reason[] {
-    if (this.#target.state !== 'down') return []
-    const detail = `forward ${this.config.name}: ${this.#target.address} does not take connections (${this.#target.error})`
-    return [{ code: 'backend-down', detail, forward: this.config.name }]
+    const { state, address, error } = this.target.status
+    if (state !== 'down') return []
+    const { name } = this.#config
+    const detail = `forward ${name}: ${address} does not take connections (${error})`
+    return [{ code: 'backend-down', detail, forward: name }]
   }
-}
-
-function unknown(target: HostPorts): TargetStatus {
-  return { address: formatPorts(target), state: 'unknown', since: Date.now(), error: undefined }
-}
-
-function formatPorts({ host, first, last }: HostPorts): string {
-  const address = formatHostPort(host === '' ? '*' : host, first)
-  return first === last ? address : `${address}-${last}`
 }

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net'
+import type { Timeouts } from '../config/config.ts'
 import { systemCode } from '../errors.ts'
+import type { Deadlines, Timed } from './deadlines.ts'
 
 /** How a relayed connection ended. */
 export type RelayEnd =
@@ -12,8 +14,9 @@ export type RelayEnd =
 
 /** Who a relay works for. */
 export interface RelayOwner {
-  /** One direction has ended, the other goes on. */
-  halfClosed(): void
+  readonly deadlines: Deadlines
+  /** `idle` and `halfClosed` count here. */
+  readonly timeouts: Timeouts
   /** Both sockets are closed. */
   done(end: RelayEnd, detail: string | undefined): void
 }
@@ -30,9 +33,11 @@ interface Side extends Socket {
  * - Back-pressure: a side is read only while the other takes what was read, so at most a socket buffer
  *   (`highWaterMark`) and one read are held for each direction.
  * - Half-close: the end of one direction is passed on after its last byte; the other direction goes on.
+ * - Silence: a relay in which nothing moves for `idle`, or `halfClosed` once one direction has ended, is reset.
  * - A reset is passed on as a reset, never as an end: the far side must not take a cut stream for a whole one.
  */
-export class Relay {
+export class Relay implements Timed {
+  deadline = 0
   /** Client to target. */
   receivedBytes = 0
   /** Target to client. */
@@ -43,6 +48,9 @@ export class Relay {
   #end: RelayEnd = 'complete'
   #detail: string | undefined
   #open = 2
+  /** Bytes at the last look for silence, and when they last were others; on performance.now()'s clock. */
+  #moved = -1
+  #movedAt = 0
 
   /**
    * Both sockets are connected, `allowHalfOpen`, and have no `data` listener of their own. `first` goes to the target
@@ -65,10 +73,27 @@ export class Relay {
     if (client.readableEnded) target.end()
     else if (ready) client.resume()
     else client.pause()
+    this.expire()
+  }
+
+  /** Looks for silence, four times within its limit: it ends at most a quarter late, and no byte sets a timer. */
+  expire(): void {
+    const { deadlines, timeouts } = this.#owner
+    const { idle, halfClosed } = timeouts
+    const limit = this.#isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
+    if (limit === 0) return
+    const now = performance.now()
+    const moved = this.receivedBytes + this.sentBytes
+    if (moved !== this.#moved) {
+      this.#moved = moved
+      this.#movedAt = now
+    }
+    if (now - this.#movedAt < limit) deadlines.set(this, limit / 4)
+    else this.abort(limit === idle ? 'idle-timeout' : 'half-closed-timeout', `nothing moved for ${limit} ms`)
   }
 
   /** One direction has ended, the other has not. */
-  get isHalfClosed(): boolean {
+  get #isHalfClosed(): boolean {
     return this.#client.readableEnded !== this.#target.readableEnded
   }
 
@@ -108,7 +133,7 @@ export class Relay {
     // With nothing left to read or write, close() alone sends the FIN: one system call less than shutdown() first.
     if (other.readableEnded && other.writableLength === 0) other.destroy()
     else other.end()
-    if (relay.isHalfClosed) relay.#owner.halfClosed()
+    if (relay.#isHalfClosed) relay.expire()
   }
 
   static #onError(this: Side, error: Error): void {
@@ -118,7 +143,9 @@ export class Relay {
   static #onClose(this: Side): void {
     const relay = this.relay
     if (!this.readableEnded) relay.#fail(this, undefined)
-    if (--relay.#open === 0) relay.#owner.done(relay.#end, relay.#detail)
+    if (--relay.#open > 0) return
+    relay.#owner.deadlines.clear(relay)
+    relay.#owner.done(relay.#end, relay.#detail)
   }
 
   #fail(side: Side, detail: string | undefined): void {

@@ -75,7 +75,7 @@ export class Container implements AsyncDisposable {
     return { code, output: this.running.output }
   }
 
-  /** Without state, the other end notices a restart only when its own timers run out. */
+  /** An end that forgot its peer waits for it, in the worst case for the 120 s after which a session is renewed. */
   async ready(): Promise<void> {
     await this.running.logged(line => line.msg === 'health changed' && line.status === 'ready', {
       ms: 120_000,
@@ -94,11 +94,10 @@ export class Container implements AsyncDisposable {
     return stdout.trim()
   }
 
-  /** `podman stop` and `start`: as `docker restart` does. */
-  async restart(whileStopped: () => Promise<void> = async () => {}): Promise<void> {
+  /** Stops and starts it as `podman restart` does, with the output of the new run. */
+  async restart(): Promise<void> {
     await this.podman('stop', '--time', '45')
     await this.running.exited
-    await whileStopped()
     this.running = this.#attach('start', '--attach', this.name)
   }
 

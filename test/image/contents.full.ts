@@ -23,19 +23,21 @@ t.test('what is in the image', { skip }, async t => {
   const shell = async (script: string) => (await inside('--entrypoint', 'sh', tag, '-c', script)).output
 
   await t.test('its manifest', async t => {
-    const [{ Config: config }] = JSON.parse(await onMachine('image', 'inspect', tag))
+    const [{ Config: config, Healthcheck: healthcheck }] = JSON.parse(
+      await onMachine('image', 'inspect', tag),
+    )
     const { version, license } = JSON.parse(await readFile('package.json', 'utf8'))
     t.match(config, {
       User: '0:0',
       StopSignal: 'SIGTERM',
       Entrypoint: ['/usr/bin/tini', '--', 'wg-punchhole'],
       Cmd: ['run'],
-      Healthcheck: { Test: ['CMD', 'wg-punchhole', 'health', '--live'] },
       Labels: {
         'org.opencontainers.image.version': version,
         'org.opencontainers.image.licenses': license,
       },
     })
+    t.same(healthcheck.Test, ['CMD', 'wg-punchhole', 'health', '--live'])
     t.equal(config.Volumes, undefined)
   })
 
@@ -96,7 +98,7 @@ t.test('what is in the image', { skip }, async t => {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     let bytes = 0
-    // `gzip -9` takes four times as long and comes out 0.4 % smaller.
+    // `gzip -9` takes four times as long and comes out 3 % smaller.
     for await (const chunk of save.stdout.pipe(createGzip({ level: 6 }))) bytes += chunk.length
     t.ok(bytes > 50e6 && bytes <= 85e6, `${(bytes / 1e6).toFixed(1)} MB`)
   })

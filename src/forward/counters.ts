@@ -1,0 +1,16 @@
+import { type RefusalReason, refusalReasons } from './status.ts'
+
+/** What a forward counts; the meaning of each is told at `ForwardStatus`. Plain numbers: the byte path adds to them. */
+export class Counters {
+  accepted = 0
+  checks = 0
+  droppedTlvs = 0
+  /** Of connections that have ended. */
+  receivedBytes = 0
+  /** Of connections that have ended. */
+  sentBytes = 0
+  readonly refused = Object.fromEntries(refusalReasons.map(reason => [reason, 0])) as Record<
+    RefusalReason,
+    number
+  >
+}

@@ -1,0 +1,44 @@
+import { isDeepStrictEqual } from 'node:util'
+import { formatHostPort, type HostPorts } from '../config/address.ts'
+import type { TargetStatus } from './status.ts'
+
+/** Where a forward sends, and how its connections found it. */
+export class Target {
+  #where: HostPorts
+  #status: TargetStatus
+
+  constructor(where: HostPorts) {
+    this.#where = where
+    this.#status = unknown(where)
+  }
+
+  /** Another place begins unknown, the same one keeps what is known of it. */
+  move(where: HostPorts): void {
+    if (!isDeepStrictEqual(where, this.#where)) this.#status = unknown(where)
+    this.#where = where
+  }
+
+  connected(): void {
+    if (this.#status.state !== 'up')
+      this.#status = { ...this.#status, state: 'up', since: Date.now(), error: undefined }
+  }
+
+  failed(error: string): void {
+    const since = this.#status.state === 'down' ? this.#status.since : Date.now()
+    this.#status = { ...this.#status, state: 'down', since, error }
+  }
+
+  get status(): TargetStatus {
+    return this.#status
+  }
+}
+
+function unknown(where: HostPorts): TargetStatus {
+  return { address: formatPorts(where), state: 'unknown', since: Date.now(), error: undefined }
+}
+
+/** `10.1.10.2:80`, `*:8000-8010`. */
+export function formatPorts({ host, first, last }: HostPorts): string {
+  const address = formatHostPort(host === '' ? '*' : host, first)
+  return first === last ? address : `${address}-${last}`
+}
