@@ -180,9 +180,11 @@ async function cut({ opening, count, seed }: { opening: Opening; count: number; 
     socket.on('error', () => {})
     socket.resume()
     if (below(4) > 0) socket.write(Buffer.alloc(below(200_000)))
-    if (below(4) === 0) socket.end()
+    const ends = below(4) === 0
+    if (ends) socket.end()
     await sleep(below(40))
-    if (below(2) === 0) socket.destroy()
+    // Node never closes a socket that is reset while its shutdown is under way.
+    if (ends || below(2) === 0) socket.destroy()
     else socket.resetAndDestroy()
     await closed
   }
