@@ -6,7 +6,7 @@ import { type Host, Lab, type Running } from '../test/lab/lab.ts'
  * The product on one machine: a client, a gateway end and a cluster end, each in a network namespace, with real keys
  * and the real wireguard-go between them, and a web server behind the cluster end that requires PROXY v2.
  *
- *   machine 192.0.2.1 ── 192.0.2.2 ┐
+ *   machine 198.18.0.1 ── 198.18.0.2 ┐
  *   client 203.0.113.7 ─ 203.0.113.1 gateway 198.51.100.1 ─ 198.51.100.2 cluster ── web server 127.0.0.1:8080
  *                                    10.1.10.1 ══ wireguard ══ 10.1.10.2
  */
@@ -20,11 +20,15 @@ interface Hop {
   readonly seen: string
 }
 
-await demo()
+if (process.getuid?.() === 0) await demo()
+else {
+  say('The demo needs root, for network namespaces, TUN devices and routes; run it with sudo')
+  process.exitCode = 1
+}
 
 async function demo(): Promise<void> {
   const stop = Promise.withResolvers<void>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop.resolve)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.resolve())
   const lab = await Lab.create(`wgd${process.pid}`)
   try {
     const right = await Promise.race([show(lab), stop.promise])
@@ -49,8 +53,8 @@ async function show(lab: Lab): Promise<boolean> {
   ]
   await lab.link(client, [`${clientAddress}/24`], gateway, ['203.0.113.1/24'])
   await lab.link(gateway, ['198.51.100.1/24'], cluster, ['198.51.100.2/24'])
-  await lab.link(undefined, ['192.0.2.1/30'], gateway, ['192.0.2.2/30'])
-  await lab.link(undefined, ['192.0.2.5/30'], cluster, ['192.0.2.6/30'])
+  await lab.link(undefined, ['198.18.0.1/30'], gateway, ['198.18.0.2/30'])
+  await lab.link(undefined, ['198.18.0.5/30'], cluster, ['198.18.0.6/30'])
   say('Starting a web server in the cluster that requires PROXY v2')
   cluster.start(process.execPath, [new URL('demo-web.ts', import.meta.url).pathname])
   say('Making two key pairs and starting both ends on wireguard-go')
@@ -72,9 +76,9 @@ async function show(lab: Lab): Promise<boolean> {
   say(`\nThe web server saw the client's ${right ? 'real' : 'WRONG'} address: ${address}`)
   if (right && !flags.once) {
     say('\nIt stays up until Ctrl-C. Try it from this machine:')
-    say('  a request through the tunnel   curl http://192.0.2.2/')
-    say('  the gateway end                http://192.0.2.2:9586/status.json')
-    say('  the cluster end                http://192.0.2.6:9586/status.json')
+    say('  a request through the tunnel   curl http://198.18.0.2/')
+    say('  the gateway end                http://198.18.0.2:9586/status.json')
+    say('  the cluster end                http://198.18.0.6:9586/status.json')
   }
   return right
 }

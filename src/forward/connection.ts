@@ -9,6 +9,7 @@ import type { Deadlines, Timed } from './deadlines.ts'
 import { Dial } from './dial.ts'
 import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { Relay, type RelayEnd, type RelayOwner } from './relay.ts'
+import { reset } from './reset.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 
@@ -238,7 +239,7 @@ export class Connection implements Timed, RelayOwner {
     this.#dial?.cancel()
     this.#held = []
     this.#forward.deadlines.clear(this)
-    this.#socket.resetAndDestroy()
+    reset(this.#socket)
     this.#forward.counters.receivedBytes += this.#relay?.receivedBytes ?? 0
     this.#forward.counters.sentBytes += this.#relay?.sentBytes ?? 0
     this.#forward.ended(this)

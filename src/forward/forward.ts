@@ -29,6 +29,7 @@ export class Forward implements ConnectionOwner {
   #trusted = new BlockList()
   #listeners: readonly string[] = []
   readonly #connections = new Set<Connection>()
+  #drain: AbortSignal | undefined
   #drained: (() => void) | undefined
 
   constructor(config: ForwardConfig, tunnelAddresses: readonly string[], options: ForwardOptions) {
@@ -62,6 +63,8 @@ export class Forward implements ConnectionOwner {
     const connection = new Connection(this, socket, targetPort)
     this.#connections.add(connection)
     connection.start()
+    // Taken by the kernel before its listener was closed.
+    if (this.#drain?.aborted) connection.abort()
   }
 
   /** Whether a PROXY header from there is believed. */
@@ -76,6 +79,7 @@ export class Forward implements ConnectionOwner {
 
   /** Lets connections finish until `signal` is aborted, then resets those that are left. Its listeners are closed. */
   async drain(signal: AbortSignal): Promise<void> {
+    this.#drain = signal
     if (this.#connections.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#drained = resolve

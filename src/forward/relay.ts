@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Timeouts } from '../config/config.ts'
 import { systemCode } from '../errors.ts'
 import type { Deadlines, Timed } from './deadlines.ts'
+import { reset } from './reset.ts'
 
 /** How a relayed connection ended. */
 export type RelayEnd =
@@ -103,8 +104,8 @@ export class Relay implements Timed {
       this.#end = end
       this.#detail = detail
     }
-    this.#client.resetAndDestroy()
-    this.#target.resetAndDestroy()
+    reset(this.#client)
+    reset(this.#target)
   }
 
   #join(side: Side, other: Side): void {

@@ -110,22 +110,24 @@ t.test('1,000 connections cut at random moments leave no descriptor and no memor
       bytes: await metric(end, 'wg_punchhole_process_resident_memory_bytes'),
     }
   }
-  const served = world.cluster.run(serve, 9000)
+  // It ends with its host.
+  world.cluster.run(serve, 9000).catch(() => {})
   // The first ones warm up: compiled code and buffer pools stay.
   await world.client.run(cut, { opening, count: 1000, seed: 1 })
   const before = { gateway: await quiet('gateway'), cluster: await quiet('cluster') }
   await world.client.run(cut, { opening, count: 1000, seed: 2 })
   for (const end of ['gateway', 'cluster'] as const) {
-    const after = await quiet(end)
-    t.ok(after.files <= before[end].files, `${after.files} files at the ${end}, ${before[end].files} before`)
+    // A request under way, for these numbers or to wireguard-go, has a descriptor of its own.
+    const after = await retry(async () => {
+      const now = await quiet(end)
+      if (now.files > before[end].files) throw new Error(`${now.files} files, ${before[end].files} before`)
+      return now
+    })
     const grown = (after.bytes - before[end].bytes) / 2 ** 20
     t.ok(grown < 24, `${grown.toFixed(1)} MiB more at the ${end}`)
     t.ok((await metric(end, 'wg_punchhole_forward_connections_total{forward="bytes"}')) > 500)
     noErrors(t, ends[end])
   }
-  await world.cluster.run((_, { state }) => void state.set('over', true))
-  await world.client.run(endOf, { opening, sends: 'the last one' })
-  await served
 })
 
 function noErrors(t: Test, end: Running): void {
@@ -152,9 +154,9 @@ async function endOf({ opening, sends }: { opening: Opening; sends: string }, { 
   }
 }
 
-/** Answers every connection with some bytes, and cuts a few itself, until told that it is over. */
-async function serve(port: number, { openSocket, state }: Tools) {
-  for (let i = 0; !state.has('over'); i++) {
+/** Answers every connection with some bytes, and cuts a few itself, for ever. */
+async function serve(port: number, { openSocket }: Tools): Promise<void> {
+  for (let i = 0; ; i++) {
     const socket = await openSocket({ listen: port })
     socket.on('error', () => {})
     socket.on('end', () => socket.end()).resume()

@@ -1,4 +1,4 @@
-import { symlink, unlink } from 'node:fs/promises'
+import { readFile, symlink, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { EndStatus } from '../../src/admin/status.ts'
@@ -7,7 +7,7 @@ import { command, startEnd } from '../lab/end.ts'
 import type { Running } from '../lab/lab.ts'
 import { Download } from './download.ts'
 import { processesWith } from './remains.ts'
-import { ready, startOurs, topology } from './topology.ts'
+import { ready, retry, startOurs, topology } from './topology.ts'
 
 /** What dies, and what comes back by itself. Both ends are ours; the world is that of topology.ts. */
 const world = await topology({ presharedKey: generatePresharedKey() })
@@ -28,6 +28,9 @@ const configs = {
 log: { level: debug }
 `,
 }
+
+/** Where the gateway keeps the cluster end's address, a few seconds behind. */
+const endpointFile = join(world.lab.folder, 'gateway', `${world.interfaces.gateway}.endpoints.json`)
 
 /** Both ends of an otherwise quiet world. */
 type End = 'gateway' | 'cluster'
@@ -149,7 +152,12 @@ for (const both of [false, true])
       await gateway.exec('ip', 'address', 'add', '192.0.2.1/24', 'dev', 'foreign')
       const foreign = () => gateway.exec('ip', '-details', 'address', 'show', 'dev', 'foreign')
       const before = await foreign()
-      const pid = await pidOf('gateway')
+      const { process: child, peers } = (await status('gateway')).tunnel!
+      const pid = child.pid!
+      await retry(async () => {
+        const saved = await readFile(endpointFile, 'utf8')
+        if (!saved.includes(peers[0]!.endpoint!)) throw new Error(`not saved yet: ${saved}`)
+      })
       await ends.gateway!.stop('SIGKILL')
       if (both) process.kill(pid, 'SIGKILL')
       t.equal((await command(gateway, 'health', '--url', url)).code, 1, 'nobody answers')

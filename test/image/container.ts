@@ -1,6 +1,7 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { accessSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type Host, Running } from '../lab/lab.ts'
 
@@ -78,7 +79,7 @@ export class Container implements AsyncDisposable {
   /** An end that forgot its peer waits for it, in the worst case for the 120 s after which a session is renewed. */
   async ready(): Promise<void> {
     await this.running.logged(line => line.msg === 'health changed' && line.status === 'ready', {
-      ms: 120_000,
+      ms: 180_000,
     })
   }
 
@@ -116,19 +117,12 @@ export class Container implements AsyncDisposable {
     process.kill(pid, signal)
   }
 
+  /** Removes it as often as it takes: podman may still be about to make it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await run('nsenter', [
-      this.#net,
-      podman,
-      'rm',
-      '--force',
-      '--ignore',
-      '--volumes',
-      '--time',
-      '0',
-      this.name,
-    ])
-    await this.running.exited
+    const remove = ['rm', '--force', '--ignore', '--volumes', '--time', '0', this.name]
+    do await run('nsenter', [this.#net, podman, ...remove])
+    while (!(await Promise.race([this.running.exited, sleep(500, undefined)])))
+    await run('nsenter', [this.#net, podman, ...remove])
   }
 
   get #net(): string {

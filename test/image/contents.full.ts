@@ -18,7 +18,7 @@ t.test('what is in the image', { skip }, async t => {
   t.teardown(() => world.lab.close())
   const inside = async (...args: string[]) => {
     await using container = new Container(world.client, ['--network', 'none', '--cap-drop', 'ALL', ...args])
-    return container.ended()
+    return await container.ended()
   }
   const shell = async (script: string) => (await inside('--entrypoint', 'sh', tag, '-c', script)).output
 

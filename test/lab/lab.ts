@@ -20,7 +20,8 @@ export class Lab implements AsyncDisposable {
   /** A folder for files, removed at the end. */
   readonly folder: string
   readonly #hosts: Host[] = []
-  #veths = 0
+  /** Devices on the machine itself. */
+  readonly #devices: string[] = []
   #closed = false
   #laying: Promise<unknown> = Promise.resolve()
 
@@ -65,7 +66,8 @@ export class Lab implements AsyncDisposable {
   }
 
   async #link(a: Host | undefined, aAddresses: string[], b: Host, bAddresses: string[]): Promise<void> {
-    const near = a === undefined ? `${this.id}v${this.#veths++}` : `to-${b.namespace.split('-')[1]}`
+    const near = a === undefined ? `${this.id}v${this.#devices.length}` : `to-${b.namespace.split('-')[1]}`
+    if (a === undefined) this.#devices.push(near)
     const far = a === undefined ? 'to-machine' : `to-${a.namespace.split('-')[1]}`
     const at = (host: Host | undefined) => (host === undefined ? [] : ['netns', host.namespace])
     await run('ip', ['link', 'add', near, ...at(a), 'type', 'veth', 'peer', 'name', far, ...at(b)])
@@ -86,6 +88,8 @@ export class Lab implements AsyncDisposable {
     await this.#laying
     const hosts = this.#hosts.splice(0)
     await Promise.all(hosts.map(host => host.stop()))
+    // They would go with their namespaces, but the kernel takes its time for those.
+    for (const device of this.#devices.splice(0)) await run('ip', ['link', 'delete', device]).catch(() => {})
     for (const host of hosts)
       if (existsSync(`/run/netns/${host.namespace}`)) await run('ip', ['netns', 'delete', host.namespace])
     await rm(this.folder, { recursive: true, force: true })
@@ -277,7 +281,9 @@ class Agent {
     this.#waiting.set(id, waiting)
     // A test that has failed already awaits it no more.
     waiting.promise.catch(() => {})
-    this.#child.send({ id, task: task.toString(), argument })
+    this.#child.send({ id, task: task.toString(), argument }, error => {
+      if (error !== null) waiting.reject(error)
+    })
     return waiting.promise as Promise<Awaited<R>>
   }
 

@@ -1,0 +1,127 @@
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Test } from 'tap'
+import type { HostPorts } from '../../src/config/address.ts'
+import type { ForwardConfig } from '../../src/config/config.ts'
+import { Forwarder } from '../../src/forward/forwarder.ts'
+import { recordingLog } from '../fixtures/log.ts'
+
+/** Forwards on loopback with a target of the test's own. */
+
+export const at = (host: string, first: number, last = first): HostPorts => ({ host, first, last })
+
+/** A forward from a free port of 127.0.0.1 to `target`, without headers, unless `changes` says otherwise. */
+export function config(target: number, changes: Partial<ForwardConfig> = {}): ForwardConfig {
+  return {
+    name: 'web',
+    listen: at('127.0.0.1', 0),
+    target: at('127.0.0.1', target),
+    acceptProxy: false,
+    trustedProxies: [{ address: '127.0.0.0', bits: 8, family: 4 }],
+    sendProxy: false,
+    timeouts: { connect: 5_000, header: 5_000, idle: 0, halfClosed: 300_000 },
+    ...changes,
+  }
+}
+
+/** A target that gives each connection to the test. */
+export class Backend {
+  readonly server: Server
+  readonly #sockets: Socket[] = []
+  readonly #takers: ((socket: Socket) => void)[] = []
+
+  constructor() {
+    this.server = createServer({ allowHalfOpen: true }, socket => {
+      socket.on('error', () => {})
+      const taker = this.#takers.shift()
+      if (taker === undefined) this.#sockets.push(socket)
+      else taker(socket)
+    })
+  }
+
+  static async listen(t: Test, host = '127.0.0.1'): Promise<Backend> {
+    const backend = new Backend()
+    await once(backend.server.listen(0, host), 'listening')
+    t.teardown(() => backend.server.close())
+    return backend
+  }
+
+  get port(): number {
+    return (this.server.address() as { port: number }).port
+  }
+
+  /** The next connection. */
+  async socket(): Promise<Socket> {
+    return this.#sockets.shift() ?? new Promise(resolve => this.#takers.push(resolve))
+  }
+}
+
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** A forwarder with these forwards, on free ports where they name port 0; ended with the test. */
+export async function forwarding(
+  t: Test,
+  configs: readonly ForwardConfig[],
+  options: { resolve?: (host: string) => Promise<readonly string[]>; tunnel?: readonly string[] } = {},
+) {
+  const { log, lines } = recordingLog()
+  const resolve = options.resolve ?? (async (host: string) => [host])
+  const forwarder = new Forwarder({ log, logConnections: () => true, resolve })
+  const placed: ForwardConfig[] = []
+  for (const config of configs)
+    placed.push(
+      config.listen.first > 0 ? config : { ...config, listen: at(config.listen.host, await freePort()) },
+    )
+  const change = await forwarder.prepare(placed, options.tunnel ?? [], 1_000)
+  change.commit()
+  t.teardown(() => forwarder.drain(AbortSignal.abort()))
+  /** Lines of that message, fields only. */
+  const logged = (message: string) => lines.flatMap(([, fields, text]) => (text === message ? [fields] : []))
+  return {
+    forwarder,
+    placed,
+    lines,
+    logged,
+    port: placed[0]!.listen.first,
+    status: () => forwarder.status()[0]!,
+  }
+}
+
+/** A client's connection on its way, half-open-capable: it may be reset before it is there. */
+export function dial(port: number, host = '127.0.0.1', from?: string): Socket {
+  const way = { port, host, allowHalfOpen: true, autoSelectFamily: false }
+  // A test that is not about errors does not end with one.
+  return connect({ ...way, ...(from && { localAddress: from }) }).on('error', () => {})
+}
+
+/** One that is there. */
+export async function open(port: number, host?: string, from?: string): Promise<Socket> {
+  const socket = dial(port, host, from)
+  await once(socket, 'connect')
+  return socket
+}
+
+/** How a connection ended: everything it received, and `end` or the error's code. */
+export async function outcome(socket: Socket): Promise<{ received: string; end: string }> {
+  let received = ''
+  return new Promise(resolve => {
+    socket.on('data', chunk => {
+      received += chunk.toString('latin1')
+    })
+    socket.once('end', () => resolve({ received, end: 'end' }))
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve({ received, end: error.code! }))
+  })
+}
+
+/** Until `condition` holds; the test's own time-out bounds it. */
+export async function eventually(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 5))
+}
