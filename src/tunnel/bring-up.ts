@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { access, mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Cidr } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -30,8 +31,6 @@ export interface Running {
   readonly device: Device
   /** What TCP through the tunnel uses. */
   readonly congestionControl: string
-  /** Our addresses that can be bound. */
-  readonly addresses: readonly string[]
 }
 
 /** Milliseconds between two questions whether wireguard-go is ready; it usually takes 5 to 20. */
@@ -60,9 +59,7 @@ export function socketOf(runFolder: string, name: string): string {
 }
 
 /**
- * Device, wireguard-go, configuration, addresses and routes, in this order, each reconciled with what is there.
- * wireguard-go resets the MTU whenever it starts; an IPv4 address that goes takes the routes with it; so the order
- * is not a matter of taste.
+ * Device, wireguard-go, its configuration, then what it reset of the device, each reconciled with what is there.
  *
  * `patience`: milliseconds that wireguard-go has to become ready.
  */
@@ -81,32 +78,51 @@ export async function bringUp(
   const uapi = new Uapi(socketPath)
   try {
     const fresh = await ready(uapi, process, patience, signal)
-    await setMtu(ip, name, config.mtu)
     await setListenPort(uapi, fresh, config)
     await uapi.set(configurationLines(fresh, config, endpointOf))
-    const ipv6 = hasIPv6(name)
-    const addresses = config.addresses.filter(({ family }) => family === 4 || ipv6)
-    await reconcileAddresses(ip, name, addresses)
-    const congestionControl = await reconcileRoutes(ip, config, log, { ipv6 })
+    const { addresses, congestionControl } = await setUpDevice(ip, config, log)
     const device = await uapi.get()
     signal.throwIfAborted()
     log.info(
       {
         interface: name,
         publicKey: config.publicKey,
-        addresses: addresses.map(({ address, bits }) => `${address}/${bits}`),
+        addresses,
         listenPort: device.listenPort,
         wireguardGo: binary.version,
         adopted: adopted !== undefined,
       },
       'tunnel up',
     )
-    return { process, uapi, device, congestionControl, addresses: addresses.map(({ address }) => address) }
+    return { process, uapi, device, congestionControl }
   } catch (error) {
     uapi.close()
     await process.stop()
     throw error
   }
+}
+
+/**
+ * MTU, addresses and routes, in this order: wireguard-go resets the MTU whenever it starts, and an IPv4 address that
+ * goes takes routes with it.
+ */
+export async function setUpDevice(
+  ip: Ip,
+  config: TunnelConfig,
+  log: Log,
+): Promise<{ addresses: string[]; congestionControl: string }> {
+  const name = config.interface
+  await setMtu(ip, name, config.mtu)
+  const addresses = usableAddresses(config)
+  await reconcileAddresses(ip, name, addresses)
+  const congestionControl = await reconcileRoutes(ip, config, log, { ipv6: hasIPv6(name) })
+  return { addresses: addresses.map(({ address, bits }) => `${address}/${bits}`), congestionControl }
+}
+
+/** Our addresses that can be had, and bound. */
+export function usableAddresses({ interface: name, addresses }: TunnelConfig): Cidr[] {
+  const ipv6 = hasIPv6(name)
+  return addresses.filter(({ family }) => family === 4 || ipv6)
 }
 
 /**
@@ -168,7 +184,11 @@ async function ready(uapi: Uapi, process: Process, patience: number, signal: Abo
 }
 
 /** Only on change: each `listen_port` line closes the socket and opens one anew, and failing leaves none. */
-async function setListenPort(uapi: Uapi, device: Device, { listenPort }: TunnelConfig): Promise<void> {
+export async function setListenPort(
+  uapi: Uapi,
+  device: Pick<Device, 'listenPort'>,
+  { listenPort }: Pick<TunnelConfig, 'listenPort'>,
+): Promise<void> {
   if (listenPort === undefined || listenPort === device.listenPort) return
   try {
     await uapi.set([`listen_port=${listenPort}`])

@@ -91,23 +91,38 @@ export function hasIPv6(name: string): boolean {
   }
 }
 
-/** Makes the device's addresses these: what is missing is added, what is no longer wanted removed. */
+/** Makes the device's addresses these: what is no longer wanted is removed, what is missing added. */
 export async function reconcileAddresses(ip: Ip, name: string, wanted: readonly Cidr[]): Promise<void> {
-  const texts = wanted.map(({ address, bits }) => `${canonical(address)}/${bits}`)
-  const extra = (await addressesOf(ip, name)).filter(address => !texts.includes(address))
-  await ipBatch(
-    ip,
-    extra.map(address => `address delete ${address} dev ${name}`),
-  )
-  // Asked again: with an IPv4 address the kernel removes the others of its subnet (promote_secondaries is off).
+  const texts = wanted.map(textOf)
   const present = await addressesOf(ip, name)
+  const extra = present.filter(address => !texts.includes(address))
+  await ipBatch(ip, [
+    ...extra.map(address => `address delete ${address} dev ${name}`),
+    // With an IPv4 address the kernel removes the others of its subnet (promote_secondaries is off), so all are put
+    // again, in the same breath.
+    ...texts
+      .filter(address => extra.length > 0 || !present.includes(address))
+      .map(address => putLine(address, name)),
+  ])
+}
+
+/** Adds what is missing of these addresses; the others stay. */
+export async function addAddresses(ip: Ip, name: string, wanted: readonly Cidr[]): Promise<void> {
+  const present = await addressesOf(ip, name)
+  const missing = wanted.map(textOf).filter(address => !present.includes(address))
   await ipBatch(
     ip,
-    texts
-      .filter(address => !present.includes(address))
-      // There is nobody on a tunnel to detect duplicates with; without nodad the first second cannot bind.
-      .map(address => `address add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`),
+    missing.map(address => putLine(address, name)),
   )
+}
+
+/** There is nobody on a tunnel to detect duplicates with; without nodad the first second cannot bind. */
+function putLine(address: string, name: string): string {
+  return `address replace ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`
+}
+
+function textOf({ address, bits }: Cidr): string {
+  return `${canonical(address)}/${bits}`
 }
 
 async function addressesOf(ip: Ip, name: string): Promise<string[]> {

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { familyOf, parseHostPorts } from '../config/address.ts'
+import type { TunnelConfig } from '../config/config.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 
@@ -15,9 +16,9 @@ const interval = 5000
  * read-only costs one warning.
  */
 export class Endpoints {
-  readonly #folder: string
-  readonly #file: string
-  readonly #publicKey: string
+  #folder: string
+  #file: string
+  #publicKey: string
   readonly #log: Log
   readonly #interval: number
   #known = new Map<string, string>()
@@ -31,10 +32,21 @@ export class Endpoints {
     options: { readonly log: Log; readonly interval?: number },
   ) {
     this.#folder = config.stateDir
-    this.#file = join(config.stateDir, `${config.interface}.endpoints.json`)
+    this.#file = fileOf(config)
     this.#publicKey = config.publicKey
     this.#log = options.log
     this.#interval = options.interval ?? interval
+  }
+
+  /** Goes on with another config: what was learnt of peers that it still expects to come by themselves is kept. */
+  apply(config: TunnelConfig): void {
+    this.#folder = config.stateDir
+    if (this.#file !== fileOf(config)) this.#saved = ''
+    this.#file = fileOf(config)
+    this.#publicKey = config.publicKey
+    const roaming = config.peers.filter(({ endpoint }) => endpoint === undefined)
+    this.#known = new Map([...this.#known].filter(([key]) => roaming.some(peer => peer.publicKey === key)))
+    this.#flush()
   }
 
   /** Reads what an earlier run left. */
@@ -80,21 +92,32 @@ export class Endpoints {
   }
 
   async #write(text: string): Promise<void> {
-    const draft = `${this.#file}.new`
+    const [folder, file] = [this.#folder, this.#file]
+    const draft = `${file}.new`
     try {
-      await mkdir(this.#folder, { recursive: true, mode: 0o755 })
+      await mkdir(folder, { recursive: true, mode: 0o755 })
       await rm(draft, { force: true })
       await writeFile(draft, text, { mode: 0o600, flag: 'wx' })
-      await rename(draft, this.#file)
+      await rename(draft, file)
       this.#saved = text
       this.#warned = false
     } catch (error) {
       await rm(draft, { force: true }).catch(() => {})
       if (this.#warned) return
       this.#warned = true
-      this.#log.warn({ file: this.#file, error: messageOf(error) }, 'endpoint file not written')
+      this.#log.warn({ file, error: messageOf(error) }, 'endpoint file not written')
     }
   }
+}
+
+function fileOf({
+  stateDir,
+  interface: name,
+}: {
+  readonly stateDir: string
+  readonly interface: string
+}): string {
+  return join(stateDir, `${name}.endpoints.json`)
 }
 
 function isState(value: unknown): value is { publicKey: unknown; endpoints: object } {

@@ -15,15 +15,40 @@ export type Resolve = (host: string) => Promise<readonly string[]>
 const firstRetry = 1000
 const lastRetry = 30_000
 
+interface Endpoint {
+  readonly host: string
+  readonly port: number
+  /** `ip:port`, once it is known. */
+  address: string | undefined
+  /** Why it is not. */
+  why: string
+  /** Whether it is being resolved. */
+  followed: boolean
+  /** Whether wireguard-go does not have this address yet. */
+  isNew: boolean
+  /** Whether it takes the place of another one. */
+  readonly moved: boolean
+}
+
+/** An endpoint for wireguard-go to be told. */
+export interface NewEndpoint {
+  readonly peer: PeerConfig
+  /** `ip:port` */
+  readonly endpoint: string
+  /** The config named another place before: a session with that says nothing of this. */
+  readonly moved: boolean
+}
+
 /** The configured endpoints as addresses: literals at once, names as soon as they resolve. */
 export class EndpointNames {
   readonly #resolve: Resolve
   readonly #log: Log
   readonly #usable: (address: string) => Promise<boolean>
   readonly #retry: (attempt: number) => number
-  readonly #endpoints = new Map<PeerConfig, string>()
-  readonly #new = new Set<PeerConfig>()
-  readonly #unresolved = new Map<PeerConfig, string>()
+  /** Those with an endpoint, by public key. */
+  #peers: ReadonlyMap<string, PeerConfig> = new Map()
+  #endpoints: ReadonlyMap<string, Endpoint> = new Map()
+  #following: { readonly signal: AbortSignal; readonly onResolved: () => void } | undefined
 
   constructor(
     peers: readonly PeerConfig[],
@@ -38,66 +63,100 @@ export class EndpointNames {
     this.#log = options.log
     this.#usable = options.usable ?? hasRoute
     this.#retry = options.retry ?? (attempt => jittered(backoff(attempt, firstRetry, lastRetry)))
-    for (const peer of peers) {
-      if (peer.endpoint === undefined) continue
-      const { host, port } = peer.endpoint
-      if (familyOf(host) !== 0) this.#endpoints.set(peer, formatHostPort(host, port))
-      else this.#unresolved.set(peer, 'not resolved yet')
+    this.apply(peers)
+  }
+
+  /**
+   * Goes on with these peers: endpoints that stay keep their address, names that are new are followed.
+   * Returns the way back.
+   */
+  apply(peers: readonly PeerConfig[]): () => void {
+    const [peersBefore, endpointsBefore] = [this.#peers, this.#endpoints]
+    const named = peers.filter(({ endpoint }) => endpoint !== undefined)
+    this.#peers = new Map(named.map(peer => [peer.publicKey, peer]))
+    this.#endpoints = new Map(
+      named.map(({ publicKey, endpoint }) => [
+        publicKey,
+        carriedOn(endpointsBefore.get(publicKey), endpoint!.host, endpoint!.port),
+      ]),
+    )
+    this.#followAll()
+    return () => {
+      this.#peers = peersBefore
+      this.#endpoints = endpointsBefore
+      this.#followAll()
     }
   }
 
   /** `ip:port` of a peer whose config names an endpoint, once it is known, for wireguard-go to be told. */
-  take(peer: PeerConfig): string | undefined {
-    this.#new.delete(peer)
-    return this.#endpoints.get(peer)
+  take({ publicKey }: PeerConfig): string | undefined {
+    const endpoint = this.#endpoints.get(publicKey)
+    if (endpoint !== undefined) endpoint.isNew = false
+    return endpoint?.address
   }
 
   /** What resolved since it was last taken. */
-  takeNew(): [peer: PeerConfig, endpoint: string][] {
-    const found = [...this.#new].map((peer): [PeerConfig, string] => [peer, this.#endpoints.get(peer)!])
-    this.#new.clear()
-    return found
+  takeNew(): NewEndpoint[] {
+    return [...this.#endpoints]
+      .filter(([, { isNew }]) => isNew)
+      .map(([key, { moved }]) => {
+        const peer = this.#peers.get(key)!
+        return { peer, endpoint: this.take(peer)!, moved }
+      })
   }
 
-  /** Resolves every name, each tried again until it succeeds; `onResolved` is called for each. */
-  async follow(signal: AbortSignal, onResolved: () => void): Promise<void> {
-    await Promise.all([...this.#unresolved.keys()].map(peer => this.#follow(peer, signal, onResolved)))
+  /** From now on resolves every name, each tried again until it succeeds; `onResolved` is called for each. */
+  follow(signal: AbortSignal, onResolved: () => void): void {
+    this.#following = { signal, onResolved }
+    this.#followAll()
   }
 
   reasons(): Reason[] {
-    return [...this.#unresolved].map(([peer, why]) => ({
-      code: 'endpoint-unresolved',
-      detail: `the endpoint ${peer.endpoint?.host} of peer ${shortKey(peer.publicKey)} has no address: ${why}`,
-      peer: peer.publicKey,
-    }))
+    return [...this.#endpoints]
+      .filter(([, { address }]) => address === undefined)
+      .map(([peer, { host, why }]) => ({
+        code: 'endpoint-unresolved',
+        detail: `the endpoint ${host} of peer ${shortKey(peer)} has no address: ${why}`,
+        peer,
+      }))
   }
 
-  async #follow(peer: PeerConfig, signal: AbortSignal, onResolved: () => void): Promise<void> {
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      const fields = { peer: shortKey(peer.publicKey), host: peer.endpoint!.host }
+  #followAll(): void {
+    for (const [publicKey, endpoint] of this.#endpoints)
+      if (endpoint.address === undefined && !endpoint.followed) void this.#follow(publicKey, endpoint)
+  }
+
+  async #follow(publicKey: string, endpoint: Endpoint): Promise<void> {
+    if (this.#following === undefined) return
+    const { signal, onResolved } = this.#following
+    const { host, port } = endpoint
+    const fields = { peer: shortKey(publicKey), host }
+    const isWanted = () => !signal.aborted && this.#endpoints.get(publicKey) === endpoint
+    endpoint.followed = true
+    for (let attempt = 0; endpoint.address === undefined && isWanted(); attempt++) {
       try {
-        const endpoint = formatHostPort(await this.#addressOf(peer), peer.endpoint!.port)
-        this.#endpoints.set(peer, endpoint)
-        this.#new.add(peer)
-        this.#unresolved.delete(peer)
-        this.#log.debug({ ...fields, endpoint }, 'endpoint resolved')
-        return onResolved()
+        const address = formatHostPort(await this.#addressOf(host, publicKey), port)
+        if (!isWanted()) break
+        endpoint.address = address
+        endpoint.isNew = true
+        this.#log.debug({ ...fields, endpoint: address }, 'endpoint resolved')
+        onResolved()
       } catch (error) {
         const why = messageOf(error)
-        if (this.#unresolved.get(peer) !== why)
-          this.#log.error({ ...fields, error: why }, 'endpoint not resolved')
-        this.#unresolved.set(peer, why)
+        if (endpoint.why !== why) this.#log.error({ ...fields, error: why }, 'endpoint not resolved')
+        endpoint.why = why
+        await sleep(this.#retry(attempt), undefined, { signal }).catch(() => {})
       }
-      await sleep(this.#retry(attempt), undefined, { signal }).catch(() => {})
     }
+    endpoint.followed = false
   }
 
   /** The first address that this host can send to, else the first: a host that still boots has no route yet. */
-  async #addressOf(peer: PeerConfig): Promise<string> {
-    const host = peer.endpoint!.host
+  async #addressOf(host: string, publicKey: string): Promise<string> {
     const found = (await this.#resolve(host)).map(canonical)
     if (found.length === 0) throw new EndError('UNRESOLVED', `${host} has no address`)
-    const outside = found.filter(address => !peer.trusted.some(cidr => covers(cidr, address)))
+    const inside = this.#peers.get(publicKey)?.trusted ?? []
+    const outside = found.filter(address => !inside.some(cidr => covers(cidr, address)))
     if (outside.length === 0)
       throw new EndError(
         'UNRESOLVED',
@@ -106,6 +165,19 @@ export class EndpointNames {
       )
     for (const address of outside) if (await this.#usable(address)) return address
     return outside[0]!
+  }
+}
+
+function carriedOn(before: Endpoint | undefined, host: string, port: number): Endpoint {
+  if (before?.host === host && before.port === port) return before
+  return {
+    host,
+    port,
+    address: familyOf(host) === 0 ? undefined : formatHostPort(host, port),
+    why: 'not resolved yet',
+    followed: false,
+    isNew: false,
+    moved: before !== undefined,
   }
 }
 

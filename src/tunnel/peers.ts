@@ -15,7 +15,7 @@ const initiation = 148
 const grace = 10_000
 
 interface Peer {
-  readonly config: PeerConfig
+  config: PeerConfig
   /** The last sample of the running wireguard-go. */
   sample: DevicePeer | undefined
   /** Bytes counted before that by earlier ones, and before the peer was made again. */
@@ -32,23 +32,23 @@ interface Peer {
 
 /** What the samples of the device, one a second, tell about each peer. */
 export class Peers {
-  readonly #peers: readonly Peer[]
+  #peers: readonly Peer[] = []
   readonly #log: Log
   readonly #now: () => number
 
   constructor(configs: readonly PeerConfig[], options: { readonly log: Log; readonly now: () => number }) {
     this.#log = options.log
     this.#now = options.now
-    this.#peers = configs.map(config => ({
-      config,
-      sample: undefined,
-      received: 0,
-      sent: 0,
-      lastHandshake: undefined,
-      heardAt: 0,
-      sentThen: 0,
-      graceUntil: 0,
-    }))
+    this.apply(configs)
+  }
+
+  /** Goes on with these peers: what is known of one that stays is kept. */
+  apply(configs: readonly PeerConfig[]): void {
+    const before = this.#peers
+    this.#peers = configs.map(config => {
+      const peer = before.find(peer => peer.config.publicKey === config.publicKey)
+      return peer === undefined ? unknown(config) : Object.assign(peer, { config })
+    })
   }
 
   /** A wireguard-go runs from now on that knows nothing of the last one's sessions. */
@@ -141,6 +141,19 @@ export class Peers {
 /** The first 8 characters of a public key: how logs and metrics name a peer. */
 export function shortKey(publicKey: string): string {
   return publicKey.slice(0, 8)
+}
+
+function unknown(config: PeerConfig): Peer {
+  return {
+    config,
+    sample: undefined,
+    received: 0,
+    sent: 0,
+    lastHandshake: undefined,
+    heardAt: 0,
+    sentThen: 0,
+    graceUntil: 0,
+  }
 }
 
 function forget(peer: Peer): void {

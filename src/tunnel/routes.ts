@@ -1,4 +1,4 @@
-import { networkOf, parseCidr } from '../config/address.ts'
+import { type Cidr, covers, networkOf, parseCidr } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -32,7 +32,7 @@ interface Route {
  */
 export async function reconcileRoutes(
   ip: Ip,
-  config: Pick<TunnelConfig, 'interface' | 'table' | 'peers' | 'congestionControl'>,
+  config: Pick<TunnelConfig, 'interface' | 'table' | 'addresses' | 'peers' | 'congestionControl'>,
   log: Log,
   options: { readonly ipv6: boolean },
 ): Promise<string> {
@@ -59,6 +59,7 @@ export async function reconcileRoutes(
   const lines = wanted.map(
     prefix =>
       `route replace ${prefix} dev ${config.interface} table ${table} proto ${protocol}` +
+      sourceOf(parseCidr(prefix)!, config.addresses) +
       (prefix.includes(':') ? ` metric ${connectedMetric6}` : ''),
   )
   return putRoutes(ip, lines, config.congestionControl, log)
@@ -91,6 +92,16 @@ function prefixesOf({ table, peers }: Pick<TunnelConfig, 'table' | 'peers'>, ipv
   if (table === 'off') return []
   const trusted = peers.flatMap(peer => peer.trusted).filter(({ family }) => family === 4 || ipv6)
   return [...new Set(trusted.map(networkOf))]
+}
+
+/**
+ * From which of our addresses: the one of the same subnet, as the kernel's own route has it, else the first. Left to
+ * itself the kernel takes the one that was added first, which after a change may be any.
+ */
+function sourceOf(prefix: Cidr, addresses: readonly Cidr[]): string {
+  const ours = addresses.filter(({ family }) => family === prefix.family)
+  const source = ours.find(own => covers(own, prefix.address) || covers(prefix, own.address)) ?? ours[0]
+  return source === undefined ? '' : ` src ${source.address}`
 }
 
 function keyOf(route: Route): string {

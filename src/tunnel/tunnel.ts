@@ -1,12 +1,10 @@
-import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { TunnelConfig } from '../config/config.ts'
-import { EndError, messageOf } from '../errors.ts'
+import type { PeerConfig, TunnelConfig } from '../config/config.ts'
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
-import { backoff } from './backoff.ts'
 import type { Binary } from './binary.ts'
-import { type BringUp, bringUp, checkRunFolder, type Running, socketOf } from './bring-up.ts'
+import { bringUp, checkRunFolder, type Running, socketOf, usableAddresses } from './bring-up.ts'
+import { change } from './change.ts'
 import { checkTun, removeDevice } from './device.ts'
 import { Endpoints } from './endpoints.ts'
 import { type Ip, ip as runIp } from './ip.ts'
@@ -16,20 +14,8 @@ import { Peers, shortKey } from './peers.ts'
 import { reach, type Spawn } from './process.ts'
 import { sample } from './sample.ts'
 import type { TunnelStatus } from './status.ts'
+import { Supervisor } from './supervisor.ts'
 import { type Device, endpointLines, recreateLines } from './uapi-codec.ts'
-
-/** Milliseconds that wireguard-go has to become ready: at first a person waits for it, later nobody does. */
-const firstPatience = 1500
-const patience = 10_000
-/** Milliseconds: the wait before a restart, but for the first one, which is at once, and how long it has to run for that. */
-const firstRetry = 100
-const lastRetry = 10_000
-const healthyAfter = 60_000
-
-type State =
-  | { readonly name: 'starting'; readonly since: number }
-  | { readonly name: 'running'; readonly since: number; readonly running: Running }
-  | { readonly name: 'down'; readonly since: number; readonly why: string }
 
 /**
  * The tunnel of this end: a TUN device, and a wireguard-go on it that is started again whenever it ends.
@@ -38,24 +24,21 @@ type State =
  * program: what goes wrong is a reason, and is tried again.
  */
 export class Tunnel {
-  readonly #config: TunnelConfig
+  #config: TunnelConfig
   readonly #log: Log
   readonly #now: () => number
   readonly #ip: Ip
-  readonly #bringUp: BringUp
+  readonly #runFolder: string
   readonly #peers: Peers
   readonly #names: EndpointNames
   readonly #endpoints: Endpoints
+  readonly #supervisor: Supervisor
   readonly #stop = new AbortController()
   #lock: Lock | undefined
-  #state: State
   #started = false
-  #restarts = 0
-  /** What is running, or ran last: the device outlives it. */
-  #latest: Running | undefined
+  #congestionControl = 'kernel'
   #listenPort: number | undefined
   #starting: Promise<void> | undefined
-  #tasks: Promise<unknown>[] = []
   #closing: Promise<void> | undefined
 
   constructor(
@@ -71,24 +54,22 @@ export class Tunnel {
       readonly ip?: Ip
     },
   ) {
-    const { log, now = Date.now, ip = runIp } = options
+    const { log, binary, now = Date.now, ip = runIp, spawn, runFolder = '/var/run/wireguard' } = options
     this.#config = config
     this.#log = log
     this.#now = now
     this.#ip = ip
+    this.#runFolder = runFolder
     this.#peers = new Peers(config.peers, { log, now })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
     this.#endpoints = new Endpoints(config, { log })
-    this.#bringUp = {
-      config,
-      binary: options.binary,
+    const toBringUp = { binary, log, ip, spawn, runFolder, endpointOf: this.#endpointOf }
+    this.#supervisor = new Supervisor({
+      bringUp: (patience, signal) => bringUp({ ...toBringUp, config: this.#config }, patience, signal),
+      onRunning: running => this.#onRunning(running),
       log,
-      ip,
-      spawn: options.spawn,
-      runFolder: options.runFolder ?? '/var/run/wireguard',
-      endpointOf: peer => this.#names.take(peer) ?? this.#endpoints.get(peer.publicKey),
-    }
-    this.#state = { name: 'starting', since: now() }
+      now,
+    })
   }
 
   /**
@@ -111,45 +92,84 @@ export class Tunnel {
   async #start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#lock = await takeInterface(this.#config.interface)
-    await checkRunFolder(this.#bringUp.runFolder)
+    await checkRunFolder(this.#runFolder)
     await checkTun()
     await this.#endpoints.load()
-    this.#tasks.push(this.#names.follow(this.#stop.signal, () => void this.#giveEndpoints()))
-    this.#enterRunning(await bringUp(this.#bringUp, firstPatience, signal))
+    this.#names.follow(this.#stop.signal, () => void this.#giveEndpoints())
+    await this.#supervisor.start(signal, this.#stop.signal)
     this.#started = true
-    this.#tasks.push(this.#supervise())
+  }
+
+  /**
+   * Goes on with another config, changing only what differs: sessions of peers that stay as they are survive. Its
+   * `interface` must be the same. While wireguard-go is away the next one gets it.
+   *
+   * `bind` is called as soon as the new addresses are there, before anything else is changed, with those that can be
+   * bound: the place to bind new listeners. When it rejects, or a step after it fails, everything is as before, and
+   * the caller closes what `bind` bound.
+   *
+   * @throws EndError LISTEN_FAILED when a new ListenPort is not to be had, IP_FAILED or UAPI; or what `bind` threw.
+   */
+  apply(
+    config: TunnelConfig,
+    bind: (addresses: readonly string[]) => Promise<void> = async () => {},
+  ): Promise<void> {
+    return this.#supervisor.alone(running => this.#apply(config, bind, running))
+  }
+
+  async #apply(
+    to: TunnelConfig,
+    bind: (addresses: readonly string[]) => Promise<void>,
+    running: Running | undefined,
+  ): Promise<void> {
+    this.#stop.signal.throwIfAborted()
+    const from = this.#config
+    let goBack = () => {}
+    const bound = async (addresses: readonly string[]) => {
+      await bind(addresses)
+      goBack = this.#names.apply(to.peers)
+    }
+    try {
+      const parts = { running, ip: this.#ip, log: this.#log, endpointOf: this.#endpointOf }
+      const { congestionControl } = await change({ ...parts, from, to, bind: bound })
+      this.#congestionControl = congestionControl
+    } catch (error) {
+      goBack()
+      throw error
+    }
+    this.#config = to
+    this.#peers.apply(to.peers)
+    this.#endpoints.apply(to)
+    await this.#giveEndpoints()
+    this.#log.info({ interface: to.interface, publicKey: to.publicKey }, 'tunnel changed')
   }
 
   /** Our tunnel addresses that can be bound now. */
   get addresses(): readonly string[] {
-    return this.#latest?.addresses ?? []
+    return this.#started ? usableAddresses(this.#config).map(({ address }) => address) : []
   }
 
   status(): TunnelStatus {
     const { interface: name, publicKey, addresses, mtu } = this.#config
-    const running = this.#state.name === 'running' ? this.#state.running : undefined
+    const process = this.#supervisor.status()
     return {
       interface: name,
       publicKey,
       addresses: addresses.map(({ address, bits }) => `${address}/${bits}`),
-      listenPort: running && this.#listenPort,
+      listenPort: process.state === 'running' ? this.#listenPort : undefined,
       mtu,
-      congestionControl: this.#latest?.congestionControl ?? 'kernel',
-      process: {
-        state: this.#state.name,
-        since: this.#state.since,
-        pid: running?.process.pid,
-        restarts: this.#restarts,
-      },
+      congestionControl: this.#congestionControl,
+      process,
       peers: this.#peers.status(),
     }
   }
 
   reasons(): Reason[] {
     if (!this.#started) return [{ code: 'starting', detail: 'the tunnel is being set up' }]
-    if (this.#state.name === 'down')
+    const { down } = this.#supervisor
+    if (down !== undefined)
       return [
-        { code: 'tunnel-process-down', detail: `wireguard-go is not running: ${this.#state.why}` },
+        { code: 'tunnel-process-down', detail: `wireguard-go is not running: ${down}` },
         ...this.#names.reasons(),
       ]
     return [...this.#names.reasons(), ...this.#peers.reasons()]
@@ -167,16 +187,13 @@ export class Tunnel {
   async #close(): Promise<void> {
     this.#stop.abort()
     await this.#starting?.catch(() => {})
-    await Promise.all(this.#tasks)
     // Without the lock nothing here is ours.
     if (this.#lock === undefined) return
     const { interface: name } = this.#config
     try {
+      await this.#supervisor.close()
       await this.#endpoints.close()
-      this.#latest?.uapi.close()
-      await this.#latest?.process.stop()
-      this.#state = { name: 'down', since: this.#now(), why: 'closed' }
-      ;(await reach(socketOf(this.#bringUp.runFolder, name)))?.destroy()
+      ;(await reach(socketOf(this.#runFolder, name)))?.destroy()
       await removeDevice(this.#ip, name)
     } catch (error) {
       this.#log.warn({ interface: name, error: messageOf(error) }, 'tunnel not fully removed')
@@ -184,44 +201,14 @@ export class Tunnel {
     await this.#lock.release()
   }
 
-  /** Waits for wireguard-go to end, and starts it again, until closed. */
-  async #supervise(): Promise<void> {
-    const { signal } = this.#stop
-    const stopped = once(signal, 'abort')
-    let failures = 0
-    while (!signal.aborted) {
-      if (this.#state.name === 'running') {
-        const { since, running } = this.#state
-        const how = await Promise.race([running.process.exited, stopped])
-        if (typeof how !== 'string') return
-        if (this.#now() - since >= healthyAfter) failures = 0
-        running.uapi.close()
-        this.#enterDown(how)
-      }
-      const wait = failures === 0 ? 0 : backoff(failures - 1, firstRetry, lastRetry)
-      failures++
-      try {
-        await sleep(wait, undefined, { signal })
-        this.#restarts++
-        this.#enterRunning(await bringUp(this.#bringUp, patience, signal))
-      } catch (error) {
-        if (!signal.aborted) this.#enterDown(error instanceof EndError ? error.line : messageOf(error))
-      }
-    }
-  }
+  readonly #endpointOf = (peer: PeerConfig) => this.#names.take(peer) ?? this.#endpoints.get(peer.publicKey)
 
-  #enterRunning(running: Running): void {
-    this.#state = { name: 'running', since: this.#now(), running }
-    this.#latest = running
+  #onRunning(running: Running): void {
+    this.#congestionControl = running.congestionControl
     this.#peers.restart()
     this.#take(running.device)
     void this.#giveEndpoints()
     void sample(running, device => this.#take(device), { log: this.#log, now: this.#now })
-  }
-
-  #enterDown(why: string): void {
-    this.#log.error({ why, restarts: this.#restarts }, 'wireguard-go is not running')
-    this.#state = { name: 'down', since: this.#now(), why }
   }
 
   #take(device: Device): void {
@@ -236,12 +223,12 @@ export class Tunnel {
 
   /** Gives wireguard-go the endpoints that resolved since it was configured. */
   async #giveEndpoints(): Promise<void> {
-    if (this.#state.name !== 'running') return
-    const { uapi } = this.#state.running
-    for (const [peer, endpoint] of this.#names.takeNew()) {
-      const hasSession = this.#peers.hasSession(peer.publicKey)
+    const { running } = this.#supervisor
+    if (running === undefined) return
+    for (const { peer, endpoint, moved } of this.#names.takeNew()) {
+      const keepsSession = this.#peers.hasSession(peer.publicKey) && !moved
       try {
-        await uapi.set(hasSession ? endpointLines(peer, endpoint) : recreateLines(peer, endpoint))
+        await running.uapi.set(keepsSession ? endpointLines(peer, endpoint) : recreateLines(peer, endpoint))
       } catch (error) {
         this.#log.warn({ peer: shortKey(peer.publicKey), error: messageOf(error) }, 'endpoint not set')
       }

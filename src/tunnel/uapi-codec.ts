@@ -98,6 +98,36 @@ export function configurationLines(device: Device, config: TunnelConfig, endpoin
 }
 
 /**
+ * The lines of the smallest `set` from one config to the next, without `listen_port` too: a peer that does not change
+ * is not named, and keeps its session. One with another endpoint is made again, as soon as that has an address.
+ */
+export function changeLines(from: TunnelConfig, to: TunnelConfig, endpointOf: EndpointOf): string[] {
+  const wanted = new Set(to.peers.map(peer => peer.publicKey))
+  const newKey = from.privateKey !== to.privateKey
+  return [
+    ...(newKey ? [`private_key=${toHex(to.privateKey)}`] : []),
+    ...((from.fwMark ?? 0) === (to.fwMark ?? 0) ? [] : [`fwmark=${to.fwMark ?? 0}`]),
+    ...from.peers
+      .filter(peer => !wanted.has(peer.publicKey))
+      .flatMap(peer => [`public_key=${toHex(peer.publicKey)}`, 'remove=true']),
+    ...to.peers.flatMap(peer => {
+      const before = from.peers.find(({ publicKey }) => publicKey === peer.publicKey)
+      const endpoint = endpointOf(peer)
+      if (before === undefined) return peerLines(peer, endpoint)
+      // No session outlives our own key.
+      if (newKey || (endpoint !== undefined && movesTo(before, peer))) return recreateLines(peer, endpoint)
+      return updateLines(before, peer)
+    }),
+  ]
+}
+
+/** Whether the config names another place for this peer than it did. */
+function movesTo(before: PeerConfig, { endpoint }: PeerConfig): boolean {
+  if (endpoint === undefined) return false
+  return endpoint.host !== before.endpoint?.host || endpoint.port !== before.endpoint.port
+}
+
+/**
  * Removes the peer and makes it again: at once it starts a handshake, which a changed `endpoint` alone would leave
  * to the next timer. Its session, if there is one, ends.
  */
@@ -114,12 +144,37 @@ export function endpointLines(peer: PeerConfig, endpoint: string): string[] {
 function peerLines(peer: PeerConfig, endpoint: string | undefined): string[] {
   return [
     `public_key=${toHex(peer.publicKey)}`,
-    `preshared_key=${peer.presharedKey === undefined ? '0'.repeat(64) : toHex(peer.presharedKey)}`,
+    presharedKeyLine(peer),
     ...(endpoint === undefined ? [] : [`endpoint=${endpoint}`]),
-    'replace_allowed_ips=true',
-    ...peer.allowedIps.map(({ address, bits }) => `allowed_ip=${address}/${bits}`),
-    `persistent_keepalive_interval=${peer.keepalive}`,
+    ...allowedIpLines(peer),
+    keepaliveLine(peer),
   ]
+}
+
+function updateLines(before: PeerConfig, peer: PeerConfig): string[] {
+  const changed = <T>(lines: (peer: PeerConfig) => T[]) =>
+    lines(before).join() === lines(peer).join() ? [] : lines(peer)
+  const lines = [
+    ...changed(peer => [presharedKeyLine(peer)]),
+    ...changed(allowedIpLines),
+    ...changed(peer => [keepaliveLine(peer)]),
+  ]
+  return lines.length === 0 ? [] : [`public_key=${toHex(peer.publicKey)}`, 'update_only=true', ...lines]
+}
+
+function presharedKeyLine({ presharedKey }: PeerConfig): string {
+  return `preshared_key=${presharedKey === undefined ? '0'.repeat(64) : toHex(presharedKey)}`
+}
+
+function allowedIpLines({ allowedIps }: PeerConfig): string[] {
+  return [
+    'replace_allowed_ips=true',
+    ...allowedIps.map(({ address, bits }) => `allowed_ip=${address}/${bits}`),
+  ]
+}
+
+function keepaliveLine({ keepalive }: PeerConfig): string {
+  return `persistent_keepalive_interval=${keepalive}`
 }
 
 function linesOf(answer: string): [key: string, value: string][] {

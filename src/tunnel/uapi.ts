@@ -49,11 +49,12 @@ export class Uapi {
   }
 
   /**
-   * Sets `lines` as one operation. Not atomic: the lines before a refused one stay applied.
+   * Sets `lines` as one operation, no lines without one. Not atomic: the lines before a refused one stay applied.
    *
    * @throws UapiError with the errno of the refusal.
    */
-  set(lines: readonly string[]): Promise<void> {
+  async set(lines: readonly string[]): Promise<void> {
+    if (lines.length === 0) return
     return this.#run(`set=1\n${lines.join('\n')}\n\n`, () => undefined)
   }
 

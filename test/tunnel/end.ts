@@ -1,6 +1,6 @@
 /** One tunnel as a process of its own, to be run in a network namespace and to be killed. Commands come on stdin, as JSON lines. */
 import { once } from 'node:events'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Server } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { TunnelConfig } from '../../src/config/config.ts'
 import { EndError, systemCode } from '../../src/errors.ts'
@@ -68,10 +68,32 @@ const tunnel = new Tunnel(config, {
   resolve: async host => names[host] ?? Promise.reject(new Error(`no such name: ${host}`)),
 })
 
+/** Applies it, with a listener on `port` of every address before anything else changes; what it threw, or `applied`. */
+async function apply(to: TunnelConfig, port?: number): Promise<object | string> {
+  const servers: Server[] = []
+  const listen = async (host: string) => {
+    const server = createServer().listen(port, host)
+    servers.push(server)
+    await once(server, 'listening')
+  }
+  try {
+    await tunnel.apply(to, async addresses => {
+      if (port !== undefined) await Promise.all(addresses.map(listen))
+    })
+    return 'applied'
+  } catch (error) {
+    const { code, message, fix } = error as EndError
+    return { code, message, fix }
+  } finally {
+    for (const server of servers) server.close()
+  }
+}
+
 const answers: Record<string, (...args: never[]) => unknown> = {
   status: () => tunnel.status(),
   reasons: () => tunnel.reasons(),
   addresses: () => tunnel.addresses,
+  apply,
   dial,
   bind,
 }

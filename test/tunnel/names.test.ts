@@ -24,6 +24,9 @@ function names(answers: (readonly string[] | Error)[], usable: readonly string[]
   return { made, log, attempts }
 }
 
+const resolved = (made: EndpointNames) =>
+  new Promise<void>(done => made.follow(new AbortController().signal, done))
+
 t.test('literals are known at once, and nothing is resolved', async t => {
   const literal = peer('A', [], { endpoint: { host: '2001:db8::1', port: 7 } })
   const none = peer('B', [])
@@ -31,7 +34,7 @@ t.test('literals are known at once, and nothing is resolved', async t => {
     log: new KeptLog(),
     resolve: () => t.fail('resolved') as never,
   })
-  await made.follow(new AbortController().signal, () => t.fail('called'))
+  made.follow(new AbortController().signal, () => t.fail('called'))
   t.equal(made.take(literal), '[2001:db8::1]:7')
   t.equal(made.take(none), undefined)
   t.strictSame(made.takeNew(), [])
@@ -49,10 +52,9 @@ t.test('a name is tried until it resolves', async t => {
     },
   ])
   t.equal(made.take(named), undefined)
-  let called = 0
-  await made.follow(new AbortController().signal, () => called++)
-  t.strictSame([called, attempts], [1, [0, 1, 2]])
-  t.strictSame(made.takeNew(), [[named, '192.0.2.1:51820']])
+  await resolved(made)
+  t.strictSame(attempts, [0, 1, 2])
+  t.strictSame(made.takeNew(), [{ peer: named, endpoint: '192.0.2.1:51820', moved: false }])
   t.strictSame(made.takeNew(), [])
   t.strictSame(made.reasons(), [])
   t.match(log.of('endpoint not resolved'), [
@@ -63,7 +65,7 @@ t.test('a name is tried until it resolves', async t => {
 
 t.test('what was taken is not new', async t => {
   const { made } = names([['192.0.2.1']])
-  await made.follow(new AbortController().signal, () => {})
+  await resolved(made)
   t.equal(made.take(named), '192.0.2.1:51820')
   t.strictSame(made.takeNew(), [])
 })
@@ -77,28 +79,53 @@ t.test('the first address with a route, else the first; never one inside the tun
     [['::ffff:10.1.10.1', '192.0.2.1'], [], '192.0.2.1:51820'],
   ] as const) {
     const { made } = names([answer], usable)
-    await made.follow(new AbortController().signal, () => {})
+    await resolved(made)
     t.equal(made.take(named), chosen)
   }
   const { made, log } = names([['10.1.10.1', '10.1.10.9']])
   const stop = new AbortController()
-  const following = made.follow(stop.signal, () => t.fail('resolved'))
+  made.follow(stop.signal, () => t.fail('resolved'))
   t.match(await log.seen('endpoint not resolved'), { level: 'error', fields: { error: /AllowedIPs/ } })
   t.match(made.reasons(), [{ code: 'endpoint-unresolved', detail: /10\.1\.10\.1, 10\.1\.10\.9 is inside/ }])
   stop.abort()
-  await following
 })
 
-t.test('an end ends the wait', async t => {
-  const log = new KeptLog()
-  const made = new EndpointNames([named], { log, resolve: () => Promise.reject(new Error('no')) })
+t.test('an end ends it', async t => {
+  const answer = Promise.withResolvers<string[]>()
+  const made = new EndpointNames([named], { log: new KeptLog(), resolve: () => answer.promise })
   const stop = new AbortController()
-  const following = made.follow(stop.signal, () => {})
-  await log.seen('endpoint not resolved')
+  made.follow(stop.signal, () => t.fail('resolved'))
   stop.abort()
-  await following
-  t.pass('at once, not after the second of the first wait')
+  answer.resolve(['192.0.2.1'])
+  await new Promise(setImmediate)
+  t.equal(made.take(named), undefined)
 })
+
+t.test(
+  'another config: what stays is not asked for again, what is new is followed, and there is a way back',
+  async t => {
+    const { made } = names([['192.0.2.1'], ['192.0.2.2'], new Error('SERVFAIL'), ['192.0.2.3']])
+    await resolved(made)
+    t.equal(made.take(named), '192.0.2.1:51820')
+    made.apply([{ ...named, keepalive: 5 }])
+    t.equal(made.take(named), '192.0.2.1:51820')
+    const elsewhere = peer('ABCDEFGHIJK', [], { endpoint: { host: 'other.example', port: 1 } })
+    const goBack = made.apply([elsewhere])
+    t.equal(made.take(elsewhere), undefined)
+    t.match(made.reasons(), [{ detail: /other\.example/ }])
+    goBack()
+    t.equal(made.take(named), '192.0.2.1:51820')
+    await new Promise(setImmediate)
+    t.strictSame(made.takeNew(), [], "an answer that comes too late is nobody's")
+    await new Promise<void>(done => {
+      made.follow(new AbortController().signal, done)
+      made.apply([elsewhere])
+    })
+    t.strictSame(made.takeNew(), [{ peer: elsewhere, endpoint: '192.0.2.3:1', moved: true }])
+    made.apply([])
+    t.equal(made.take(elsewhere), undefined)
+  },
+)
 
 t.test('a route is known without a packet', async t => {
   t.equal(await hasRoute('127.0.0.1'), true)

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { cable, End, keys, Namespace, peer, presharedKey, tunnelConfig } from './lab.ts'
+import { cable, End, keys, Namespace, pair, peer, tunnelConfig } from './lab.ts'
 
 const socketOf = (name: string) => `/var/run/wireguard/${name}.sock`
 
@@ -11,28 +11,6 @@ function isAlive(pid: number): boolean {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))
   } catch {
     return false
-  }
-}
-
-/** A gateway that listens on UDP 51820 and a cluster end that calls it, in namespaces of their own. */
-function pair(more: { gateway?: object; cluster?: object; endpoint?: { host: string; port: number } } = {}) {
-  const [one, other, psk] = [keys(), keys(), presharedKey()]
-  return {
-    gateway: tunnelConfig(one, ['10.1.10.1/24', 'fd00:10::1/64'], {
-      listenPort: 51820,
-      peers: [peer(other.publicKey, ['10.1.10.2/32', 'fd00:10::2/128'], { presharedKey: psk })],
-      ...more.gateway,
-    }),
-    cluster: tunnelConfig(other, ['10.1.10.2/24', 'fd00:10::2/64'], {
-      peers: [
-        peer(one.publicKey, ['10.1.10.1/24', 'fd00:10::/64'], {
-          presharedKey: psk,
-          endpoint: more.endpoint ?? { host: '192.0.2.1', port: 51820 },
-          keepalive: 25,
-        }),
-      ],
-      ...more.cluster,
-    }),
   }
 }
 

@@ -101,10 +101,9 @@ t.test('device, process, MTU, configuration, addresses, routes: in this order', 
     'spawn',
     `link set dev ${name} mtu 1420`,
     `-json address show dev ${name}`,
-    `-json address show dev ${name}`,
-    `address add 10.1.10.2/24 dev ${name}`,
+    `address replace 10.1.10.2/24 dev ${name}`,
     '-N -json route show table all',
-    `route replace 10.1.10.1/32 dev ${name} table 254 proto 87 congctl bbr`,
+    `route replace 10.1.10.1/32 dev ${name} table 254 proto 87 src 10.1.10.2 congctl bbr`,
   ])
   const [listen, configuration] = lab.servers[0]!.operations.filter(operation => operation !== 'get=1')
   t.equal(listen, 'listen_port=4000')
@@ -289,4 +288,75 @@ t.test('a close that cannot remove everything says so, and ends', async t => {
   await lab.tunnel.close()
   t.match(lab.log.of('tunnel not fully removed'), [{ level: 'warn', fields: { error: 'no' } }])
   await lab.children[0]!.end(0)
+})
+
+t.test('a change that wireguard-go refuses is taken back, step by step', async t => {
+  const lab = fake(t, { listenPort: 4000 })
+  lab.prepare = server => {
+    server.device = 'listen_port=4000\n'
+  }
+  await lab.tunnel.start(forever)
+  const server = lab.servers[0]!
+  const from = server.operations.length
+  server.refuse = { matching: /keepalive_interval=5$/, errno: -22 }
+  lab.happened.length = 0
+  const { config } = lab
+  const to = {
+    ...config,
+    mtu: 1300,
+    addresses: tunnelConfig(keys(), ['10.1.10.2/24', '10.1.11.2/24']).addresses,
+    peers: [{ ...config.peers[0]!, keepalive: 5 }],
+  }
+  await t.rejects(lab.tunnel.apply(to), { code: 'UAPI', message: /errno 22/ })
+  t.strictSame(
+    server.operations.slice(from).filter(operation => operation !== 'get=1'),
+    [5, 25].map(
+      seconds =>
+        `public_key=${toHex(gateway.publicKey)}\nupdate_only=true\npersistent_keepalive_interval=${seconds}`,
+    ),
+  )
+  t.ok(lab.happened.includes(`address replace 10.1.11.2/24 dev ${config.interface}`))
+  t.ok(lab.happened.includes(`link set dev ${config.interface} mtu 1420`))
+  t.notOk(lab.happened.includes(`link set dev ${config.interface} mtu 1300`))
+  t.match(lab.tunnel.status(), { mtu: 1420, peers: [{ keepalive: 25 }] })
+
+  // What fails on the way back is told, and hides nothing.
+  server.refuse = { matching: /keepalive_interval/, errno: -22 }
+  await t.rejects(lab.tunnel.apply(to), { code: 'UAPI', message: /errno 22/ })
+  t.match(lab.log.of('tunnel change not taken back'), [{ level: 'warn' }])
+})
+
+t.test('a change while wireguard-go is away reaches the next one', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever)
+  lab.next = 'end'
+  await lab.children[0]!.end(0)
+  await lab.log.seen('wireguard-go is not running', 3)
+  const to = { ...lab.config, mtu: 1300, listenPort: 4001 }
+  await lab.tunnel.apply(to, async addresses => {
+    t.strictSame(addresses, ['10.1.10.2'])
+  })
+  lab.next = 'serve'
+  await lab.log.seen('tunnel up', 2)
+  t.ok(lab.servers.at(-1)!.operations.includes('listen_port=4001'))
+  t.equal(lab.tunnel.status().mtu, 1300)
+})
+
+t.test('a wireguard-go that does not answer a change is ended, and the next one gets it', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever)
+  lab.servers[0]!.raw = ''
+  lab.servers[0]!.drop()
+  const changing = lab.tunnel.apply({ ...lab.config, listenPort: 4001 })
+  await lab.log.seen('tunnel up', 2)
+  await changing
+  t.strictSame(lab.children[0]!.signals, ['SIGTERM'])
+  t.ok(lab.servers[1]!.operations.includes('listen_port=4001'))
+})
+
+t.test('a closed tunnel is not changed', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever)
+  await lab.tunnel.close()
+  await t.rejects(lab.tunnel.apply(lab.config), { name: 'AbortError' })
 })

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
+import type { TunnelConfig } from '../../src/config/config.ts'
 import { Uapi, UapiError } from '../../src/tunnel/uapi.ts'
-import { configurationLines, parseDevice, toHex } from '../../src/tunnel/uapi-codec.ts'
+import { changeLines, configurationLines, parseDevice, toHex } from '../../src/tunnel/uapi-codec.ts'
 import { FakeUapi, socketPath } from './fake.ts'
 import { keys, peer, presharedKey, tunnelConfig } from './lab.ts'
 
@@ -185,4 +186,63 @@ t.test('configuration of a fresh device, and of one that runs', async t => {
     [`private_key=${toHex(ours.privateKey)}`, `public_key=${toHex(gone)}`, 'remove=true', ...peers([])],
     'a peer that roams is left where it is, one without a place in the config goes',
   )
+})
+
+t.test('from one config to the next: only what differs is named', async t => {
+  const [a, b] = [
+    peer(theirs.publicKey, ['10.1.10.2/32'], {
+      presharedKey: psk,
+      endpoint: { host: 'gw', port: 1 },
+      keepalive: 25,
+    }),
+    peer(other.publicKey, ['10.1.10.3/32']),
+  ]
+  const from = tunnelConfig(ours, ['10.1.10.1/24'], { fwMark: 7, peers: [a, b] })
+  const endpointOf = () => '192.0.2.9:5'
+  const name = (key: string) => `public_key=${toHex(key)}`
+  const lines = (more: Partial<TunnelConfig>, place: () => string | undefined = endpointOf) =>
+    changeLines(from, { ...from, ...more }, place)
+  const update = [name(theirs.publicKey), 'update_only=true']
+  const made = (key: string, prefix: string, keepalive: number) => [
+    name(key),
+    `preshared_key=${key === theirs.publicKey ? toHex(psk) : '0'.repeat(64)}`,
+    'endpoint=192.0.2.9:5',
+    'replace_allowed_ips=true',
+    `allowed_ip=${prefix}`,
+    `persistent_keepalive_interval=${keepalive}`,
+  ]
+  t.strictSame(lines({}), [])
+  t.strictSame(lines({ peers: [b, a], mtu: 1300, addresses: [] }), [])
+  t.strictSame(lines({ fwMark: undefined }), ['fwmark=0'])
+  t.strictSame(lines({ peers: [b] }), [name(theirs.publicKey), 'remove=true'])
+  t.strictSame(
+    changeLines({ ...from, peers: [a] }, from, endpointOf),
+    made(other.publicKey, '10.1.10.3/32', 0),
+  )
+  t.strictSame(lines({ peers: [{ ...a, keepalive: 5 }, b] }), [...update, 'persistent_keepalive_interval=5'])
+  t.strictSame(lines({ peers: [{ ...a, presharedKey: undefined }, b] }), [
+    ...update,
+    `preshared_key=${'0'.repeat(64)}`,
+  ])
+  t.strictSame(lines({ peers: [{ ...a, allowedIps: [...a.allowedIps, ...b.allowedIps] }, b] }), [
+    ...update,
+    'replace_allowed_ips=true',
+    'allowed_ip=10.1.10.2/32',
+    'allowed_ip=10.1.10.3/32',
+  ])
+  const again = [name(theirs.publicKey), 'remove=true', ...made(theirs.publicKey, '10.1.10.2/32', 25)]
+  const elsewhere = { ...a, endpoint: { host: 'gw', port: 2 } }
+  t.strictSame(lines({ peers: [elsewhere, b] }), again)
+  t.strictSame(
+    lines({ peers: [elsewhere, b] }, () => undefined),
+    [],
+    'left where it is until the name resolves',
+  )
+  t.strictSame(lines({ peers: [{ ...a, endpoint: undefined }, b] }), [])
+  t.strictSame(lines({ privateKey: other.privateKey, peers: [a] }), [
+    `private_key=${toHex(other.privateKey)}`,
+    name(other.publicKey),
+    'remove=true',
+    ...again,
+  ])
 })
