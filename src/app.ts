@@ -8,7 +8,7 @@ import type { Config } from './config/config.ts'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
 import { messageOf } from './errors.ts'
-import { Forwarder } from './forward/forwarder.ts'
+import { type Change, Forwarder } from './forward/forwarder.ts'
 import { createLog, type Log } from './log.ts'
 import type { Reason } from './reason.ts'
 import { Reload } from './reload.ts'
@@ -102,8 +102,18 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   surviveErrors(log, cleanup)
   log.info({ version, forwards: config.forwards.map(forward => forward.name) }, 'running')
   const apply = async (now: Config, before: Config) => {
-    const change = await forwarder.prepare(now.forwards, tunnel?.addresses ?? [], now.drainTimeout)
-    change.commit()
+    let change: Change | undefined
+    const bind = async (addresses: readonly string[]) => {
+      change = await forwarder.prepare(now.forwards, addresses, now.drainTimeout)
+    }
+    try {
+      if (tunnel === undefined || now.tunnel === undefined) await bind(tunnel?.addresses ?? [])
+      else await tunnel.apply({ ...now.tunnel, interface: tunnel.interface }, bind)
+    } catch (error) {
+      await change?.rollback()
+      throw error
+    }
+    change?.commit()
     log.level = now.log.level
     const keys = needRestart(now, before)
     if (keys.length > 0) log.warn({ keys }, 'these keys changed too, and need a restart')

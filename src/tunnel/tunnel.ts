@@ -144,6 +144,11 @@ export class Tunnel {
     this.#log.info({ interface: to.interface, publicKey: to.publicKey }, 'tunnel changed')
   }
 
+  /** The name of its device, which no reload changes. */
+  get interface(): string {
+    return this.#config.interface
+  }
+
   /** Our tunnel addresses that can be bound now. */
   get addresses(): readonly string[] {
     return this.#started ? usableAddresses(this.#config).map(({ address }) => address) : []

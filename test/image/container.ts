@@ -3,7 +3,8 @@ import { accessSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { type Host, Running } from '../lab/lab.ts'
+import type { Host } from '../lab/lab.ts'
+import { Running } from '../lab/running.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
