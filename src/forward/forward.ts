@@ -60,6 +60,11 @@ export class Forward implements ConnectionOwner {
 
   /** A client of one of its listeners. */
   accept(socket: Socket, targetPort: number): void {
+    // Reset before it was accepted: nobody knows any more whose it was.
+    if (socket.remoteAddress === undefined) {
+      socket.destroy()
+      return
+    }
     const connection = new Connection(this, socket, targetPort)
     this.#connections.add(connection)
     connection.start()

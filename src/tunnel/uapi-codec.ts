@@ -147,6 +147,11 @@ function peerLines(peer: PeerConfig, endpoint: string | undefined): string[] {
     presharedKeyLine(peer),
     ...(endpoint === undefined ? [] : [`endpoint=${endpoint}`]),
     ...allowedIpLines(peer),
+    // Turning the keepalive on sends one at once, and with it a handshake. A peer that only sends data would else take
+    // 15 s to notice that this wireguard-go is a new one, which has lost the session.
+    ...(endpoint === undefined || peer.keepalive !== 0
+      ? []
+      : [keepaliveLine({ keepalive: 1 }), `public_key=${toHex(peer.publicKey)}`]),
     keepaliveLine(peer),
   ]
 }
@@ -173,7 +178,7 @@ function allowedIpLines({ allowedIps }: PeerConfig): string[] {
   ]
 }
 
-function keepaliveLine({ keepalive }: PeerConfig): string {
+function keepaliveLine({ keepalive }: Pick<PeerConfig, 'keepalive'>): string {
   return `persistent_keepalive_interval=${keepalive}`
 }
 

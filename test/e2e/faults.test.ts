@@ -93,19 +93,23 @@ t.test('a target that refuses makes an end degraded, not unready', async t => {
 })
 
 for (const end of ['gateway', 'cluster'] as const)
-  t.test(`kill -9 of wireguard-go at the ${end} under a download loses no byte`, async t => {
-    const download = await Download.begin(world, 9000)
-    const from = ends[end]!.log.length
-    process.kill(await pidOf(end), 'SIGKILL')
-    const down = await ends[end]!.logged(line => line.msg === 'wireguard-go is not running', { from })
-    t.match(down, { level: 'error', why: 'killed by SIGKILL' })
-    await ends[end]!.logged(line => line.msg === 'tunnel up', { from })
-    await download.moves()
-    const { sent, received } = await download.finish()
-    t.strictSame(received, sent)
-    t.equal(received.end, 'complete')
-    t.match((await status(end)).tunnel!.process, { state: 'running', restarts: 1 })
-  })
+  t.test(
+    `kill -9 of wireguard-go at the ${end} under a download loses no byte`,
+    { timeout: 120_000 },
+    async t => {
+      const download = await Download.begin(world, 9000)
+      const from = ends[end]!.log.length
+      process.kill(await pidOf(end), 'SIGKILL')
+      const down = await ends[end]!.logged(line => line.msg === 'wireguard-go is not running', { from })
+      t.match(down, { level: 'error', why: 'killed by SIGKILL' })
+      await ends[end]!.logged(line => line.msg === 'tunnel up', { from })
+      await download.moves()
+      const { sent, received } = await download.finish()
+      t.strictSame(received, sent)
+      t.equal(received.end, 'complete')
+      t.match((await status(end)).tunnel!.process, { state: 'running', restarts: 1 })
+    },
+  )
 
 t.test('while wireguard-go cannot be started the end is unready, and goes on by itself later', async t => {
   const gateway = ends.gateway!

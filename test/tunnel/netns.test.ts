@@ -74,7 +74,7 @@ t.test('a killed wireguard-go comes back with everything, and readiness does not
   t.not(status.process.pid, before.process.pid)
   t.match(status, { listenPort: 51820, congestionControl: 'bbr' })
   t.equal(status.peers[0].endpoint, before.peers[0].endpoint, 'endpoint given back')
-  t.equal(status.peers[0].lastHandshake, before.peers[0].lastHandshake, 'handshake remembered')
+  t.ok(status.peers[0].lastHandshake >= before.peers[0].lastHandshake, 'handshake remembered')
   t.same(await one.ask('reasons'), [], 'still ready')
   t.equal(JSON.parse(left.run('ip', '-json', 'link', 'show', gateway.interface))[0].mtu, 1380)
   t.equal(await one.ask('dial', '10.1.10.2', 9), 'ECONNREFUSED', 'the gateway itself reaches its peer')

@@ -61,7 +61,7 @@ async function serve(t: Test) {
   const server = new FakeUapi()
   const path = socketPath()
   await server.listen(path)
-  const uapi = new Uapi(path, { timeout: 200 })
+  const uapi = new Uapi(path, { timeout: 1000 })
   t.teardown(async () => {
     uapi.close()
     await server.close()
@@ -111,7 +111,7 @@ t.test('after a refusal there is a new connection', async t => {
 t.test('silence, nonsense, a lost connection and nobody there are errors, and pass', async t => {
   const { server, uapi, path } = await serve(t)
   server.mute = true
-  await t.rejects(uapi.get(), { code: 'UAPI', message: /no answer within 200 ms/ })
+  await t.rejects(uapi.get(), { code: 'UAPI', message: /no answer within 1000 ms/ })
   const lost = t.rejects(uapi.get(), { code: 'UAPI', message: /connection closed/ })
   const timer = setInterval(() => server.drop(), 10)
   await lost
@@ -157,6 +157,8 @@ t.test('configuration of a fresh device, and of one that runs', async t => {
     ],
   })
   const gone = keys().publicKey
+  // A peer with an endpoint and no keepalive has it turned on for a moment: that starts a handshake.
+  const handshake = ['persistent_keepalive_interval=1', `public_key=${toHex(other.publicKey)}`]
   const peers = (endpoint: string[]) => [
     `public_key=${toHex(theirs.publicKey)}`,
     `preshared_key=${toHex(psk)}`,
@@ -169,6 +171,7 @@ t.test('configuration of a fresh device, and of one that runs', async t => {
     ...endpoint,
     'replace_allowed_ips=true',
     'allowed_ip=fd00::2/128',
+    ...(endpoint.length > 0 ? handshake : []),
     'persistent_keepalive_interval=0',
   ]
   const endpointOf = ({ endpoint }: { endpoint: unknown }) => (endpoint ? '192.0.2.1:51820' : '192.0.2.9:5')
@@ -209,6 +212,7 @@ t.test('from one config to the next: only what differs is named', async t => {
     'endpoint=192.0.2.9:5',
     'replace_allowed_ips=true',
     `allowed_ip=${prefix}`,
+    ...(keepalive === 0 ? ['persistent_keepalive_interval=1', name(key)] : []),
     `persistent_keepalive_interval=${keepalive}`,
   ]
   t.strictSame(lines({}), [])
