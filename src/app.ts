@@ -8,7 +8,7 @@ import { messageOf } from './errors.ts'
 import { Forwarder } from './forward/forwarder.ts'
 import { createLog, type Log } from './log.ts'
 import type { Reason } from './reason.ts'
-import { Names } from './resolve.ts'
+import { Names, type ResolveOptions } from './resolve.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
@@ -36,7 +36,7 @@ export async function runEnd(
   await using cleanup = new AsyncDisposableStack()
 
   const names = new Names()
-  const resolve = (host: string) => names.resolve(host)
+  const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
   const forwarder = new Forwarder(config.forwards, { log, logConnections: config.log.connections, resolve })
@@ -86,6 +86,7 @@ export async function runEnd(
 
   if (!stop.drain.aborted) await once(stop.drain, 'abort')
   phase = 'draining'
+  await tunnel?.drain()
   log.info({ connections: forwarder.active, drainTimeoutMs: config.drainTimeout }, 'draining')
   await forwarder.drain(AbortSignal.any([stop.now, AbortSignal.timeout(config.drainTimeout)]))
   return !stop.now.aborted
