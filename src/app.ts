@@ -12,7 +12,7 @@ import { type Change, Forwarder } from './forward/forwarder.ts'
 import { createLog, type Log } from './log.ts'
 import type { Reason } from './reason.ts'
 import { Reload } from './reload.ts'
-import { Names } from './resolve.ts'
+import { Names, type ResolveOptions } from './resolve.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
@@ -47,7 +47,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   let reload: Reload | undefined
   const current = () => reload?.config ?? config
   const names = new Names()
-  const resolve = (host: string) => names.resolve(host)
+  const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
   const forwarder = new Forwarder({ log, logConnections: () => current().log.connections, resolve })
@@ -107,8 +107,9 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       change = await forwarder.prepare(now.forwards, addresses, now.drainTimeout)
     }
     try {
+      // The device keeps its name, and an end that has no tunnel gets none: both need a restart.
       if (tunnel === undefined || now.tunnel === undefined) await bind(tunnel?.addresses ?? [])
-      else await tunnel.apply({ ...now.tunnel, interface: tunnel.interface }, bind)
+      else await tunnel.apply({ ...now.tunnel, interface: tunnel.status().interface }, bind)
     } catch (error) {
       await change?.rollback()
       throw error
@@ -126,6 +127,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   phase = 'draining'
   process.off('SIGHUP', request)
   await reload.close()
+  await tunnel?.drain()
   const { drainTimeout } = reload.config
   log.info({ connections: forwarder.active, drainTimeoutMs: drainTimeout }, 'draining')
   await forwarder.drain(AbortSignal.any([stop.now, AbortSignal.timeout(drainTimeout)]))

@@ -6,6 +6,8 @@ export type ReasonCode =
   | 'draining'
   | 'no-handshake'
   | 'handshake-stale'
+  | 'path-dead'
+  | 'mtu-black-hole'
   | 'endpoint-unresolved'
   | 'backend-down'
   | 'config-rejected'
@@ -18,4 +20,6 @@ export interface Reason {
   readonly peer?: string
   /** The forward's name, for the codes that are about one forward. */
   readonly forward?: string
+  /** The end serves in spite of it, so by itself it never makes it unready. */
+  readonly serving?: true
 }

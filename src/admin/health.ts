@@ -8,7 +8,7 @@ export interface HealthReport {
   readonly reasons: readonly HealthReason[]
 }
 
-export interface HealthReason extends Reason {
+export interface HealthReason extends Omit<Reason, 'serving'> {
   /** When this reason was first seen in an unbroken run, ISO 8601. */
   readonly since: string
 }
@@ -39,6 +39,8 @@ const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend' | 'warning'
   draining: 'end',
   'no-handshake': 'peer',
   'handshake-stale': 'peer',
+  'path-dead': 'peer',
+  'mtu-black-hole': 'peer',
   'endpoint-unresolved': 'peer',
   'backend-down': 'backend',
   'config-rejected': 'warning',
@@ -63,8 +65,9 @@ export class Health {
   }
 
   evaluate(): HealthReport {
-    const reasons = this.#date(this.#sources.flatMap(source => source()))
-    const status = verdict(reasons, this.#policy())
+    const given = this.#sources.flatMap(source => source())
+    const reasons = this.#date(given)
+    const status = verdict(given, this.#policy())
     if (status !== this.#status) {
       const level = status === 'ready' ? 'info' : 'warn'
       this.#log[level]({ status, codes: [...new Set(reasons.map(reason => reason.code))] }, 'health changed')
@@ -79,7 +82,10 @@ export class Health {
 
   #date(reasons: readonly Reason[]): readonly HealthReason[] {
     const now = new Date(this.#now()).toISOString()
-    const dated = reasons.map(reason => ({ ...reason, since: this.#since.get(identity(reason)) ?? now }))
+    const dated = reasons.map(({ serving: _, ...reason }) => ({
+      ...reason,
+      since: this.#since.get(identity(reason)) ?? now,
+    }))
     this.#since = new Map(dated.map(reason => [identity(reason), reason.since]))
     return dated
   }
@@ -93,7 +99,8 @@ function identity({ code, peer, forward }: Reason): string {
 function verdict(reasons: readonly Reason[], policy: HealthPolicy): HealthReport['status'] {
   if (reasons.length === 0) return 'ready'
   if (reasons.some(({ code }) => scopes[code] === 'end')) return 'unready'
-  const peers = new Set(reasons.filter(({ code }) => scopes[code] === 'peer').map(({ peer }) => peer))
+  const affected = reasons.filter(({ code, serving }) => scopes[code] === 'peer' && !serving)
+  const peers = new Set(affected.map(({ peer }) => peer))
   if (all(policy.peers, peers)) return 'unready'
   const forwards = new Set(reasons.filter(({ code }) => scopes[code] === 'backend').map(r => r.forward))
   return policy.backends === 'unready' && all(policy.forwards, forwards) ? 'unready' : 'degraded'

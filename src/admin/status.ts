@@ -90,6 +90,7 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
       receivedBytes: peer.receivedBytes,
       sentBytes: peer.sentBytes,
       keepalive: peer.keepalive,
+      path: { ...peer.path, since: iso(peer.path.since) },
     })),
   }
 }

@@ -38,6 +38,16 @@ export interface TunnelConfig {
   readonly table: 'auto' | 'off' | number
   readonly addresses: readonly Cidr[]
   readonly peers: readonly PeerConfig[]
+  readonly probe: ProbeConfig | false
+}
+
+/** How the path to each peer is probed. */
+export interface ProbeConfig {
+  /** TCP and UDP; closed at the peer. */
+  readonly port: number
+  /** Milliseconds. */
+  readonly interval: number
+  readonly timeout: number
 }
 
 export interface PeerConfig {

@@ -8,9 +8,6 @@ const notYet: readonly { key: string; when?: (value: unknown) => boolean; instea
     when: value => value === 'netstack',
     instead: 'leave it out, the tunnel is a TUN device (tun)',
   },
-  { key: 'tunnel.probe.port', instead: 'leave it out' },
-  { key: 'tunnel.probe.interval', instead: 'leave it out' },
-  { key: 'tunnel.probe.timeout', instead: 'leave it out' },
   {
     key: 'forwards.*.protocol',
     when: value => value === 'udp',

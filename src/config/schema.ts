@@ -16,22 +16,38 @@ const NAME =
   "a forward's name: 1 to 63 letters, digits, _ . or -, beginning with a letter or a digit; not constructor, not prototype"
 const FLAG = 'true or false'
 
-const PROBE = 'false or {addresses: {PUBLICKEY: IP}}'
+const PROBE = 'false or a mapping of port, interval, timeout, addresses'
+const PORT = 'a whole number from 1 to 65535'
 
 const probe = v.union(
   [
     v.literal(false, 'false'),
     v.strictObject(
       {
-        addresses: v.pipe(
-          v.record(
-            v.pipe(v.string(KEY), v.regex(/^[A-Za-z0-9+/]{43}=$/, KEY), v.check(isKey, KEY)),
-            ipAddress("The peer's own tunnel address."),
-            "a mapping of peers' public keys to IP addresses",
+        port: v.optional(
+          v.pipe(
+            v.number(PORT),
+            v.integer(PORT),
+            v.minValue(1, PORT),
+            v.maxValue(65535, PORT),
+            v.description('A port, TCP and UDP, that is closed at the peers: its refusal is the answer.'),
           ),
-          v.description(
-            "Where a peer is: its public key and its own tunnel address, one of its AllowedIPs'.",
+          9,
+        ),
+        interval: v.optional(duration('How often a peer is probed; more than once a second is once.'), '5s'),
+        timeout: v.optional(duration('How long an answer may take.'), '1s'),
+        addresses: v.optional(
+          v.pipe(
+            v.record(
+              v.pipe(v.string(KEY), v.regex(/^[A-Za-z0-9+/]{43}=$/, KEY), v.check(isKey, KEY)),
+              ipAddress("The peer's own tunnel address."),
+              "a mapping of peers' public keys to IP addresses",
+            ),
+            v.description(
+              "Where a peer is: its public key and its own tunnel address, one of its AllowedIPs'.",
+            ),
           ),
+          {},
         ),
       },
       PROBE,
@@ -74,7 +90,10 @@ export const tunnelSchema = v.strictObject(
       ),
       'bbr',
     ),
-    probe: v.optional(v.pipe(probe, v.description('What is known of the path to the peers.'))),
+    probe: v.optional(
+      v.pipe(probe, v.description('How the path to the peers is probed; false: not at all.')),
+      {},
+    ),
   },
   'a mapping with wgConf in it',
 )

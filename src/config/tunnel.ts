@@ -48,6 +48,11 @@ export async function resolveTunnel(
     fwMark: conf.fwMark,
     table: conf.table,
     addresses: conf.addresses.map(({ value }) => value).filter(({ family }) => family === 4 || host.ipv6),
+    probe: section.probe && {
+      port: section.probe.port,
+      interval: section.probe.interval,
+      timeout: section.probe.timeout,
+    },
     peers: resolvePeers(conf, { named: namedPeers(source, conf, issues), host, report }),
   }
 }
@@ -130,7 +135,7 @@ async function readKey(
 /** The peers' addresses that `tunnel.probe.addresses` names, those that cannot be left out. */
 function namedPeers({ section, document }: TunnelSource, conf: WgConf, issues: Issue[]): Map<string, string> {
   const named = new Map<string, string>()
-  for (const [key, address] of Object.entries((section.probe || undefined)?.addresses ?? {})) {
+  for (const [key, address] of Object.entries(section.probe === false ? {} : section.probe.addresses)) {
     const path = ['tunnel', 'probe', 'addresses', key]
     const peer = conf.peers.find(({ publicKey }) => publicKey.value === key)
     const prefixes = peer?.allowedIps.map(({ value }) => value) ?? []

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import { type Running, setListenPort, setUpDevice, usableAddresses } from './bring-up.ts'
 import { addAddresses, ensureDevice } from './device.ts'
 import type { Ip } from './ip.ts'
+import type { EndpointNames } from './names.ts'
 import { UapiError } from './uapi.ts'
 import { changeLines, type EndpointOf } from './uapi-codec.ts'
 
@@ -15,6 +16,7 @@ export interface Change {
   readonly running: Running | undefined
   readonly ip: Ip
   readonly log: Log
+  readonly names: EndpointNames
   readonly endpointOf: EndpointOf
   /** Called with the addresses of both configs there: what is to listen on the new ones can be bound. */
   readonly bind: (addresses: readonly string[]) => Promise<void>
@@ -26,7 +28,7 @@ export interface Change {
  * @throws EndError LISTEN_FAILED for a ListenPort that is not to be had, IP_FAILED, UAPI, or what `bind` threw.
  */
 export async function change(options: Change): Promise<{ congestionControl: string }> {
-  const { from, to, running, ip, log, endpointOf, bind } = options
+  const { from, to, running, ip, log, names, endpointOf, bind } = options
   await using undo = new AsyncDisposableStack()
   const onFailure = (takeBack: () => Promise<unknown>) =>
     undo.defer(async () => {
@@ -35,7 +37,6 @@ export async function change(options: Change): Promise<{ congestionControl: stri
   // With wireguard-go away the device may be, too.
   await ensureDevice(ip, to.interface)
   const addresses = usableAddresses(to)
-  const endpointsBefore = new Map(from.peers.map(peer => [peer.publicKey, endpointOf(peer)]))
   onFailure(() => setUpDevice(ip, from, log))
   await addAddresses(ip, to.interface, addresses)
   await bind(addresses.map(({ address }) => address))
@@ -45,7 +46,9 @@ export async function change(options: Change): Promise<{ congestionControl: stri
       const { listenPort } = await uapi.get()
       onFailure(async () => setListenPort(uapi, await uapi.get(), { listenPort }))
       await setListenPort(uapi, { listenPort }, to)
-      onFailure(() => uapi.set(changeLines(to, from, ({ publicKey }) => endpointsBefore.get(publicKey))))
+      onFailure(() => uapi.set(changeLines(to, from, endpointOf)))
+      const goBack = names.apply(to.peers)
+      onFailure(async () => goBack())
       await uapi.set(changeLines(from, to, endpointOf))
     })
   }

@@ -4,6 +4,7 @@ import { familyOf, parseHostPorts } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Device } from './uapi-codec.ts'
 
 /** Milliseconds between two writes, at least: a peer behind a restless NAT roams with every packet. */
 const interval = 5000
@@ -22,18 +23,21 @@ export class Endpoints {
   readonly #log: Log
   readonly #interval: number
   #known = new Map<string, string>()
+  /** Peers without an endpoint in the config. */
+  #roaming: ReadonlySet<string>
   #saved = ''
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> = Promise.resolve()
   #warned = false
 
   constructor(
-    config: { readonly stateDir: string; readonly interface: string; readonly publicKey: string },
+    config: Pick<TunnelConfig, 'stateDir' | 'interface' | 'publicKey' | 'peers'>,
     options: { readonly log: Log; readonly interval?: number },
   ) {
     this.#folder = config.stateDir
     this.#file = fileOf(config)
     this.#publicKey = config.publicKey
+    this.#roaming = roaming(config)
     this.#log = options.log
     this.#interval = options.interval ?? interval
   }
@@ -44,8 +48,8 @@ export class Endpoints {
     if (this.#file !== fileOf(config)) this.#saved = ''
     this.#file = fileOf(config)
     this.#publicKey = config.publicKey
-    const roaming = config.peers.filter(({ endpoint }) => endpoint === undefined)
-    this.#known = new Map([...this.#known].filter(([key]) => roaming.some(peer => peer.publicKey === key)))
+    this.#roaming = roaming(config)
+    this.#known = new Map([...this.#known].filter(([key]) => this.#roaming.has(key)))
     this.#flush()
   }
 
@@ -68,6 +72,12 @@ export class Endpoints {
   /** `ip:port` of this peer, when one was ever seen. */
   get(publicKey: string): string | undefined {
     return this.#known.get(publicKey)
+  }
+
+  /** Notes where the peers are now that come by themselves. */
+  learn(device: Device): void {
+    for (const { publicKey, endpoint } of device.peers)
+      if (endpoint !== undefined && this.#roaming.has(publicKey)) this.set(publicKey, endpoint)
   }
 
   /** Notes where a peer is now; the file follows within a few seconds. */
@@ -118,6 +128,10 @@ function fileOf({
   readonly interface: string
 }): string {
   return join(stateDir, `${name}.endpoints.json`)
+}
+
+function roaming({ peers }: Pick<TunnelConfig, 'peers'>): Set<string> {
+  return new Set(peers.filter(({ endpoint }) => endpoint === undefined).map(({ publicKey }) => publicKey))
 }
 
 function isState(value: unknown): value is { publicKey: unknown; endpoints: object } {

@@ -9,7 +9,7 @@ import { backoff, jittered } from './backoff.ts'
 import { shortKey } from './peers.ts'
 
 /** The addresses of a name, the best first. */
-export type Resolve = (host: string) => Promise<readonly string[]>
+export type Resolve = (host: string, options?: { readonly refresh?: boolean }) => Promise<readonly string[]>
 
 /** Milliseconds between two tries of a name that does not resolve. */
 const firstRetry = 1000
@@ -111,6 +111,31 @@ export class EndpointNames {
     this.#followAll()
   }
 
+  /**
+   * Asks for the name again and goes on to the next of its addresses; the endpoint did not answer. With `ifGone` only
+   * when the one in use is no longer among them. Resolves to whether there is another one now; never rejects.
+   */
+  async refresh({ publicKey }: PeerConfig, { ifGone }: { ifGone: boolean }): Promise<boolean> {
+    const endpoint = this.#endpoints.get(publicKey)
+    if (endpoint === undefined || familyOf(endpoint.host) !== 0) return false
+    const { host, port } = endpoint
+    const fields = { peer: shortKey(publicKey), host }
+    try {
+      const found = await this.#addressesOf(host, publicKey, { refresh: true })
+      const addresses = found.map(address => formatHostPort(address, port))
+      const used = addresses.indexOf(endpoint.address!)
+      if (ifGone && used >= 0) return false
+      const next = addresses[(used + 1) % addresses.length]!
+      if (next === endpoint.address) return false
+      endpoint.address = next
+      this.#log.info({ ...fields, endpoint: next }, 'endpoint changed to another address')
+      return true
+    } catch (error) {
+      this.#log.warn({ ...fields, error: messageOf(error) }, 'endpoint not resolved again')
+      return false
+    }
+  }
+
   reasons(): Reason[] {
     return [...this.#endpoints]
       .filter(([, { address }]) => address === undefined)
@@ -135,7 +160,8 @@ export class EndpointNames {
     endpoint.followed = true
     for (let attempt = 0; endpoint.address === undefined && isWanted(); attempt++) {
       try {
-        const address = formatHostPort(await this.#addressOf(host, publicKey), port)
+        const [first] = await this.#addressesOf(host, publicKey)
+        const address = formatHostPort(first!, port)
         if (!isWanted()) break
         endpoint.address = address
         endpoint.isNew = true
@@ -151,9 +177,13 @@ export class EndpointNames {
     endpoint.followed = false
   }
 
-  /** The first address that this host can send to, else the first: a host that still boots has no route yet. */
-  async #addressOf(host: string, publicKey: string): Promise<string> {
-    const found = (await this.#resolve(host)).map(canonical)
+  /** The addresses that this host can send to, else all of them: a host that still boots has no route yet. */
+  async #addressesOf(
+    host: string,
+    publicKey: string,
+    options?: { readonly refresh: boolean },
+  ): Promise<readonly string[]> {
+    const found = (await this.#resolve(host, options)).map(canonical)
     if (found.length === 0) throw new EndError('UNRESOLVED', `${host} has no address`)
     const inside = this.#peers.get(publicKey)?.trusted ?? []
     const outside = found.filter(address => !inside.some(cidr => covers(cidr, address)))
@@ -163,8 +193,8 @@ export class EndpointNames {
         `${found.join(', ')} is inside the peer's own AllowedIPs: the tunnel cannot run through itself`,
         { fix: 'Make AllowedIPs narrower, or the name resolve to the public address' },
       )
-    for (const address of outside) if (await this.#usable(address)) return address
-    return outside[0]!
+    const usable = await Promise.all(outside.map(this.#usable))
+    return usable.includes(true) ? outside.filter((_, i) => usable[i]) : outside
   }
 }
 

@@ -2,20 +2,16 @@ import { formatHostPort, networkOf } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
+import { Path } from './path.ts'
 import type { PeerStatus } from './status.ts'
 import type { Device, DevicePeer } from './uapi-codec.ts'
 
 /** Milliseconds after which a session is surely gone: REJECT_AFTER_TIME (180 s) and three tries of a handshake. */
 const staleAfter = 195_000
-/** Milliseconds in which any WireGuard peer answers data, with a keepalive if nothing else (KEEPALIVE_TIMEOUT is 10 s). */
-const answerWithin = 15_000
-/** Bytes of a handshake initiation: what is sent, at least, when somebody wants to send anything. */
-const initiation = 148
-/** Milliseconds that a new wireguard-go has for its first handshake where the last one had one. */
-const grace = 10_000
 
-interface Peer {
+export interface Peer {
   config: PeerConfig
+  readonly path: Path
   /** The last sample of the running wireguard-go. */
   sample: DevicePeer | undefined
   /** Bytes counted before that by earlier ones, and before the peer was made again. */
@@ -23,15 +19,10 @@ interface Peer {
   sent: number
   /** Kept over restarts of wireguard-go. */
   lastHandshake: number | undefined
-  /** When the last bytes were received, and what was sent by then, in this sample's count. */
-  heardAt: number
-  sentThen: number
-  /** Until then a missing handshake is no trouble. */
-  graceUntil: number
 }
 
-/** What the samples of the device, one a second, tell about each peer. */
-export class Peers {
+/** The peers, and what the samples of the device, one a second, tell about each. */
+export class Peers implements Iterable<Peer> {
   #peers: readonly Peer[] = []
   readonly #log: Log
   readonly #now: () => number
@@ -42,20 +33,23 @@ export class Peers {
     this.apply(configs)
   }
 
+  [Symbol.iterator](): Iterator<Peer> {
+    return this.#peers[Symbol.iterator]()
+  }
+
   /** Goes on with these peers: what is known of one that stays is kept. */
   apply(configs: readonly PeerConfig[]): void {
     const before = this.#peers
     this.#peers = configs.map(config => {
       const peer = before.find(peer => peer.config.publicKey === config.publicKey)
-      return peer === undefined ? unknown(config) : Object.assign(peer, { config })
+      return peer === undefined ? this.#unknown(config) : Object.assign(peer, { config })
     })
   }
 
   /** A wireguard-go runs from now on that knows nothing of the last one's sessions. */
   restart(): void {
     for (const peer of this.#peers) {
-      const wasFine = peer.lastHandshake !== undefined && this.#trouble(peer) === undefined
-      peer.graceUntil = wasFine ? this.#now() + grace : 0
+      peer.path.restarted()
       forget(peer)
     }
   }
@@ -70,23 +64,24 @@ export class Peers {
 
   #update(peer: Peer, sample: DevicePeer): void {
     const name = shortKey(peer.config.publicKey)
-    const last = peer.sample
-    if (sample.lastHandshake !== undefined && last?.lastHandshake === undefined)
+    if (sample.lastHandshake !== undefined && peer.sample?.lastHandshake === undefined)
       this.#log.info({ peer: name, endpoint: sample.endpoint }, 'handshake')
-    if (last !== undefined && sample.endpoint !== last.endpoint)
+    if (peer.sample !== undefined && sample.endpoint !== peer.sample.endpoint)
       this.#log.debug({ peer: name, endpoint: sample.endpoint }, 'endpoint changed')
     // A peer that was made again counts from 0.
     if (
-      last !== undefined &&
-      (sample.sentBytes < last.sentBytes || sample.receivedBytes < last.receivedBytes)
+      peer.sample !== undefined &&
+      (sample.sentBytes < peer.sample.sentBytes || sample.receivedBytes < peer.sample.receivedBytes)
     )
       forget(peer)
-    if (sample.receivedBytes !== peer.sample?.receivedBytes) {
-      peer.heardAt = this.#now()
-      peer.sentThen = sample.sentBytes
-    }
+    const { sample: last } = peer
     peer.sample = sample
     peer.lastHandshake = sample.lastHandshake ?? peer.lastHandshake
+    peer.path.sampled({
+      receivedBytes: sample.receivedBytes - (last?.receivedBytes ?? 0),
+      sentBytes: sample.sentBytes - (last?.sentBytes ?? 0),
+      hasSession: sample.lastHandshake !== undefined,
+    })
   }
 
   /** Whether the running wireguard-go has had a handshake with this peer. */
@@ -100,7 +95,7 @@ export class Peers {
   }
 
   status(): PeerStatus[] {
-    return this.#peers.map(({ config, sample, received, sent, lastHandshake }) => ({
+    return this.#peers.map(({ config, path, sample, received, sent, lastHandshake }) => ({
       publicKey: config.publicKey,
       allowedIps: config.allowedIps.map(networkOf),
       configuredEndpoint: config.endpoint && formatHostPort(config.endpoint.host, config.endpoint.port),
@@ -109,51 +104,40 @@ export class Peers {
       receivedBytes: received + (sample?.receivedBytes ?? 0),
       sentBytes: sent + (sample?.sentBytes ?? 0),
       keepalive: config.keepalive,
+      path: path.status(),
     }))
   }
 
-  #trouble(peer: Peer): Reason | undefined {
-    const { config, sample } = peer
-    const now = this.#now()
-    const name = shortKey(config.publicKey)
-    if (sample?.lastHandshake === undefined) {
-      if (now < peer.graceUntil) return undefined
-      const where =
-        sample?.endpoint === undefined ? 'whose endpoint is not known yet' : `at ${sample.endpoint}`
+  #trouble({ config, path, sample, lastHandshake }: Peer): Reason | undefined {
+    if (path.state.name === 'up') return undefined
+    const peer = config.publicKey
+    const name = shortKey(peer)
+    const where = sample?.endpoint === undefined ? 'whose endpoint is not known yet' : `at ${sample.endpoint}`
+    if (path.state.name === 'mtu-black-hole')
       return {
-        code: 'no-handshake',
-        detail: `there was no handshake yet with peer ${name}, ${where}`,
-        peer: config.publicKey,
+        code: 'mtu-black-hole',
+        detail: `peer ${name} ${where} answers small packets, and full-size ones are lost`,
+        peer,
       }
-    }
-    const age = now - sample.lastHandshake
-    const silence = now - peer.heardAt
-    if (age <= staleAfter || silence < answerWithin || sample.sentBytes - peer.sentThen < initiation)
-      return undefined
+    if (lastHandshake === undefined)
+      return { code: 'no-handshake', detail: `there was no handshake yet with peer ${name}, ${where}`, peer }
+    const age = this.#now() - lastHandshake
     return {
-      code: 'handshake-stale',
-      detail: `peer ${name} at ${sample.endpoint} leaves what is sent to it unanswered; the last handshake is ${Math.round(age / 1000)} s old`,
-      peer: config.publicKey,
+      code: age > staleAfter ? 'handshake-stale' : 'path-dead',
+      detail: `peer ${name} ${where} leaves what is sent to it unanswered; the last handshake is ${Math.round(age / 1000)} s old`,
+      peer,
     }
+  }
+
+  #unknown(config: PeerConfig): Peer {
+    const path = new Path(shortKey(config.publicKey), { log: this.#log, now: this.#now })
+    return { config, path, sample: undefined, received: 0, sent: 0, lastHandshake: undefined }
   }
 }
 
 /** The first 8 characters of a public key: how logs and metrics name a peer. */
 export function shortKey(publicKey: string): string {
   return publicKey.slice(0, 8)
-}
-
-function unknown(config: PeerConfig): Peer {
-  return {
-    config,
-    sample: undefined,
-    received: 0,
-    sent: 0,
-    lastHandshake: undefined,
-    heardAt: 0,
-    sentThen: 0,
-    graceUntil: 0,
-  }
 }
 
 function forget(peer: Peer): void {

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn as spawnProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { memoryLimit, softLimit } from './memory.ts'
 
 /** One run of wireguard-go, whoever started it. */
 export interface Process {
@@ -45,8 +46,7 @@ export async function startProcess(options: {
       WG_PROCESS_FOREGROUND: '1',
       LOG_LEVEL: log.isLevelEnabled('debug') ? 'verbose' : 'error',
       PATH: process.env.PATH,
-      // Its packet buffers have no bound of their own.
-      ...(limit === undefined ? {} : { GOMEMLIMIT: String(Math.floor(limit / 2)) }),
+      ...(limit === undefined ? {} : { GOMEMLIMIT: String(softLimit(limit)) }),
     },
   })
   relayLines(child.stdout, log)
@@ -94,18 +94,6 @@ export async function reach(socketPath: string): Promise<Socket | undefined> {
     await rm(socketPath, { force: true })
     return undefined
   }
-}
-
-/** Memory that this process may use, in bytes, from its cgroup (v2, else v1); `undefined` without a limit. */
-export async function memoryLimit(
-  files: readonly string[] = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'],
-): Promise<number | undefined> {
-  for (const file of files) {
-    const text = await readFile(file, 'latin1').catch(() => undefined)
-    // v2 writes `max` for none, v1 the largest page-aligned number of 63 bits.
-    if (text !== undefined) return /^\d{1,18}\n?$/.test(text) ? Number(text) : undefined
-  }
-  return undefined
 }
 
 function exitOf(child: ChildProcess): Promise<string> {

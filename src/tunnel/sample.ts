@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Running } from './bring-up.ts'
+import { hardLimit, memoryLimit, residentBytes } from './memory.ts'
 import type { Device } from './uapi-codec.ts'
 
 /** Milliseconds between two samples. */
@@ -11,13 +12,14 @@ const answerWithin = 10_000
 
 /**
  * Samples the device once a second while this wireguard-go runs, so that what is shown of it is at hand.
- * One that no longer answers is ended; whoever waits for its exit goes on from there.
+ * One that no longer answers, or takes too much memory, is ended; whoever waits for its exit goes on from there.
  */
 export async function sample(
   { process, uapi }: Pick<Running, 'process' | 'uapi'>,
   take: (device: Device) => void,
-  { log, now }: { readonly log: Log; readonly now: () => number },
+  options: { readonly log: Log; readonly now: () => number; readonly limit?: number | undefined },
 ): Promise<void> {
+  const { log, now, limit = await memoryLimit() } = options
   const over = new AbortController()
   void process.exited.then(() => over.abort())
   const { signal } = over
@@ -25,6 +27,15 @@ export async function sample(
   for (;;) {
     await sleep(interval, undefined, { signal }).catch(() => {})
     if (signal.aborted) return
+    const resident = process.pid === undefined ? undefined : await residentBytes(process.pid)
+    if (limit !== undefined && resident !== undefined && resident > hardLimit(limit)) {
+      log.error(
+        { residentBytes: resident, limitBytes: limit },
+        'wireguard-go takes too much memory, ending it',
+      )
+      await process.stop()
+      continue
+    }
     try {
       const device = await uapi.get()
       if (signal.aborted) return

@@ -1,3 +1,6 @@
+import type { Rung } from './ladder.ts'
+import type { PathState } from './path.ts'
+
 /** What a tunnel shows of itself: read by the admin server, never by the data path. Times are milliseconds since the epoch. */
 export interface TunnelStatus {
   readonly interface: string
@@ -5,6 +8,7 @@ export interface TunnelStatus {
   /** With their prefix length, as configured. */
   readonly addresses: readonly string[]
   readonly listenPort: number | undefined
+  /** What the device has now; smaller than the config's after full-size packets were lost. */
   readonly mtu: number
   /** What TCP through the tunnel really uses on our routes; `kernel` when left alone. */
   readonly congestionControl: string
@@ -34,4 +38,22 @@ export interface PeerStatus {
   readonly sentBytes: number
   /** Seconds; 0 is off. */
   readonly keepalive: number
+  readonly path: PathStatus
+}
+
+/** Whether data crosses the tunnel to a peer. */
+export interface PathStatus {
+  readonly state: PathState['name']
+  readonly since: number
+  /** A peer that never answered a probe is judged by bytes and handshakes alone. */
+  readonly answersProbes: boolean
+  /** Milliseconds, smoothed; `undefined`: no probe was answered yet. */
+  readonly rtt: number | undefined
+  /** Share of the latest probes that went unanswered, 0 to 1; `undefined`: it never answered one. */
+  readonly loss: number | undefined
+  /** What was done last to bring it back, while it is dead. */
+  readonly rung: Rung | undefined
+  /** How often it died, and how often each rung was taken for it. */
+  readonly deaths: number
+  readonly rungs: Readonly<Record<Rung, number>>
 }

@@ -5,17 +5,20 @@ import type { Reason } from '../reason.ts'
 import type { Binary } from './binary.ts'
 import { bringUp, checkRunFolder, type Running, socketOf, usableAddresses } from './bring-up.ts'
 import { change } from './change.ts'
-import { checkTun, removeDevice } from './device.ts'
+import { checkTun, removeDevice, setMtu } from './device.ts'
 import { Endpoints } from './endpoints.ts'
 import { type Ip, ip as runIp } from './ip.ts'
 import { type Lock, takeInterface } from './lock.ts'
+import { Mtu } from './mtu.ts'
 import { EndpointNames, type Resolve } from './names.ts'
-import { Peers, shortKey } from './peers.ts'
+import { Peers } from './peers.ts'
+import { Prober } from './prober.ts'
 import { reach, type Spawn } from './process.ts'
+import { Recovery } from './recovery.ts'
 import { sample } from './sample.ts'
 import type { TunnelStatus } from './status.ts'
 import { Supervisor } from './supervisor.ts'
-import { type Device, endpointLines, recreateLines } from './uapi-codec.ts'
+import { changeLines, type Device } from './uapi-codec.ts'
 
 /**
  * The tunnel of this end: a TUN device, and a wireguard-go on it that is started again whenever it ends.
@@ -25,6 +28,7 @@ import { type Device, endpointLines, recreateLines } from './uapi-codec.ts'
  */
 export class Tunnel {
   #config: TunnelConfig
+  readonly #mtu: Mtu
   readonly #log: Log
   readonly #now: () => number
   readonly #ip: Ip
@@ -33,9 +37,12 @@ export class Tunnel {
   readonly #names: EndpointNames
   readonly #endpoints: Endpoints
   readonly #supervisor: Supervisor
+  readonly #prober: Prober
+  readonly #recovery: Recovery
   readonly #stop = new AbortController()
   #lock: Lock | undefined
   #started = false
+  #draining = false
   #congestionControl = 'kernel'
   #listenPort: number | undefined
   #starting: Promise<void> | undefined
@@ -60,16 +67,21 @@ export class Tunnel {
     this.#now = now
     this.#ip = ip
     this.#runFolder = runFolder
+    this.#mtu = new Mtu(config.mtu, log)
     this.#peers = new Peers(config.peers, { log, now })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
     this.#endpoints = new Endpoints(config, { log })
     const toBringUp = { binary, log, ip, spawn, runFolder, endpointOf: this.#endpointOf }
     this.#supervisor = new Supervisor({
-      bringUp: (patience, signal) => bringUp({ ...toBringUp, config: this.#config }, patience, signal),
+      bringUp: (patience, signal) => bringUp({ ...toBringUp, config: this.#effective }, patience, signal),
       onRunning: running => this.#onRunning(running),
       log,
       now,
     })
+    const parts = { config: () => this.#effective, peers: this.#peers, names: this.#names, log, now }
+    this.#prober = new Prober(parts)
+    const running = () => this.#supervisor.running
+    this.#recovery = new Recovery({ ...parts, running, prober: this.#prober })
   }
 
   /**
@@ -95,7 +107,7 @@ export class Tunnel {
     await checkRunFolder(this.#runFolder)
     await checkTun()
     await this.#endpoints.load()
-    this.#names.follow(this.#stop.signal, () => void this.#giveEndpoints())
+    this.#names.follow(this.#stop.signal, () => void this.#recovery.giveNewEndpoints())
     await this.#supervisor.start(signal, this.#stop.signal)
     this.#started = true
   }
@@ -110,43 +122,24 @@ export class Tunnel {
    *
    * @throws EndError LISTEN_FAILED when a new ListenPort is not to be had, IP_FAILED or UAPI; or what `bind` threw.
    */
-  apply(
-    config: TunnelConfig,
+  async apply(
+    to: TunnelConfig,
     bind: (addresses: readonly string[]) => Promise<void> = async () => {},
   ): Promise<void> {
-    return this.#supervisor.alone(running => this.#apply(config, bind, running))
-  }
-
-  async #apply(
-    to: TunnelConfig,
-    bind: (addresses: readonly string[]) => Promise<void>,
-    running: Running | undefined,
-  ): Promise<void> {
-    this.#stop.signal.throwIfAborted()
-    const from = this.#config
-    let goBack = () => {}
-    const bound = async (addresses: readonly string[]) => {
-      await bind(addresses)
-      goBack = this.#names.apply(to.peers)
-    }
-    try {
-      const parts = { running, ip: this.#ip, log: this.#log, endpointOf: this.#endpointOf }
-      const { congestionControl } = await change({ ...parts, from, to, bind: bound })
+    await this.#supervisor.alone(async running => {
+      this.#stop.signal.throwIfAborted()
+      const [from, endpointOf] = [this.#effective, this.#endpointOf]
+      const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf }
+      const { congestionControl } = await change({ ...parts, from, to, bind })
       this.#congestionControl = congestionControl
-    } catch (error) {
-      goBack()
-      throw error
-    }
-    this.#config = to
-    this.#peers.apply(to.peers)
-    this.#endpoints.apply(to)
-    await this.#giveEndpoints()
-    this.#log.info({ interface: to.interface, publicKey: to.publicKey }, 'tunnel changed')
-  }
-
-  /** The name of its device, which no reload changes. */
-  get interface(): string {
-    return this.#config.interface
+      this.#config = to
+      this.#names.apply(to.peers)
+      this.#mtu.apply(to.mtu)
+      this.#peers.apply(to.peers)
+      this.#endpoints.apply(to)
+      await this.#recovery.giveNewEndpoints()
+      this.#log.info({ interface: to.interface, publicKey: to.publicKey }, 'tunnel changed')
+    })
   }
 
   /** Our tunnel addresses that can be bound now. */
@@ -155,7 +148,7 @@ export class Tunnel {
   }
 
   status(): TunnelStatus {
-    const { interface: name, publicKey, addresses, mtu } = this.#config
+    const { interface: name, publicKey, addresses, mtu } = this.#effective
     const process = this.#supervisor.status()
     return {
       interface: name,
@@ -172,12 +165,26 @@ export class Tunnel {
   reasons(): Reason[] {
     if (!this.#started) return [{ code: 'starting', detail: 'the tunnel is being set up' }]
     const { down } = this.#supervisor
-    if (down !== undefined)
-      return [
-        { code: 'tunnel-process-down', detail: `wireguard-go is not running: ${down}` },
-        ...this.#names.reasons(),
-      ]
-    return [...this.#names.reasons(), ...this.#peers.reasons()]
+    const seen: Reason[] =
+      down === undefined
+        ? [...this.#peers.reasons(), ...this.#mtu.reasons()]
+        : [{ code: 'tunnel-process-down', detail: `wireguard-go is not running: ${down}` }]
+    return [...this.#names.reasons(), ...seen]
+  }
+
+  /**
+   * Stops keepalives, probes and recovery, so that a successor with the same key is not disturbed. Connections go on.
+   * Never rejects.
+   */
+  async drain(): Promise<void> {
+    this.#draining = true
+    await this.#supervisor.alone(async running => {
+      const from = this.#config
+      this.#config = { ...from, peers: from.peers.map(peer => ({ ...peer, keepalive: 0 })) }
+      await running?.uapi
+        .set(changeLines(from, this.#config, this.#endpointOf))
+        .catch(error => this.#log.warn({ error: messageOf(error) }, 'keepalives not stopped'))
+    })
   }
 
   /**
@@ -206,37 +213,37 @@ export class Tunnel {
     await this.#lock.release()
   }
 
+  /** The config as far as the path carries it. */
+  get #effective(): TunnelConfig {
+    return { ...this.#config, mtu: this.#mtu.value }
+  }
+
   readonly #endpointOf = (peer: PeerConfig) => this.#names.take(peer) ?? this.#endpoints.get(peer.publicKey)
 
   #onRunning(running: Running): void {
     this.#congestionControl = running.congestionControl
     this.#peers.restart()
+    for (const { path } of this.#peers) this.#prober.hurry(path)
     this.#take(running.device)
-    void this.#giveEndpoints()
+    void this.#recovery.giveNewEndpoints()
     void sample(running, device => this.#take(device), { log: this.#log, now: this.#now })
   }
 
   #take(device: Device): void {
     this.#listenPort = device.listenPort
     this.#peers.update(device)
-    for (const peer of this.#config.peers) {
-      if (peer.endpoint !== undefined) continue
-      const endpoint = device.peers.find(({ publicKey }) => publicKey === peer.publicKey)?.endpoint
-      if (endpoint !== undefined) this.#endpoints.set(peer.publicKey, endpoint)
-    }
+    this.#endpoints.learn(device)
+    this.#tick()
   }
 
-  /** Gives wireguard-go the endpoints that resolved since it was configured. */
-  async #giveEndpoints(): Promise<void> {
-    const { running } = this.#supervisor
-    if (running === undefined) return
-    for (const { peer, endpoint, moved } of this.#names.takeNew()) {
-      const keepsSession = this.#peers.hasSession(peer.publicKey) && !moved
-      try {
-        await running.uapi.set(keepsSession ? endpointLines(peer, endpoint) : recreateLines(peer, endpoint))
-      } catch (error) {
-        this.#log.warn({ peer: shortKey(peer.publicKey), error: messageOf(error) }, 'endpoint not set')
-      }
-    }
+  /** Once a second: what the paths show is acted upon. */
+  #tick(): void {
+    if (this.#draining) return
+    this.#recovery.tick()
+    if (this.#mtu.stepDown(this.#peers))
+      void setMtu(this.#ip, this.#config.interface, this.#mtu.value).catch(error =>
+        this.#log.warn({ error: messageOf(error) }, 'MTU not set'),
+      )
+    this.#prober.tick()
   }
 }

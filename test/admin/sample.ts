@@ -28,6 +28,16 @@ const tunnel = {
       receivedBytes: 1_572_864,
       sentBytes: 0,
       keepalive: 25,
+      path: {
+        state: 'up' as const,
+        since: started,
+        answersProbes: true,
+        rtt: 40.5,
+        loss: 0.01,
+        rung: undefined,
+        deaths: 1,
+        rungs: { recreate: 1, resolve: 0, port: 0, restart: 0 },
+      },
     },
     {
       publicKey: 'TmV2ZXJTZWVuLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0=',
@@ -38,6 +48,16 @@ const tunnel = {
       receivedBytes: 0,
       sentBytes: 148,
       keepalive: 0,
+      path: {
+        state: 'starting' as const,
+        since: started,
+        answersProbes: false,
+        rtt: undefined,
+        loss: undefined,
+        rung: undefined,
+        deaths: 0,
+        rungs: { recreate: 0, resolve: 0, port: 0, restart: 0 },
+      },
     },
   ],
 }

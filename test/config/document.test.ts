@@ -118,11 +118,13 @@ t.test('what this version cannot do is refused by name, whatever else is wrong',
     /tunnel.mode: not supported yet: found "netstack"; leave it out/,
   ])
   t.same(lines('tunnel: {mode: tun, probe: false}'), [])
-  for (const key of ['port: 9', 'interval: 5s', 'timeout: 1s'])
-    t.match(lines(`tunnel: {probe: {addresses: {}, ${key}}}`), [/tunnel.probe.\w+: not supported yet/])
-  t.match(lines('tunnel: {probe: {port: 9}}')[1], /tunnel.probe.port: not supported yet/)
+  for (const key of ['port: 9', 'interval: 5s', 'timeout: 1s']) t.same(lines(`tunnel: {probe: {${key}}}`), [])
+  t.match(lines('tunnel: {probe: {port: 0}}'), [
+    /tunnel.probe.port: found 0; allowed: a whole number from 1 to/,
+  ])
+  t.match(lines('tunnel: {probe: {interval: 5}}'), [/tunnel.probe.interval: found 5; allowed: a duration/])
   t.match(lines('tunnel: {probe: [1]}'), [/tunnel.probe: found a list; allowed: false or/])
-  t.match(lines('tunnel: {probe: true}'), [/tunnel.probe: found true; allowed: false or \{addresses/])
+  t.match(lines('tunnel: {probe: true}'), [/tunnel.probe: found true; allowed: false or a mapping/])
 })
 
 t.test('values of the wrong kind', async t => {

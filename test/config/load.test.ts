@@ -26,6 +26,7 @@ for (const end of ['gateway', 'cluster'])
       congestionControl: 'bbr',
       listenPort: end === 'gateway' ? 51820 : undefined,
       table: 'auto',
+      probe: { port: 9, interval: 5000, timeout: 1000 },
     })
     const trusted = { address: '10.1.10.2', bits: end === 'gateway' ? 32 : 24, family: 4 }
     t.same(config?.tunnel?.peers[0]?.trusted, [trusted])
@@ -76,7 +77,7 @@ tunnel:
   stateDir: state
   mtu: 1300
   congestionControl: kernel
-  probe: { addresses: { "${peerA}": 10.1.10.9 } }
+  probe: { port: 7, interval: 10s, timeout: 500ms, addresses: { "${peerA}": 10.1.10.9 } }
 forwards:
   web:
     listen: "[::1]:8000-8010"
@@ -99,6 +100,7 @@ log: { level: debug, connections: false }
     stateDir: /\/state$/,
     mtu: 1300,
     congestionControl: 'kernel',
+    probe: { port: 7, interval: 10_000, timeout: 500 },
     publicKey: own.publicKey,
   })
   t.match(config?.tunnel?.peers, [{ presharedKey: peerB, address: '10.1.10.9', trusted: [{ bits: 24 }] }])

@@ -9,7 +9,7 @@ import { KeptLog } from './fake.ts'
 const make = (stateDir: string, publicKey = 'ours', interval?: number) => {
   const log = new KeptLog()
   const options = { log, ...(interval === undefined ? {} : { interval }) }
-  return { log, endpoints: new Endpoints({ stateDir, interface: 'wg0', publicKey }, options) }
+  return { log, endpoints: new Endpoints({ stateDir, interface: 'wg0', publicKey, peers: [] }, options) }
 }
 
 t.test('what one run notes the next one knows', async t => {

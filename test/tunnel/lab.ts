@@ -68,6 +68,7 @@ export function tunnelConfig(
     table: 'auto',
     addresses: addresses.map(text => parseCidr(text)!),
     peers: [],
+    probe: { port: 9, interval: 5000, timeout: 1000 },
     ...more,
   }
 }

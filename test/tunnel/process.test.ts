@@ -2,7 +2,8 @@ import type { SpawnOptions } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { adoptProcess, memoryLimit, reach, type Spawn, startProcess } from '../../src/tunnel/process.ts'
+import { memoryLimit } from '../../src/tunnel/memory.ts'
+import { adoptProcess, reach, type Spawn, startProcess } from '../../src/tunnel/process.ts'
 import { FakeChild, FakeUapi, KeptLog, socketPath } from './fake.ts'
 
 const start = async (child: FakeChild, log = new KeptLog()) => {

@@ -1,0 +1,36 @@
+import { readFile } from 'node:fs/promises'
+
+/** The memory of wireguard-go: its packet buffers have no bound of their own. All in bytes. */
+
+/** Memory that this process may use, in bytes, from its cgroup (v2, else v1); `undefined` without a limit. */
+export async function memoryLimit(
+  files: readonly string[] = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'],
+): Promise<number | undefined> {
+  for (const file of files) {
+    const text = await readFile(file, 'latin1').catch(() => undefined)
+    // v2 writes `max` for none, v1 the largest page-aligned number of 63 bits.
+    if (text !== undefined) return /^\d{1,18}\n?$/.test(text) ? Number(text) : undefined
+  }
+  return undefined
+}
+
+/** What Go's collector is told to stay below (GOMEMLIMIT): half of what both processes may use. */
+export function softLimit(limit: number): number {
+  return Math.floor(limit / 2)
+}
+
+/**
+ * What wireguard-go must not reach: GOMEMLIMIT is a wish, and where the kernel's OOM killer has to choose, it may
+ * choose the other process. Ending wireguard-go costs no connection.
+ */
+export function hardLimit(limit: number): number {
+  return Math.floor(limit * 0.75)
+}
+
+/** Resident memory of a process; `undefined` when there is none. */
+export async function residentBytes(pid: number): Promise<number | undefined> {
+  // statm counts pages, whose size Node does not tell.
+  const text = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '')
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]
+  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
+}

@@ -1,0 +1,123 @@
+import { covers, familyOf, fromNumber, networkOf, parseCidr, toNumber } from '../config/address.ts'
+import type { PeerConfig, TunnelConfig } from '../config/config.ts'
+import type { Path } from './path.ts'
+import type { Peers } from './peers.ts'
+import { type Aim, probeTcp, probeUdp } from './probe.ts'
+
+/** Milliseconds between two tries while the answer is missing. */
+const retry = 1000
+/** How often, in a row, only the small of two sizes must pass before the size is what is wrong. */
+const fullSizeTries = 4
+
+interface Turn {
+  next: number
+  busy: boolean
+}
+
+/** Asks every peer for a sign of life, again and again, and tells its path what came of it. */
+export class Prober {
+  readonly #config: () => TunnelConfig
+  readonly #peers: Peers
+  readonly #now: () => number
+  readonly #tcp: typeof probeTcp
+  readonly #udp: typeof probeUdp
+  /** By path, which is the peer's as long as it stays in the config. */
+  readonly #turns = new WeakMap<Path, Turn>()
+
+  constructor(options: {
+    /** The config as it is now; `mtu` is what the device has. */
+    readonly config: () => TunnelConfig
+    readonly peers: Peers
+    readonly now: () => number
+    readonly tcp?: typeof probeTcp
+    readonly udp?: typeof probeUdp
+  }) {
+    this.#config = options.config
+    this.#peers = options.peers
+    this.#now = options.now
+    this.#tcp = options.tcp ?? probeTcp
+    this.#udp = options.udp ?? probeUdp
+  }
+
+  /** To be called about once a second: starts the probes whose time has come. */
+  tick(): void {
+    const { probe } = this.#config()
+    if (probe === false) return
+    for (const { config, path } of this.#peers) {
+      const aim = this.#aim(config)
+      const turn = this.#turn(path)
+      if (aim === undefined || turn.busy || this.#now() < turn.next) continue
+      turn.busy = true
+      const started = this.#now()
+      turn.next = started + probe.interval
+      void this.#probe(path, aim).finally(() => {
+        turn.busy = false
+        if (path.isDoubted) turn.next = Math.min(turn.next, started + retry)
+      })
+    }
+  }
+
+  /** Something was done about this path: the next tick asks. */
+  hurry(path: Path): void {
+    this.#turn(path).next = 0
+  }
+
+  async #probe(path: Path, aim: Aim): Promise<void> {
+    // In doubt a second kind of packet goes along: on a path that loses some, two are seldom lost together.
+    const small = path.isDoubted ? [this.#tcp(aim), this.#udp(aim, 0)] : [this.#tcp(aim)]
+    const rtt = await firstAnswer(small)
+    if (rtt === undefined) return path.unanswered()
+    path.answered(rtt)
+    const passes = await this.#fullSize(aim)
+    if (passes !== undefined) path.fullSize(passes)
+  }
+
+  /** `undefined`: it does not tell, because small packets go unanswered, too. */
+  async #fullSize(aim: Aim): Promise<boolean | undefined> {
+    const { mtu } = this.#config()
+    if ((await this.#udp(aim, mtu)) !== undefined) return true
+    for (let tries = 0; tries < fullSizeTries; tries++) {
+      const small = this.#udp(aim, 0)
+      if ((await firstAnswer([this.#udp(aim, mtu), this.#udp(aim, mtu)])) !== undefined) return true
+      if ((await small) === undefined) return undefined
+    }
+    return false
+  }
+
+  #aim(peer: PeerConfig): Aim | undefined {
+    const { probe, addresses } = this.#config()
+    const address = addressOf(peer, addresses)
+    const from = addresses.find(({ family }) => family === familyOf(address ?? ''))
+    if (probe === false || address === undefined || from === undefined) return undefined
+    return { from: from.address, address, port: probe.port, timeout: probe.timeout }
+  }
+
+  #turn(path: Path): Turn {
+    const turn = this.#turns.get(path) ?? { next: 0, busy: false }
+    this.#turns.set(path, turn)
+    return turn
+  }
+}
+
+/** The peer's own tunnel address: as the config tells, else the lowest host of its prefixes that is not ours. */
+export function addressOf(
+  { address, trusted }: PeerConfig,
+  own: TunnelConfig['addresses'],
+): string | undefined {
+  if (address !== undefined) return address
+  for (const prefix of trusted) {
+    const network = parseCidr(networkOf(prefix))!
+    const first = toNumber(network.address) + 1n
+    for (const number of [first, first + 1n]) {
+      const host = fromNumber(number, network.family)
+      if (covers(network, host) && !own.some(({ address }) => address === host)) return host
+    }
+  }
+  return undefined
+}
+
+/** Of several probes the first answer; `undefined` when none has one. */
+function firstAnswer(probes: readonly Promise<number | undefined>[]): Promise<number | undefined> {
+  const answered = probes.map(async probe => (await probe) ?? Promise.reject())
+  return Promise.any(answered).catch(() => undefined)
+}
