@@ -9,6 +9,12 @@ const retry = 1000
 /** How often, in a row, only the small of two sizes must pass before the size is what is wrong. */
 const fullSizeTries = 4
 
+/** How to ask; for tests. */
+export interface Probes {
+  readonly tcp?: typeof probeTcp
+  readonly udp?: typeof probeUdp
+}
+
 interface Turn {
   next: number
   busy: boolean
@@ -24,14 +30,14 @@ export class Prober {
   /** By path, which is the peer's as long as it stays in the config. */
   readonly #turns = new WeakMap<Path, Turn>()
 
-  constructor(options: {
-    /** The config as it is now; `mtu` is what the device has. */
-    readonly config: () => TunnelConfig
-    readonly peers: Peers
-    readonly now: () => number
-    readonly tcp?: typeof probeTcp
-    readonly udp?: typeof probeUdp
-  }) {
+  constructor(
+    options: {
+      /** The config as it is now; `mtu` is what the device has. */
+      readonly config: () => TunnelConfig
+      readonly peers: Peers
+      readonly now: () => number
+    } & Probes,
+  ) {
     this.#config = options.config
     this.#peers = options.peers
     this.#now = options.now
@@ -43,8 +49,9 @@ export class Prober {
   tick(): void {
     const { probe } = this.#config()
     if (probe === false) return
-    for (const { config, path } of this.#peers) {
-      const aim = this.#aim(config)
+    for (const { config, path, sample } of this.#peers) {
+      // Without an endpoint wireguard-go could only complain.
+      const aim = sample?.endpoint === undefined ? undefined : this.#aim(config)
       const turn = this.#turn(path)
       if (aim === undefined || turn.busy || this.#now() < turn.next) continue
       turn.busy = true
@@ -63,8 +70,8 @@ export class Prober {
   }
 
   async #probe(path: Path, aim: Aim): Promise<void> {
-    // In doubt a second kind of packet goes along: on a path that loses some, two are seldom lost together.
-    const small = path.isDoubted ? [this.#tcp(aim), this.#udp(aim, 0)] : [this.#tcp(aim)]
+    // In doubt more go along: on a path that loses some, three are seldom lost together.
+    const small = [this.#tcp(aim), ...(path.isDoubted ? [this.#tcp(aim), this.#udp(aim, 0)] : [])]
     const rtt = await firstAnswer(small)
     if (rtt === undefined) return path.unanswered()
     path.answered(rtt)
@@ -107,7 +114,8 @@ export function addressOf(
   if (address !== undefined) return address
   for (const prefix of trusted) {
     const network = parseCidr(networkOf(prefix))!
-    const first = toNumber(network.address) + 1n
+    const isHost = network.bits === (network.family === 4 ? 32 : 128)
+    const first = toNumber(network.address) + (isHost ? 0n : 1n)
     for (const number of [first, first + 1n]) {
       const host = fromNumber(number, network.family)
       if (covers(network, host) && !own.some(({ address }) => address === host)) return host

@@ -12,7 +12,7 @@ import { type Lock, takeInterface } from './lock.ts'
 import { Mtu } from './mtu.ts'
 import { EndpointNames, type Resolve } from './names.ts'
 import { Peers } from './peers.ts'
-import { Prober } from './prober.ts'
+import { Prober, type Probes } from './prober.ts'
 import { reach, type Spawn } from './process.ts'
 import { Recovery } from './recovery.ts'
 import { sample } from './sample.ts'
@@ -59,7 +59,7 @@ export class Tunnel {
       readonly now?: () => number
       readonly spawn?: Spawn
       readonly ip?: Ip
-    },
+    } & Probes,
   ) {
     const { log, binary, now = Date.now, ip = runIp, spawn, runFolder = '/var/run/wireguard' } = options
     this.#config = config
@@ -79,7 +79,7 @@ export class Tunnel {
       now,
     })
     const parts = { config: () => this.#effective, peers: this.#peers, names: this.#names, log, now }
-    this.#prober = new Prober(parts)
+    this.#prober = new Prober({ ...options, ...parts })
     const running = () => this.#supervisor.running
     this.#recovery = new Recovery({ ...parts, running, prober: this.#prober })
   }

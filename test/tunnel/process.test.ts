@@ -1,8 +1,6 @@
 import type { SpawnOptions } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
-import { memoryLimit } from '../../src/tunnel/memory.ts'
 import { adoptProcess, reach, type Spawn, startProcess } from '../../src/tunnel/process.ts'
 import { FakeChild, FakeUapi, KeptLog, socketPath } from './fake.ts'
 
@@ -96,21 +94,4 @@ t.test('a stale socket is removed, and only a stale one', async t => {
   writeFileSync(path, '')
   t.equal(await reach(path), undefined)
   t.notOk(existsSync(path))
-})
-
-t.test('the memory limit of cgroup v2, else v1', async t => {
-  const dir = t.testdir({
-    max: 'max\n',
-    v2: '1073741824\n',
-    none: '9223372036854771712\n',
-    v1: '536870912\n',
-    odd: 'what',
-  })
-  const limit = (...names: string[]) => memoryLimit(names.map(name => join(dir, name)))
-  t.equal(await limit('v2', 'v1'), 1073741824)
-  t.equal(await limit('absent', 'v1'), 536870912)
-  t.equal(await limit('max', 'v1'), undefined)
-  t.equal(await limit('absent', 'none'), undefined)
-  t.equal(await limit('odd'), undefined)
-  t.equal(await limit('absent'), undefined)
 })

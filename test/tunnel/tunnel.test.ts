@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import type { TunnelConfig } from '../../src/config/config.ts'
 import { EndError } from '../../src/errors.ts'
 import type { Ip } from '../../src/tunnel/ip.ts'
+import type { Probes } from '../../src/tunnel/prober.ts'
 import type { Spawn } from '../../src/tunnel/process.ts'
 import { Tunnel } from '../../src/tunnel/tunnel.ts'
 import { toHex } from '../../src/tunnel/uapi-codec.ts'
@@ -68,17 +69,20 @@ function fake(
     if (lab.next === 'end') setImmediate(() => void child.end(1))
     return child
   }) as unknown as Spawn
-  lab.tunnel = new Tunnel(lab.config, {
-    log,
-    binary: { path: '/bin/wireguard-go', version: 'v1' },
-    resolve,
-    runFolder,
-    now: () => time,
-    spawn,
-    ip,
-  })
+  const make = (probes: Probes = {}) =>
+    new Tunnel(lab.config, {
+      log,
+      binary: { path: '/bin/wireguard-go', version: 'v1' },
+      resolve,
+      runFolder,
+      now: () => time,
+      spawn,
+      ip,
+      ...probes,
+    })
+  lab.tunnel = make()
   t.teardown(() => lab.tunnel.close())
-  return lab
+  return Object.assign(lab, { make })
 }
 
 const forever = new AbortController().signal
@@ -359,4 +363,63 @@ t.test('a closed tunnel is not changed', async t => {
   await lab.tunnel.start(forever)
   await lab.tunnel.close()
   await t.rejects(lab.tunnel.apply(lab.config), { name: 'AbortError' })
+})
+
+t.test(
+  'full-size packets that are lost: the MTU steps down, and stays down until the config changes',
+  async t => {
+    const lab = fake(t)
+    lab.prepare = server => {
+      server.device = `listen_port=1\npublic_key=${toHex(gateway.publicKey)}\nendpoint=192.0.2.1:1\nlast_handshake_time_sec=1700000000\nrx_bytes=92\n`
+    }
+    const name = lab.config.interface
+    const udp = async (_: unknown, size: number) => (size > 1400 ? undefined : 1)
+    lab.tunnel = lab.make({ tcp: async () => 1, udp })
+    await lab.tunnel.start(forever)
+    await lab.log.seen('MTU stepped down')
+    t.ok(lab.happened.includes(`link set dev ${name} mtu 1280`))
+    t.equal(lab.tunnel.status().mtu, 1280)
+    await lab.children[0]!.end(0)
+    await lab.log.seen('tunnel up', 2)
+    t.equal(lab.happened.filter(line => line === `link set dev ${name} mtu 1280`).length, 2)
+    await lab.log.seen('path changed', 3)
+    t.match(lab.tunnel.reasons(), [
+      { code: 'mtu-black-hole', detail: /1280/, peer: gateway.publicKey, serving: true },
+    ])
+    await lab.tunnel.apply({ ...lab.config, mtu: 1400 })
+    t.equal(lab.tunnel.status().mtu, 1400)
+    t.strictSame(lab.tunnel.reasons(), [])
+  },
+)
+
+t.test('draining ends keepalives, probes and recovery', async t => {
+  const lab = fake(t)
+  let asked = 0
+  lab.prepare = server => {
+    server.device = `listen_port=1\npublic_key=${toHex(gateway.publicKey)}\nendpoint=192.0.2.1:51820\n`
+  }
+  lab.tunnel = lab.make({
+    tcp: async () => {
+      asked++
+      return undefined
+    },
+  })
+  await lab.tunnel.start(forever)
+  t.equal(asked, 1)
+  await lab.tunnel.drain()
+  const { operations } = lab.servers[0]!
+  t.equal(
+    operations.filter(operation => operation !== 'get=1').at(-1),
+    `public_key=${toHex(gateway.publicKey)}\nupdate_only=true\npersistent_keepalive_interval=0`,
+  )
+  const before = operations.length
+  lab.pass(60_000)
+  while (operations.length < before + 2) await new Promise(setImmediate)
+  t.equal(asked, 1)
+
+  const broken = fake(t)
+  await broken.tunnel.start(forever)
+  broken.servers[0]!.refuse = { matching: /keepalive_interval=0/, errno: -22 }
+  await broken.tunnel.drain()
+  t.match(broken.log.of('keepalives not stopped'), [{ level: 'warn' }])
 })

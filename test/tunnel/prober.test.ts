@@ -1,0 +1,110 @@
+import t from 'tap'
+import type { TunnelConfig } from '../../src/config/config.ts'
+import { Peers } from '../../src/tunnel/peers.ts'
+import { Prober } from '../../src/tunnel/prober.ts'
+import { KeptLog } from './fake.ts'
+import { keys, peer, tunnelConfig } from './lab.ts'
+
+function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) {
+  let now = 0
+  const asked: (string | number)[][] = []
+  const answers = { tcp: true, small: true, large: true }
+  const config = tunnelConfig(keys(), ['10.1.10.2/24'], { peers: [peer('A', prefixes)], ...more })
+  const peers = new Peers(config.peers, { log: new KeptLog(), now: () => now })
+  const prober = new Prober({
+    config: () => config,
+    peers,
+    now: () => now,
+    tcp: async ({ from, address, port, timeout }) => {
+      asked.push(['tcp', from, address, port, timeout])
+      return answers.tcp ? 7 : undefined
+    },
+    udp: async (_, size) => {
+      asked.push(['udp', size])
+      return (size > 0 ? answers.large : answers.small) ? 7 : undefined
+    },
+  })
+  const path = [...peers][0]!.path
+  const known = {
+    publicKey: 'A',
+    endpoint: '192.0.2.1:1',
+    lastHandshake: undefined,
+    keepalive: 0,
+    allowedIps: [],
+  }
+  peers.update({ listenPort: 1, fwMark: 0, peers: [{ ...known, receivedBytes: 0, sentBytes: 0 }] })
+  return {
+    answers,
+    path,
+    peers,
+    prober,
+    /** What is asked at this second. */
+    at: async (second: number) => {
+      now = second * 1000
+      prober.tick()
+      for (let i = 0; i < 40; i++) await new Promise(setImmediate)
+      return asked.splice(0)
+    },
+  }
+}
+
+const tcp = ['tcp', '10.1.10.2', '10.1.10.1', 9, 1000]
+
+t.test('every interval, small and then full-size', async t => {
+  const { at, path, prober } = probing()
+  t.strictSame(await at(0), [tcp, ['udp', 1420]])
+  t.match(path.status(), { state: 'up', rtt: 7 })
+  t.strictSame(await at(4.9), [])
+  t.equal((await at(5)).length, 2)
+  prober.hurry(path)
+  t.equal((await at(6)).length, 2)
+})
+
+t.test('in doubt every second, and with more', async t => {
+  const { at, answers, path } = probing()
+  await at(0)
+  answers.tcp = answers.small = false
+  t.strictSame(await at(5), [tcp])
+  t.strictSame(await at(6), [tcp, tcp, ['udp', 0]])
+  t.ok(path.isUp)
+  await at(7)
+  t.ok(path.isDead)
+  answers.small = true
+  await at(8)
+  t.ok(path.isUp, 'either answer will do')
+})
+
+t.test('who never answered is asked no more often', async t => {
+  const { at, answers } = probing()
+  answers.tcp = false
+  t.strictSame(await at(0), [tcp])
+  t.strictSame(await at(1), [])
+  t.strictSame(await at(5), [tcp])
+})
+
+t.test('a size is to blame only when it is lost four times where small ones pass', async t => {
+  const { at, answers, path } = probing()
+  answers.large = false
+  const round = [
+    ['udp', 0],
+    ['udp', 1420],
+    ['udp', 1420],
+  ]
+  t.strictSame(await at(0), [tcp, ['udp', 1420], ...round, ...round, ...round, ...round])
+  t.equal(path.status().state, 'mtu-black-hole')
+  answers.small = false
+  t.strictSame(await at(5), [tcp, ['udp', 1420], ...round])
+  t.equal(path.status().state, 'mtu-black-hole', 'nothing is known when both are lost')
+  answers.large = true
+  await at(10)
+  t.equal(path.status().state, 'up')
+})
+
+t.test(
+  'nobody is asked when it is turned off, where the address is unknown or of a family that we have not',
+  async t => {
+    t.strictSame(await probing({ probe: false }).at(0), [])
+    t.strictSame(await probing({}, []).at(0), [])
+    t.strictSame(await probing({}, ['fd00::1/128']).at(0), [])
+  },
+)

@@ -1,0 +1,197 @@
+import t from 'tap'
+import type { PeerConfig } from '../../src/config/config.ts'
+import { keys, peer } from './lab.ts'
+import { seeded, world } from './world.ts'
+
+const called = (host: string, number = 1): PeerConfig =>
+  peer(keys().publicKey, [`10.1.10.${number}/32`], {
+    endpoint: { host, port: 51820 },
+    keepalive: 25,
+    address: `10.1.10.${number}`,
+  })
+
+t.test(
+  'a gateway whose firewall drops what comes out of its tunnel stays up, without a single rung',
+  async t => {
+    const { fars, pass, done, status, flips } = world([called('192.0.2.1')])
+    fars[0]!.firewall = true
+    await pass(600)
+    t.match(status(), { state: 'up', answersProbes: false, rtt: undefined, loss: undefined, deaths: 0 })
+    t.equal(flips(), 0)
+    t.strictSame(done, [])
+  },
+)
+
+t.test('behind such a firewall a dead path is still seen', async t => {
+  const { fars, pass, until, status, done } = world([called('192.0.2.1')])
+  fars[0]!.firewall = true
+  await pass(60)
+  fars[0]!.reachable = false
+  t.ok((await until(() => status().state === 'recovering')) <= 21)
+  t.equal(done[0], 'recreate 0 192.0.2.1:51820')
+  fars[0]!.reachable = true
+  t.ok((await until(() => status().state === 'up')) <= 6)
+})
+
+t.test('30 % loss flips nothing more than twice', async t => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const { fars, pass, flips, states, log } = world([called('192.0.2.1')], { random: seeded(seed) })
+    await pass(20)
+    fars[0]!.loss = 0.3
+    await pass(60)
+    fars[0]!.loss = 0
+    await pass(20)
+    t.ok(flips() <= 2, `seed ${seed}: ${flips()}`)
+    t.strictSame(states(), ['up'])
+    t.notOk(log.of('path changed').some(({ fields }) => fields.to === 'mtu-black-hole'))
+  }
+})
+
+t.test('a gateway that lost its sessions is called anew within 8 s', async t => {
+  const { fars, pass, until, done, status } = world([called('192.0.2.1')])
+  await pass(31)
+  fars[0]!.reachable = false
+  const noticed = await until(() => done.length > 0)
+  t.ok(noticed <= 8, `${noticed}`)
+  t.match(status(), { state: 'recovering', rung: 'recreate' })
+  fars[0]!.reachable = true
+  t.ok((await until(() => status().state === 'up')) <= 6)
+})
+
+t.test('the ladder, one rung after the other, and a name that is tried at each of its addresses', async t => {
+  const resolve = async () => ['192.0.2.1', '2001:db8::1', '192.0.2.2']
+  const { names, recovery, fars, pass, until, done, status, log } = world([called('gateway.example')], {
+    resolve,
+  })
+  await new Promise<void>(done => names.follow(new AbortController().signal, done))
+  await recovery.giveNewEndpoints()
+  t.strictSame(done.splice(0), ['recreate 0 192.0.2.1:51820'])
+  await pass(31)
+  fars[0]!.at = ['192.0.2.2:51820']
+  await until(() => status().rung === 'restart')
+  t.strictSame(done, [
+    'recreate 0 192.0.2.1:51820',
+    'recreate 0 [2001:db8::1]:51820',
+    'port',
+    'recreate 0 [2001:db8::1]:51820',
+    'restart',
+  ])
+  t.ok((await until(() => status().state === 'up')) <= 20)
+  t.equal(done.at(-1), 'recreate 0 192.0.2.2:51820')
+  t.match(status(), { rungs: { recreate: 2, resolve: 2, port: 1, restart: 1 } })
+  t.equal(log.of('endpoint changed to another address').length, 2)
+})
+
+t.test('a name that answers another address is followed at the first rung', async t => {
+  let answer = ['192.0.2.1']
+  const { names, recovery, fars, pass, until, done, status } = world([called('gateway.example')], {
+    resolve: async () => answer,
+  })
+  await new Promise<void>(done => names.follow(new AbortController().signal, done))
+  await recovery.giveNewEndpoints()
+  await pass(31)
+  answer = ['192.0.2.9']
+  await pass(30)
+  t.equal(done.length, 1, 'while the old one works nothing is asked')
+  fars[0]!.at = ['192.0.2.9:51820']
+  t.ok((await until(() => done.length > 1)) <= 8)
+  t.ok((await until(() => status().state === 'up')) <= 2)
+  t.equal(done.at(-1), 'recreate 0 192.0.2.9:51820')
+})
+
+t.test('two hours without DNS are no storm', async t => {
+  t.test('a name that never resolved: nobody is called, nothing is restarted', async t => {
+    const { names, pass, done, reasons } = world([called('gateway.example')])
+    const stop = new AbortController()
+    t.teardown(() => stop.abort())
+    names.follow(stop.signal, () => t.fail('resolved'))
+    await pass(7200)
+    t.strictSame(done, [])
+    t.strictSame(reasons(), ['no-handshake'])
+    t.match(names.reasons(), [{ code: 'endpoint-unresolved', detail: /SERVFAIL/ }])
+  })
+  t.test('one that did: a round of the ladder every minute or so', async t => {
+    let fails = false
+    const { names, recovery, fars, pass, done, status } = world([called('gateway.example')], {
+      resolve: async () => (fails ? Promise.reject(new Error('SERVFAIL')) : ['192.0.2.1']),
+    })
+    await new Promise<void>(done => names.follow(new AbortController().signal, done))
+    await recovery.giveNewEndpoints()
+    await pass(60)
+    fails = true
+    await pass(60)
+    t.equal(done.length, 1, 'without DNS a path that works is left alone')
+    fars[0]!.reachable = false
+    await pass(7200)
+    const { rungs } = status()
+    t.ok(rungs.restart <= 7200 / 45 && rungs.restart >= 7200 / 100, `${rungs.restart} restarts`)
+    t.equal(done.filter(what => what === 'restart').length, rungs.restart)
+    fars[0]!.reachable = true
+    await pass(6)
+    t.equal(status().state, 'up')
+    t.strictSame(names.reasons(), [])
+  })
+})
+
+t.test('a healthy peer is not disturbed, and the device is not touched', async t => {
+  const { fars, pass, done, states } = world([called('192.0.2.1'), called('192.0.2.2', 3)])
+  await pass(31)
+  fars[1]!.reachable = false
+  await pass(300)
+  t.strictSame(states(), ['up', 'recovering'])
+  t.ok(done.length > 4)
+  t.ok(done.every(what => what === 'recreate 1 192.0.2.2:51820'))
+})
+
+t.test('two dead peers share the rungs on the device; a port of the config stays', async t => {
+  const peers = [called('192.0.2.1'), called('192.0.2.2', 3)]
+  const { fars, pass, done } = world(peers)
+  await pass(31)
+  for (const far of fars) far.reachable = false
+  await pass(39)
+  t.equal(done.filter(what => what === 'port').length, 1)
+  t.equal(done.filter(what => what === 'restart').length, 1)
+
+  const fixed = world(peers, { config: { listenPort: 51820 } })
+  await fixed.pass(31)
+  for (const far of fixed.fars) far.reachable = false
+  await fixed.pass(39)
+  t.notOk(fixed.done.includes('port'))
+  t.ok(fixed.done.includes('restart'))
+})
+
+t.test('a peer that comes by itself is judged, and left alone', async t => {
+  const { fars, pass, done, states, reasons } = world([
+    { ...called('192.0.2.1'), endpoint: undefined },
+    called('192.0.2.2', 3),
+  ])
+  await pass(31)
+  t.strictSame(states(), ['starting', 'up'])
+  t.strictSame(reasons(), ['no-handshake'])
+  fars[1]!.reachable = false
+  await pass(10)
+  t.strictSame(reasons(), ['no-handshake', 'path-dead'])
+  t.ok(done.every(what => what.startsWith('recreate 1')))
+})
+
+t.test('full-size packets that are lost', async t => {
+  const { fars, pass, until, status } = world([called('192.0.2.1')])
+  await pass(31)
+  fars[0]!.largest = 1300
+  t.ok((await until(() => status().state === 'mtu-black-hole')) <= 10)
+  fars[0]!.largest = 1420
+  t.ok((await until(() => status().state === 'up')) <= 6)
+})
+
+t.test('a step that fails is told, and the next one is taken all the same', async t => {
+  const { fars, pass, done, log, broken } = world([called('192.0.2.1')])
+  await pass(31)
+  fars[0]!.reachable = false
+  broken.uapi = true
+  await pass(39)
+  t.strictSame(
+    log.of('recovery step failed').map(({ fields }) => [fields.rung, fields.error]),
+    ['recreate', 'resolve', 'port'].map(rung => [rung, 'no answer']),
+  )
+  t.strictSame(done, ['restart'])
+})
