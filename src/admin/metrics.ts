@@ -1,33 +1,6 @@
-import type { ForwardStatus } from '../forward/status.ts'
-import type { PeerStatus } from '../tunnel/status.ts'
-import { type Dated, type EndStatus, shortKey } from './status.ts'
-
-/** Every metric there is. */
-
-export interface Metric {
-  readonly name: `wg_punchhole_${string}`
-  readonly kind: 'counter' | 'gauge'
-  readonly help: string
-  readonly labels: readonly string[]
-  readonly read: (scrape: Scrape) => readonly Sample[]
-}
-
-/** What a scrape reads: the status, and what the kernel says of the processes. */
-export interface Scrape extends ProcessUse {
-  readonly status: EndStatus
-}
-
-export interface ProcessUse {
-  readonly residentBytes: number
-  readonly openFiles: number
-  /** `undefined` while wireguard-go does not run or its pid is unknown. */
-  readonly tunnelResidentBytes: number | undefined
-}
-
-interface Sample {
-  readonly value: number
-  readonly labels: Readonly<Record<string, string>>
-}
+import { rungs } from '../tunnel/ladder.ts'
+import { type Metric, perForward, perPeer, sample, single } from './metric.ts'
+import { shortKey } from './status.ts'
 
 /** A metric without a sample, those of a tunnel where there is none for example, is left out of the text. */
 export const metrics: readonly Metric[] = [
@@ -132,6 +105,44 @@ export const metrics: readonly Metric[] = [
     read: perPeer(peer => peer.sentBytes),
   },
   {
+    name: 'wg_punchhole_peer_path_up',
+    kind: 'gauge',
+    help: '1 while data crosses the tunnel to the peer, full-size packets or not.',
+    labels: ['peer'],
+    read: perPeer(({ path }) => (path.state === 'up' || path.state === 'mtu-black-hole' ? 1 : 0)),
+  },
+  {
+    name: 'wg_punchhole_peer_probe_rtt_seconds',
+    kind: 'gauge',
+    help: 'Smoothed round-trip time of the path probes; absent for a peer that never answered one.',
+    labels: ['peer'],
+    read: perPeer(({ path }) => path.rtt && path.rtt / 1000),
+  },
+  {
+    name: 'wg_punchhole_peer_probe_loss_ratio',
+    kind: 'gauge',
+    help: 'Smoothed share of the path probes that go unanswered, 0 to 1; absent for a peer that never answered one.',
+    labels: ['peer'],
+    read: perPeer(({ path }) => path.loss),
+  },
+  {
+    name: 'wg_punchhole_peer_path_deaths_total',
+    kind: 'counter',
+    help: 'How often the path to the peer was found dead.',
+    labels: ['peer'],
+    read: perPeer(({ path }) => path.deaths),
+  },
+  {
+    name: 'wg_punchhole_peer_recovery_steps_total',
+    kind: 'counter',
+    help: 'Steps taken to bring the path to the peer back, by step: recreate, resolve, port or restart.',
+    labels: ['peer', 'rung'],
+    read: ({ status: { tunnel } }) =>
+      tunnel?.peers.flatMap(({ publicKey, path }) =>
+        rungs.flatMap(rung => sample(path.rungs[rung], { peer: shortKey(publicKey), rung })),
+      ) ?? [],
+  },
+  {
     name: 'wg_punchhole_forward_connections_total',
     kind: 'counter',
     help: 'Connections whose client is known, checks not among them.',
@@ -205,20 +216,3 @@ export const metrics: readonly Metric[] = [
     read: single(scrape => scrape.openFiles),
   },
 ]
-
-function single(read: (scrape: Scrape) => number | undefined): Metric['read'] {
-  return scrape => sample(read(scrape), {})
-}
-
-function perPeer(read: (peer: Dated<PeerStatus>) => number | undefined): Metric['read'] {
-  return ({ status: { tunnel } }) =>
-    tunnel?.peers.flatMap(peer => sample(read(peer), { peer: shortKey(peer.publicKey) })) ?? []
-}
-
-function perForward(read: (forward: Dated<ForwardStatus>) => number | undefined): Metric['read'] {
-  return ({ status }) => status.forwards.flatMap(forward => sample(read(forward), { forward: forward.name }))
-}
-
-function sample(value: number | undefined, labels: Sample['labels']): Sample[] {
-  return value === undefined ? [] : [{ value, labels }]
-}

@@ -66,13 +66,18 @@ function peerRows(tunnel: Dated<TunnelStatus>, age: Age): Cell[][] {
   const rows = tunnel.peers.map(peer => [
     shortKey(peer.publicKey),
     peer.endpoint ?? peer.configuredEndpoint ?? 'unknown',
+    peer.path.rung === undefined ? peer.path.state : `${peer.path.state}: ${peer.path.rung}`,
+    peer.path.rtt === undefined ? '-' : `${Math.round(peer.path.rtt)} ms`,
     age(peer.lastHandshake),
     formatBytes(peer.receivedBytes),
     formatBytes(peer.sentBytes),
     peer.keepalive === 0 ? 'off' : `${peer.keepalive} s`,
     peer.allowedIps.join(', '),
   ])
-  return titled(['peer', 'endpoint', 'handshake', 'received', 'sent', 'keepalive', 'allowed'], rows)
+  return titled(
+    ['peer', 'endpoint', 'path', 'RTT', 'handshake', 'received', 'sent', 'keepalive', 'allowed'],
+    rows,
+  )
 }
 
 function forwardRows({ forwards }: EndStatus): Cell[][] {

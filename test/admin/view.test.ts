@@ -23,9 +23,9 @@ tunnel        wg0
   listens on  udp 51820
   MTU         1420 B, congestion control bbr
 
-peer      endpoint                   handshake  received  sent   keepalive  allowed
-UGVlcktl  198.51.100.7:51820         12 s       1.5 MiB   0 B    25 s       10.1.10.2/32
-TmV2ZXJT  gateway.example.com:51820  never      0 B       148 B  off        10.1.10.3/32, fd00::3/128
+peer      endpoint                   path      RTT    handshake  received  sent   keepalive  allowed
+UGVlcktl  198.51.100.7:51820         up        41 ms  12 s       1.5 MiB   0 B    25 s       10.1.10.2/32
+TmV2ZXJT  gateway.example.com:51820  starting  -      never      0 B       148 B  off        10.1.10.3/32, fd00::3/128
 
 forward  listens on             target         state    open  total  refused  received  sent
 https    0.0.0.0:443, [::]:443  10.1.10.2:443  up       1     7      15       2.0 KiB   20 MiB
@@ -65,7 +65,7 @@ t.test('units fit the size', async t => {
     const text = formatStatus(status, { color: false, now })
     t.match(text, '1 restart\n')
     t.match(text, 'no port yet')
-    return /^UGVlcktl {2}\S+ +(\S+ \S+) +(\S+ \S+) /m.exec(text)?.slice(1)
+    return /^UGVlcktl {2}\S+ +up +41 ms +(\S+ \S+) +(\S+ \S+) /m.exec(text)?.slice(1)
   }
   t.same(receivedFor(1023, -5), ['0 s', '1023 B'], 'the clock of the other host is ahead')
   t.same(receivedFor(1024, 119), ['119 s', '1.0 KiB'])
