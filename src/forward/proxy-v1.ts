@@ -96,7 +96,7 @@ function isEnded(bytes: Buffer, end: number): boolean {
 function judgeAddress(text: string, at: number, family: 4 | 6, isWhole: boolean): void {
   const isPossible = isWhole
     ? familyOf(text) === family
-    : text === '' || addressTails.some(tail => familyOf(text + tail) === family)
+    : addressTails.some(tail => familyOf(text + tail) === family)
   if (!isPossible)
     throw fault('v1-address', `${JSON.stringify(text)} at byte ${at}, allowed is an IPv${family} address`)
 }

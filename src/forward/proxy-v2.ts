@@ -103,7 +103,7 @@ function readV6(bytes: Buffer, at: number): string {
     run = word === 0 ? run + 1 : 0
     if (run > size) [start, size] = [i + 1 - run, run]
     // Five zero words and this one: IPv4-mapped.
-    if (i === 5 && run === 0 && size === 5 && word === 0xffff) return readV4(bytes, at + 12)
+    if (i === 5 && size === 5 && word === 0xffff) return readV4(bytes, at + 12)
   }
   if (start === 8) return words.join(':')
   return `${words.slice(0, start).join(':')}::${words.slice(start + size).join(':')}`
@@ -174,7 +174,7 @@ function writeV6(bytes: Buffer, at: number, address: string): void {
     } else if (next > i) {
       bytes.writeUInt16BE(Number.parseInt(text.slice(i, next), 16), at)
       at += 2
-    } else if (i > 0 || text[1] !== ':') gap = at
+    } else gap = at
     i = next + 1
   }
   // `::` stands for what is missing: what came after it moves to the end.

@@ -26,7 +26,6 @@ export function frameTlvs(bytes: Buffer, at: number, end: number): number {
     if (end - at < prefixLength)
       throw fault('v2-tlv', `${end - at} bytes are left at byte ${at}, the least TLV has ${prefixLength}`)
     const [type, high = 0, low = 0] = [bytes[at], bytes[at + 1], bytes[at + 2]]
-    if (type === undefined) break
     const [valueAt, length] = [at + prefixLength, (high << 8) + low]
     const least = type === tlvType.CRC32C ? checksumLength : 0
     if (valueAt + Math.max(length, least) > end)

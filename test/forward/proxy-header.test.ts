@@ -134,6 +134,12 @@ t.test('faults that other implementations are known for', async t => {
     }
   })
 
+  t.test('a header is written in two pieces', async t => {
+    const tlvs = [{ type: 0xe0, value: Buffer.alloc(1024) }]
+    for (const header of [v1, v2, encodeProxyV2(source, destination, tlvs).bytes])
+      t.equal(parseProxyHeader(header, 'any')?.length, header.length, 'one buffer is the whole of it')
+  })
+
   t.test('256 and 65536 wrap to 0', async t => {
     t.equal(reasonOf(latin1('PROXY TCP4 256.0.0.1 192.0.2.1 1 2\r\n')), 'v1-address')
     t.equal(reasonOf(latin1('PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n')), 'v1-port')

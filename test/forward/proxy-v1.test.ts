@@ -67,6 +67,14 @@ t.test('the longest line has 107 bytes', async t => {
   t.equal(reasonOf(`PROXY TCP6 ${dotted} ${dotted} 10000 1\r\n`), 'v1-too-long')
 })
 
+t.test('UNKNOWN: every byte before CRLF is ignored', async t => {
+  const line = (value: number, length: number) => `PROXY UNKNOWN ${String.fromCharCode(value).repeat(length)}`
+  for (let value = 0; value < 256; value++) {
+    t.match(parse(`${line(value, 91)}\r\n`), { command: 'LOCAL', source: undefined, length: 107 })
+    t.equal(reasonOf(`${line(value, 95)}\r\n`), 'v1-too-long')
+  }
+})
+
 t.test('what is refused, at which byte, and why', async t => {
   const cases: [refused: string, rest: string, reason: HeaderReason][] = [
     ['Q', 'ROXY', 'not-a-header'],
@@ -90,6 +98,9 @@ t.test('what is refused, at which byte, and why', async t => {
     ['PROXY TCP4 1.2.3.4\0', ' ', 'v1-address'],
     ['PROXY TCP4 2001', ':db8::1', 'v1-address'],
     ['PROXY TCP6 203.', '0.113.7', 'v1-address'],
+    ['PROXY TCP4 \xb9', '.2.3.4 ', 'v1-address'],
+    ['PROXY TCP4 1.2.3.4 ::', '1 1 2', 'v1-address'],
+    ['PROXY TCP6 ::1 1.', '2.3.4 1 2', 'v1-address'],
     ['PROXY TCP6 fe80::1%', 'eth0', 'v1-address'],
     ['PROXY TCP6 [', '::1]', 'v1-address'],
     ['PROXY TCP6 ::1::', '', 'v1-address'],
@@ -107,6 +118,8 @@ t.test('what is refused, at which byte, and why', async t => {
     ['PROXY TCP4 1.2.3.4 5.6.7.8 1 65536', '\r\n', 'v1-port'],
     ['PROXY TCP4 1.2.3.4 5.6.7.8 00', ' 2', 'v1-port'],
     ['PROXY TCP4 1.2.3.4 5.6.7.8 08', '0 2', 'v1-port'],
+    ['PROXY TCP4 1.2.3.4 5.6.7.8 \0', '1 2', 'v1-port'],
+    ['PROXY TCP4 1.2.3.4 5.6.7.8 1 2\xb2', '\r\n', 'v1-port'],
     ['PROXY TCP4 1.2.3.4 5.6.7.8 -', '1 2', 'v1-port'],
     ['PROXY TCP4 1.2.3.4 5.6.7.8 +', '1 2', 'v1-port'],
     ['PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n', '', 'v1-port'],

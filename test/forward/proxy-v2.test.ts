@@ -68,6 +68,11 @@ t.test('headers by hand, whole and split at every byte', async t => {
     ['UDP over IPv4', hex(signature, '21 12 000c', tcp4.toString('hex', 16)), proxy],
     ['mapped', Buffer.concat([hex(signature, '21 21 0024'), mapped]), proxy],
     ['TLVs', withTlvs, { ...proxy, tlvs: tlvsOf }],
+    [
+      'CRC32C, TLV',
+      hex(signature, '21 11 0018', tcp4.toString('hex', 16), '03 0004 81a72490 01 0002 6832'),
+      { ...proxy, tlvs: [{ type: 3, value: hex('81a72490') }, ...tlvsOf.slice(0, 1)] },
+    ],
     ['AF_UNSPEC', hex(signature, '21 00 0000'), { ...proxy, ...none }],
     [
       'AF_UNSPEC, TLV',

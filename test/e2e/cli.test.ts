@@ -5,9 +5,9 @@ import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from '
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { keyPairs, program } from './lab/end.ts'
+import { keyPairs, program } from '../lab/end.ts'
 
-const root = join(import.meta.dirname, '..')
+const root = join(import.meta.dirname, '../..')
 /** Without what tap makes every child process load, which is not in its environment until it is spawned. */
 const plainNode = ['env', '-u', 'NODE_OPTIONS', '-u', 'NODE_V8_COVERAGE', process.execPath]
 

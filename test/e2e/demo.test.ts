@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { processesWith } from './e2e/remains.ts'
+import { processesWith } from './remains.ts'
 
-const root = join(import.meta.dirname, '..')
+const root = join(import.meta.dirname, '../..')
 const script = join(root, 'scripts/demo.ts')
 let demos = 0
 
