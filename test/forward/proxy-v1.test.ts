@@ -99,7 +99,7 @@ t.test('what is refused, at which byte, and why', async t => {
     ['PROXY TCP4 2001', ':db8::1', 'v1-address'],
     ['PROXY TCP6 203.', '0.113.7', 'v1-address'],
     ['PROXY TCP4 \xb9', '.2.3.4 ', 'v1-address'],
-    ['PROXY TCP4 1.2.3.4 ::', '1 1 2', 'v1-address'],
+    ['PROXY TCP4 1.2.3.4 :', ':1 1 2', 'v1-address'],
     ['PROXY TCP6 ::1 1.', '2.3.4 1 2', 'v1-address'],
     ['PROXY TCP6 fe80::1%', 'eth0', 'v1-address'],
     ['PROXY TCP6 [', '::1]', 'v1-address'],

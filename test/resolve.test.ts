@@ -1,0 +1,122 @@
+import t from 'tap'
+import { EndError } from '../src/errors.ts'
+import { candidates, fromHostsFile, Names } from '../src/resolve.ts'
+
+const resolvConf =
+  'nameserver 10.96.0.10\nsearch edge.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n'
+
+t.test('the search list, by ndots', async t => {
+  t.same(candidates('web.dmz', resolvConf), [
+    'web.dmz.edge.svc.cluster.local',
+    'web.dmz.svc.cluster.local',
+    'web.dmz.cluster.local',
+    'web.dmz',
+  ])
+  t.same(candidates('a.b.c.d.e.f', resolvConf).slice(0, 2), [
+    'a.b.c.d.e.f',
+    'a.b.c.d.e.f.edge.svc.cluster.local',
+  ])
+  t.same(candidates('example.com', 'search home.example. .\n'), ['example.com', 'example.com.home.example'])
+  t.same(candidates('web', 'domain home.example # mine\noptions rotate ndots:x\n'), [
+    'web.home.example',
+    'web',
+  ])
+  t.same(candidates('web.', resolvConf), ['web'])
+  t.same(candidates('web', ''), ['web'])
+})
+
+t.test('the hosts file: aliases, comments, case, both families by turns', async t => {
+  const hosts =
+    '127.0.0.1 localhost\n::1 localhost ip6-localhost\n10.0.0.1 Gateway.Example gw # 10.0.0.2 no\nnonsense gw\n10.0.0.3 gw\n'
+  t.same(fromHostsFile(hosts, 'localhost'), ['127.0.0.1', '::1'])
+  t.same(fromHostsFile(hosts, 'GW'), ['10.0.0.1', '10.0.0.3'])
+  t.same(fromHostsFile(hosts, 'gateway.example'), ['10.0.0.1'])
+  t.same(fromHostsFile(hosts, 'no'), [])
+})
+
+/** Names on a clock of the test's own, with answers that it gives. */
+function names() {
+  const state = {
+    now: 0,
+    queries: [] as string[],
+    answer: (): { addresses: string[]; ttl: number } => ({ addresses: ['192.0.2.1'], ttl: 5_000 }),
+  }
+  const query = async (host: string) => {
+    state.queries.push(host)
+    return state.answer()
+  }
+  return { state, names: new Names({ query, now: () => state.now }) }
+}
+
+t.test('a literal is its own answer', async t => {
+  const { names: n, state } = names()
+  t.same(await n.resolve('192.0.2.9'), ['192.0.2.9'])
+  t.same(await n.resolve('2001:db8::1'), ['2001:db8::1'])
+  t.same(state.queries, [])
+})
+
+t.test('an answer is kept for its TTL, one second at least, and asked for again on demand', async t => {
+  const { names: n, state } = names()
+  t.same(await Promise.all([n.resolve('a'), n.resolve('a'), n.resolve('b')]), [
+    ['192.0.2.1'],
+    ['192.0.2.1'],
+    ['192.0.2.1'],
+  ])
+  t.same(state.queries, ['a', 'b'], 'callers share a query')
+  state.now = 4_999
+  await n.resolve('a')
+  t.equal(state.queries.length, 2)
+  state.answer = () => ({ addresses: ['192.0.2.2'], ttl: 0 })
+  t.same(await n.resolve('a', { refresh: true }), ['192.0.2.2'])
+  state.now += 999
+  await n.resolve('a')
+  t.equal(state.queries.length, 3)
+  state.now += 1
+  await n.resolve('a')
+  t.equal(state.queries.length, 4)
+})
+
+t.test('while DNS fails the last good answer is kept; without one it fails, once a second', async t => {
+  const { names: n, state } = names()
+  await n.resolve('a')
+  state.answer = () => {
+    throw new Error('queryA ESERVFAIL a')
+  }
+  state.now = 5_000
+  t.same(await n.resolve('a'), ['192.0.2.1'])
+  await t.rejects(n.resolve('new'), {
+    code: 'UNRESOLVED',
+    message: /no address for new \(queryA ESERVFAIL a\)/,
+    fix: /resolv\.conf/,
+  })
+  await t.rejects(n.resolve('new'), EndError)
+  t.same(state.queries, ['a', 'a', 'new'])
+  state.now += 1_000
+  await t.rejects(n.resolve('new'), EndError)
+  t.equal(state.queries.length, 4)
+})
+
+t.test('who has an old answer does not wait for a name server that hangs', async t => {
+  let hang = false
+  const gate = Promise.withResolvers<void>()
+  let now = 0
+  const n = new Names({
+    query: async () => {
+      if (hang) await gate.promise
+      return { addresses: [hang ? '192.0.2.2' : '192.0.2.1'], ttl: 1_000 }
+    },
+    now: () => now,
+  })
+  await n.resolve('a')
+  hang = true
+  now = 1_000
+  t.same(await n.resolve('a'), ['192.0.2.1'])
+  gate.resolve()
+  await gate.promise
+  await new Promise(resolve => setImmediate(resolve))
+  t.same(await n.resolve('a'), ['192.0.2.2'])
+})
+
+t.test('the real hosts file', async t => {
+  t.ok((await new Names().resolve('localhost')).includes('127.0.0.1'))
+})
