@@ -23,6 +23,7 @@ export class Download {
   /** Resolves once it runs. */
   static async begin(world: Topology, port: number): Promise<Download> {
     await world.cluster.run((port, { listen }) => listen(port), port)
+    await world.client.run((port, { state }) => void state.delete(`download ${port}`), port)
     const download = new Download(world, port)
     await download.moves()
     return download
@@ -105,6 +106,7 @@ async function receive({ host, port }: { host: string; port: number }, { openSoc
 }
 
 async function receivedMore({ port, bytes }: { port: number; bytes: number }, { state }: Tools) {
+  while (!state.has(`download ${port}`)) await new Promise(resolve => setTimeout(resolve, 10))
   const progress = state.get(`download ${port}`) as EventTarget & { bytes: number; end: string }
   const wanted = progress.bytes + bytes
   // TCP tries again ever more rarely while the path is down.
