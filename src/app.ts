@@ -159,7 +159,7 @@ async function announce(
   log: Log,
   cleanup: AsyncDisposableStack,
 ): Promise<void> {
-  const name = tunnel?.interface ?? 'forward'
+  const name = tunnel?.interface ?? `forward-${admin.port}`
   try {
     await writeRunFile(runFolder, name, { url: adminUrl(admin.host, admin.port), pid: process.pid })
     cleanup.defer(() => removeRunFile(runFolder, name))
