@@ -29,9 +29,9 @@ export class Download {
     return download
   }
 
-  /** Resolves when the client has received another 4 MiB. */
-  async moves(): Promise<void> {
-    await this.#world.client.run(receivedMore, { port: this.#port, bytes: 4 << 20 })
+  /** Resolves when the client has received another 4 MiB; rejects when nothing comes for `patience` milliseconds. */
+  async moves(patience = 30_000): Promise<void> {
+    await this.#world.client.run(receivedMore, { port: this.#port, bytes: 4 << 20, patience })
   }
 
   /** Tells the server to end it, and gives what each side counted. */
@@ -106,7 +106,10 @@ async function receive({ host, port }: { host: string; port: number }, { openSoc
   return { bytes: download.bytes, sha256: hash.digest('hex'), end }
 }
 
-async function receivedMore({ port, bytes }: { port: number; bytes: number }, { state }: Tools) {
+async function receivedMore(
+  { port, bytes, patience }: { port: number; bytes: number; patience: number },
+  { state }: Tools,
+) {
   while (!state.has(`download ${port}`)) await new Promise(resolve => setTimeout(resolve, 10))
   const { bytes: before } = state.get(`download ${port}`) as { bytes: number }
   for (;;) {
@@ -116,7 +119,7 @@ async function receivedMore({ port, bytes }: { port: number; bytes: number }, { 
     }
     if (download.bytes >= before + bytes) return
     await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`stuck at ${download.bytes} bytes`)), 30_000)
+      const late = setTimeout(() => reject(new Error(`stuck at ${download.bytes} bytes`)), patience)
       const settle = () => {
         clearTimeout(late)
         download.progress.off('moved', settle).off('ended', over)
