@@ -29,9 +29,9 @@ export class Download {
     return download
   }
 
-  /** Resolves when the client has received another 4 MiB. */
-  async moves(): Promise<void> {
-    await this.#world.client.run(receivedMore, { port: this.#port, bytes: 4 << 20 })
+  /** Resolves when the client has received another 4 MiB; rejects when nothing comes for `patience` milliseconds. */
+  async moves(patience = 60_000): Promise<void> {
+    await this.#world.client.run(receivedMore, { port: this.#port, bytes: 4 << 20, patience })
   }
 
   /** Tells the server to end it, and gives what each side counted. */
@@ -105,15 +105,20 @@ async function receive({ host, port }: { host: string; port: number }, { openSoc
   return { bytes: progress.bytes, sha256: hash.digest('hex'), end }
 }
 
-async function receivedMore({ port, bytes }: { port: number; bytes: number }, { state }: Tools) {
+async function receivedMore(
+  { port, bytes, patience }: { port: number; bytes: number; patience: number },
+  { state }: Tools,
+) {
   while (!state.has(`download ${port}`)) await new Promise(resolve => setTimeout(resolve, 10))
   const progress = state.get(`download ${port}`) as EventTarget & { bytes: number; end: string }
   const wanted = progress.bytes + bytes
   // TCP tries again ever more rarely while the path is down.
-  const late = AbortSignal.timeout(60_000)
+  const late = AbortSignal.timeout(patience)
   while (progress.bytes < wanted) {
     if (progress.end !== '' || late.aborted)
-      throw new Error(`${progress.bytes} of ${wanted} bytes came, then ${progress.end || 'nothing for 60 s'}`)
+      throw new Error(
+        `${progress.bytes} of ${wanted} bytes came, then ${progress.end || 'nothing within ${patience} ms'}`,
+      )
     await new Promise(resolve => {
       progress.addEventListener('moved', resolve, { once: true })
       late.addEventListener('abort', resolve, { once: true })

@@ -133,9 +133,9 @@ export async function mended(t: Test, lab: Relayed): Promise<void> {
   }
 }
 
-/** The download went on, and is finished. */
+/** The download went on, and is finished. After a minute of silence TCP may wait another one before it tries again. */
 export async function whole(t: Test, download: Download): Promise<void> {
-  await download.moves()
+  await download.moves(120_000)
   const { sent, received } = await download.finish()
   t.same(received, sent, 'no byte of a running transfer is lost')
   t.equal(sent.end, 'complete')
