@@ -117,7 +117,7 @@ async function receivedMore(
   while (progress.bytes < wanted) {
     if (progress.end !== '' || late.aborted)
       throw new Error(
-        `${progress.bytes} of ${wanted} bytes came, then ${progress.end || 'nothing within ${patience} ms'}`,
+        `${progress.bytes} of ${wanted} bytes came, then ${progress.end || `nothing within ${patience} ms`}`,
       )
     await new Promise(resolve => {
       progress.addEventListener('moved', resolve, { once: true })
