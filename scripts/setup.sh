@@ -12,7 +12,8 @@ fail() { say "$*" >&2 && exit 1; }
 demo='ip:iproute2'
 test="$demo nsenter:util-linux ps:procps capsh:libcap2-bin curl:curl iptables:iptables wg:wireguard-tools
   haproxy:haproxy nginx:nginx"
-full="$test podman:podman buildah:buildah runc:runc mmdebstrap:mmdebstrap"
+# With the CNI plugins, podman needs no other network stack: the one that the tests are made with.
+full="$test /usr/lib/cni/bridge:containernetworking-plugins podman:podman buildah:buildah runc:runc mmdebstrap:mmdebstrap"
 case ${1-} in
   demo) needed=$demo ;;
   test) needed=$test ;;
