@@ -27,7 +27,9 @@ export function probeTcp({ from, address, port, timeout }: Aim): Answer {
     const timer = setTimeout(() => settle(false), timeout)
     const settle = (answered: boolean) => {
       clearTimeout(timer)
-      socket.resetAndDestroy()
+      // Of one that still connects `resetAndDestroy` waits for the connection.
+      if (socket.connecting) socket.destroy()
+      else socket.resetAndDestroy()
       resolve(answered ? performance.now() - sent : undefined)
     }
     socket.once('connect', () => settle(true))
@@ -55,7 +57,10 @@ export function probeUdp({ from, address, port, timeout }: Aim, size: number): A
     socket.once('error', error => settle(systemCode(error) === 'ECONNREFUSED'))
     socket.once('message', () => settle(true))
     socket.bind(0, from, () =>
-      socket.connect(port, address, () => socket.send(Buffer.alloc(Math.max(0, size - headers)))),
+      socket.connect(port, address, (error?: Error) => {
+        if (error !== undefined) settle(false)
+        else socket.send(Buffer.alloc(Math.max(0, size - headers)))
+      }),
     )
   })
 }

@@ -59,8 +59,14 @@ t.test('silence is none, and neither is an address that cannot be had', async t 
   const probe = new URL('../../src/tunnel/probe.ts', import.meta.url)
   const script = `const { probeTcp, probeUdp } = await import('${probe}')
     const aim = { from: '192.0.2.1', address: '192.0.2.2', port: 9, timeout: 50 }
-    console.log(await probeTcp(aim), await probeUdp(aim, 1000), await probeUdp(aim, 9000))`
-  t.equal(space.run(process.execPath, '--input-type=module', '-e', script), 'undefined undefined undefined\n')
+    console.log(await probeTcp(aim), await probeUdp(aim, 1000), await probeUdp(aim, 9000))
+    console.log(await probeTcp({ ...aim, address: '198.51.100.1' }), await probeUdp({ ...aim, address: '198.51.100.1' }, 0))
+    setTimeout(() => console.log('something is left'), 5000).unref()`
+  t.equal(
+    space.run(process.execPath, '--input-type=module', '-e', script),
+    'undefined undefined undefined\nundefined undefined\n',
+    'and nothing of them is left',
+  )
 })
 
 t.test('where a peer is', async t => {
