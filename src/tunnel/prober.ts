@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { covers, familyOf, fromNumber, networkOf, parseCidr, toNumber } from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import type { Path } from './path.ts'
@@ -6,13 +7,16 @@ import { type Aim, probeTcp, probeUdp } from './probe.ts'
 
 /** Milliseconds between two tries while the answer is missing. */
 const retry = 1000
-/** How often, in a row, only the small of two sizes must pass before the size is what is wrong. */
-const fullSizeTries = 4
+/** How often, in a row, only the full size must be lost before the size is what is wrong. */
+const fullSizeTries = 3
+/** Milliseconds in which a kernel is allowed another ICMP answer to the same address (net.ipv4.icmp_ratelimit). */
+const icmpRest = 1100
 
 /** How to ask; for tests. */
 export interface Probes {
   readonly tcp?: typeof probeTcp
   readonly udp?: typeof probeUdp
+  readonly rest?: () => Promise<unknown>
 }
 
 interface Turn {
@@ -27,6 +31,7 @@ export class Prober {
   readonly #now: () => number
   readonly #tcp: typeof probeTcp
   readonly #udp: typeof probeUdp
+  readonly #rest: () => Promise<unknown>
   /** By path, which is the peer's as long as it stays in the config. */
   readonly #turns = new WeakMap<Path, Turn>()
 
@@ -43,6 +48,7 @@ export class Prober {
     this.#now = options.now
     this.#tcp = options.tcp ?? probeTcp
     this.#udp = options.udp ?? probeUdp
+    this.#rest = options.rest ?? (() => sleep(icmpRest, undefined, { ref: false }))
   }
 
   /** To be called about once a second: starts the probes whose time has come. */
@@ -79,14 +85,20 @@ export class Prober {
     if (passes !== undefined) path.fullSize(passes)
   }
 
-  /** `undefined`: it does not tell, because small packets go unanswered, too. */
+  /**
+   * `undefined`: it does not tell, because small packets go unanswered, too.
+   *
+   * Each large datagram goes alone and after a rest: kernels ration the ICMP that answers it, and one that was rationed
+   * away looks like one that was too large.
+   */
   async #fullSize(aim: Aim): Promise<boolean | undefined> {
     const { mtu } = this.#config()
     if ((await this.#udp(aim, mtu)) !== undefined) return true
     for (let tries = 0; tries < fullSizeTries; tries++) {
-      const small = this.#udp(aim, 0)
-      if ((await firstAnswer([this.#udp(aim, mtu), this.#udp(aim, mtu)])) !== undefined) return true
-      if ((await small) === undefined) return undefined
+      await this.#rest()
+      if ((await this.#udp(aim, mtu)) !== undefined) return true
+      const small = await Promise.all([this.#tcp(aim), this.#udp(aim, 0)])
+      if (small.includes(undefined)) return undefined
     }
     return false
   }

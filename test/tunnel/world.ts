@@ -109,7 +109,12 @@ export function world(
   const known = new Peers(peers, { log, now: () => now })
   const names = new EndpointNames(peers, { log, resolve, usable: async () => true, retry: () => 1 << 30 })
   const parts = { config: () => config, peers: known, names, log, now: () => now }
-  const prober = new Prober({ ...parts, tcp: aim => ask(aim), udp: (aim, size) => ask(aim, size) })
+  const prober = new Prober({
+    ...parts,
+    tcp: aim => ask(aim),
+    udp: (aim, size) => ask(aim, size),
+    rest: async () => {},
+  })
   const recovery = new Recovery({ ...parts, running: () => running, prober, random })
   for (const index of peers.keys()) handshake(index)
 
