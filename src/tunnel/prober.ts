@@ -8,7 +8,9 @@ import { type Aim, probeTcp, probeUdp } from './probe.ts'
 /** Milliseconds between two tries while the answer is missing. */
 const retry = 1000
 /** How often, in a row, only the full size must be lost before the size is what is wrong. */
-const fullSizeTries = 3
+const fullSizeTries = 4
+/** Milliseconds that each of these has for an answer, unless the path's round trip asks for more. */
+const fullSizeTimeout = 500
 /** Milliseconds in which a kernel is allowed another ICMP answer to the same address (net.ipv4.icmp_ratelimit). */
 const icmpRest = 1100
 
@@ -81,7 +83,7 @@ export class Prober {
     const rtt = await firstAnswer(small)
     if (rtt === undefined) return path.unanswered()
     path.answered(rtt)
-    const passes = await this.#fullSize(aim)
+    const passes = await this.#fullSize(aim, rtt)
     if (passes !== undefined) path.fullSize(passes)
   }
 
@@ -91,13 +93,15 @@ export class Prober {
    * Each large datagram goes alone and after a rest: kernels ration the ICMP that answers it, and one that was rationed
    * away looks like one that was too large.
    */
-  async #fullSize(aim: Aim): Promise<boolean | undefined> {
+  async #fullSize(aim: Aim, rtt: number): Promise<boolean | undefined> {
     const { mtu } = this.#config()
     if ((await this.#udp(aim, mtu)) !== undefined) return true
+    // The small ones have no more time than the large: a slow answer is no evidence against the size.
+    const quick = { ...aim, timeout: Math.min(aim.timeout, Math.max(fullSizeTimeout, 4 * rtt)) }
     for (let tries = 0; tries < fullSizeTries; tries++) {
       await this.#rest()
-      if ((await this.#udp(aim, mtu)) !== undefined) return true
-      const small = await Promise.all([this.#tcp(aim), this.#udp(aim, 0)])
+      if ((await this.#udp(quick, mtu)) !== undefined) return true
+      const small = await Promise.all([this.#tcp(quick), this.#udp(quick, 0)])
       if (small.includes(undefined)) return undefined
     }
     return false
