@@ -8,7 +8,7 @@ import type { Config } from './config/config.ts'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
 import { messageOf } from './errors.ts'
-import { type Change, Forwarder } from './forward/forwarder.ts'
+import { type Change, Forwarder, type ForwardPlan } from './forward/forwarder.ts'
 import { createLog, type Log } from './log.ts'
 import type { Reason } from './reason.ts'
 import { Reload } from './reload.ts'
@@ -75,6 +75,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       health: health.evaluate(),
       config: reload?.status(),
       tunnel: tunnel?.status(),
+      links: forwarder.links(),
       forwards: forwarder.status(),
       connections: forwarder.connections(),
     })
@@ -95,7 +96,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   }
   // After the tunnel: whoever starts a second end of this config is to hear that, not of a port in use.
   await admin.listen()
-  const listeners = await forwarder.prepare(config.forwards, tunnel?.addresses ?? [], config.drainTimeout)
+  const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? []))
   listeners.commit()
   await announce(config, runFolder, log, cleanup)
   phase = 'running'
@@ -104,7 +105,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const apply = async (now: Config, before: Config) => {
     let change: Change | undefined
     const bind = async (addresses: readonly string[]) => {
-      change = await forwarder.prepare(now.forwards, addresses, now.drainTimeout)
+      change = await forwarder.prepare(planOf(now, addresses))
     }
     try {
       // The device keeps its name, and an end that has no tunnel gets none: both need a restart.
@@ -132,6 +133,15 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   log.info({ connections: forwarder.active, drainTimeoutMs: drainTimeout }, 'draining')
   await forwarder.drain(AbortSignal.any([stop.now, AbortSignal.timeout(drainTimeout)]))
   return !stop.now.aborted
+}
+
+function planOf(
+  { forwards, drainTimeout, link, tunnel }: Config,
+  tunnelAddresses: readonly string[],
+): ForwardPlan {
+  const peers = (tunnel?.peers ?? []).flatMap(({ address }) => address ?? [])
+  const trusted = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
+  return { forwards, tunnelAddresses, drainTimeout, link: link && { port: link.port, peers, trusted } }
 }
 
 /** What of a config is fixed once the end has started. */

@@ -1,4 +1,5 @@
 import { type ConnectionStatus, type ForwardStatus, refusalReasons } from '../forward/status.ts'
+import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
 import type { HealthReport } from './health.ts'
@@ -24,6 +25,8 @@ export interface EndStatus {
   /** `undefined` until the first start is complete. */
   readonly config: Dated<ReloadStatus> | undefined
   readonly tunnel: Dated<TunnelStatus> | undefined
+  /** To and from other ends of ours. */
+  readonly links: readonly Dated<LinkStatus>[]
   readonly forwards: readonly Dated<ForwardStatus>[]
   /** Open now: the newest 200, newest first. */
   readonly connections: readonly Dated<ConnectionStatus>[]
@@ -39,6 +42,7 @@ export interface EndParts {
   readonly health: HealthReport
   readonly config?: ReloadStatus | undefined
   readonly tunnel: TunnelStatus | undefined
+  readonly links: readonly LinkStatus[]
   readonly forwards: readonly ForwardStatus[]
   readonly connections: readonly ConnectionStatus[]
 }
@@ -55,6 +59,10 @@ export function endStatus(parts: EndParts): EndStatus {
     health: parts.health,
     config: parts.config && datedConfig(parts.config),
     tunnel: parts.tunnel && datedTunnel(parts.tunnel),
+    links: parts.links.map(({ since, ...link }) => ({
+      ...link,
+      since: since === undefined ? since : iso(since),
+    })),
     forwards: parts.forwards.map(datedForward),
     connections: newest.map(datedConnection),
     connectionsTotal: parts.connections.length,

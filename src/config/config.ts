@@ -8,6 +8,8 @@ export interface Config {
   /** Without one the program only forwards. */
   readonly tunnel: TunnelConfig | undefined
   readonly forwards: readonly ForwardConfig[]
+  /** `undefined`: every connection has its own through the tunnel. */
+  readonly link: { readonly port: number } | undefined
   readonly admin: AdminConfig
   readonly readiness: { readonly backends: 'degraded' | 'unready' }
   readonly drainTimeout: number

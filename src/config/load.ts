@@ -8,7 +8,14 @@ import { isListenHost, resolveForward } from './forwards.ts'
 import { type Host, readHost } from './host.ts'
 import { found, hasErrors, type Issue } from './issue.ts'
 import { collisions, type ListenerPlan } from './listeners.ts'
-import { adminSchema, configSchema, forwardSchema, type TunnelSection, tunnelSchema } from './schema.ts'
+import {
+  adminSchema,
+  configSchema,
+  forwardSchema,
+  linkSchema,
+  type TunnelSection,
+  tunnelSchema,
+} from './schema.ts'
 import { resolveTunnel } from './tunnel.ts'
 
 export interface LoadOptions {
@@ -69,12 +76,13 @@ async function judge(
   if (document.value !== undefined && isNothing(sections.forwards))
     issues.push(noForwards(document, hasTunnel))
   const admin = resolveAdmin(sections.admin, adminFlag, document, issues)
-  issues.push(...collisionIssues(forwards, admin, tunnel, adminFlag, document))
+  const link = linkOf(sections.link, tunnel)
+  issues.push(...collisionIssues({ forwards, admin, link, tunnel, flag: adminFlag, document }))
 
   const whole = v.safeParse(configSchema, document.value)
   if (!whole.success || admin === undefined || hasErrors(issues)) return { config: undefined, issues }
   const { readiness, drainTimeout, log } = whole.output
-  return { config: { file: configFile, tunnel, forwards, admin, readiness, drainTimeout, log }, issues }
+  return { config: { file: configFile, tunnel, forwards, link, admin, readiness, drainTimeout, log }, issues }
 }
 
 /** What of a section is right, key by key, and the defaults for the rest: one wrong key hides no other finding. */
@@ -104,18 +112,34 @@ function resolveAdmin(
   return undefined
 }
 
-function collisionIssues(
-  forwards: readonly ForwardConfig[],
-  admin: AdminConfig | undefined,
-  tunnel: TunnelConfig | undefined,
-  flag: string | undefined,
-  document: ConfigDocument,
-): Issue[] {
+/** Links need a tunnel. */
+function linkOf(raw: unknown, tunnel: TunnelConfig | undefined): Config['link'] {
+  const section = v.safeParse(linkSchema, raw ?? {})
+  return tunnel === undefined || !section.success || section.output === false ? undefined : section.output
+}
+
+function collisionIssues({
+  forwards,
+  admin,
+  link,
+  tunnel,
+  flag,
+  document,
+}: {
+  forwards: readonly ForwardConfig[]
+  admin: AdminConfig | undefined
+  link: Config['link']
+  tunnel: TunnelConfig | undefined
+  flag: string | undefined
+  document: ConfigDocument
+}): Issue[] {
   const plans = forwards.map(
     ({ name, listen }): ListenerPlan => ({ path: ['forwards', name, 'listen'], listen }),
   )
   if (admin !== undefined)
     plans.push({ path: adminListen, listen: { host: admin.host, first: admin.port, last: admin.port } })
+  if (link !== undefined)
+    plans.push({ path: ['link', 'port'], listen: { host: 'tunnel', first: link.port, last: link.port } })
   return collisions(plans, tunnel).map(({ earlier, later, port }) => {
     const place = document.place(earlier.path)
     const message = `found port ${port} at an address that ${earlier.path.join('.')} (${place}) listens on; move one of them to another port or address`

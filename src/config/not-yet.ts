@@ -28,11 +28,6 @@ const notYet: readonly { key: string; when?: (value: unknown) => boolean; instea
   { key: 'forwards.*.newConnectionsPerSecond', instead: 'leave it out and limit in the firewall' },
   { key: 'forwards.*.routes', instead: 'leave it out and route by name in the reverse proxy' },
   { key: 'forwards.*.timeouts.udp', instead: 'leave it out, only tcp is forwarded' },
-  {
-    key: 'link',
-    when: value => value !== false,
-    instead: 'leave it out, every connection crosses the tunnel on its own',
-  },
 ]
 
 /** What to do in the place of this key with this value, when it is one that this version cannot serve. */

@@ -173,6 +173,28 @@ export const adminSchema = v.strictObject(
   'a mapping of listen, page',
 )
 
+export const linkSchema = v.pipe(
+  v.union(
+    [
+      v.literal(false),
+      v.strictObject({
+        port: v.optional(
+          v.pipe(
+            v.number(),
+            v.integer(),
+            v.minValue(1),
+            v.maxValue(65_535),
+            v.description('TCP port on the tunnel addresses, the same at both ends.'),
+          ),
+          9587,
+        ),
+      }),
+    ],
+    'false or a mapping of port, 1 to 65535',
+  ),
+  v.description('Many connections over one, between two of our own ends; false: each has its own.'),
+)
+
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 export const configSchema = v.pipe(
@@ -233,10 +255,7 @@ export const configSchema = v.pipe(
         ),
         {},
       ),
-      link: v.optional(
-        v.pipe(v.literal(false, 'false'), v.description('Off: every connection has its own.')),
-        false,
-      ),
+      link: v.optional(linkSchema, {}),
     },
     'a mapping of tunnel, forwards, admin, readiness, drainTimeout, log',
   ),

@@ -23,10 +23,17 @@ export class Client {
   #anonymous = false
   #tlvs: readonly Tlv[] = []
 
-  constructor(socket: Socket) {
+  constructor(source: SocketAddress, destination: SocketAddress) {
+    this.source = source
+    this.destination = destination
+  }
+
+  static of(socket: Socket): Client {
     // Both are undefined when the client was gone before it was accepted.
-    this.source = { address: unmap(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
-    this.destination = { address: unmap(socket.localAddress ?? ''), port: socket.localPort ?? 0 }
+    return new Client(
+      { address: unmap(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 },
+      { address: unmap(socket.localAddress ?? ''), port: socket.localPort ?? 0 },
+    )
   }
 
   /** Takes what a received header says. */

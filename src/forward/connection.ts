@@ -1,20 +1,19 @@
 import type { Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
-import type { ForwardConfig, Timeouts } from '../config/config.ts'
+import type { ForwardConfig } from '../config/config.ts'
 import type { EndError } from '../errors.ts'
+import type { Reset } from '../link/reset-reason.ts'
+import type { Session } from '../link/session.ts'
+import type { StreamEnd, StreamOwner } from '../link/stream.ts'
 import type { Log } from '../log.ts'
-import { Client } from './client.ts'
+import type { Carrier, CarrierEnd } from './carrier.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines, Timed } from './deadlines.ts'
 import { Dial } from './dial.ts'
-import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
-import { Relay, type RelayEnd, type RelayOwner } from './relay.ts'
-import { reset } from './reset.ts'
+import { type Downstream, StreamDownstream } from './downstream.ts'
+import type { RelayOwner } from './relay.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
-
-/** Bytes of a client that are kept until its target is connected; then the client waits. */
-const heldLimit = 65_536
 
 /** The forward that a connection belongs to. */
 export interface ConnectionOwner {
@@ -25,145 +24,155 @@ export interface ConnectionOwner {
   readonly log: Log
   readonly logConnections: () => boolean
   readonly resolve: (host: string) => Promise<readonly string[]>
+  /** A link to the target, where there is one now. */
+  readonly link: () => Session | undefined
   trusts(address: string): boolean
   ended(connection: Connection): void
 }
 
-/** An accepted socket with its connection: state on the socket spares closures. */
-interface ClientSocket extends Socket {
-  connection: Connection
-}
-
 /**
- * One client of a forward, from accept to the last byte: receive its PROXY header where one is required, dial the
- * target, write the header and what the client has sent so far in one piece, relay. What fails before the relay is a
- * refusal: the client gets a reset, the log one line, the forward's counter one more.
+ * One client of a forward, from accept to the last byte: know who it is, reach the target (over a link, or by a
+ * connection that begins with the header and what the client has sent so far), carry the bytes. What fails before that
+ * is a refusal: the client gets a reset, the log one line, the forward's counter one more.
  */
-export class Connection implements Timed, RelayOwner {
+export class Connection implements Timed, RelayOwner, StreamOwner {
   deadline = 0
-  readonly #forward: ConnectionOwner
-  readonly #socket: ClientSocket
-  readonly #client: Client
+  readonly forward: ConnectionOwner
+  readonly #downstream: Downstream
   readonly #targetPort: number
   readonly #since = Date.now()
-  #phase: 'header' | 'dialling' | 'relaying' | 'closed' = 'header'
-  #held: Buffer[] = []
-  #heldBytes = 0
+  #phase: 'header' | 'dialling' | 'relaying' | 'closed' = 'dialling'
   #dial: Dial | undefined
-  #relay: Relay | undefined
+  #carrier: Carrier | undefined
+  /** Why it is being ended by us. */
+  #cause: CarrierEnd | undefined
+  /** Bytes at the last look for silence, and when they last were others; on performance.now()'s clock. */
+  #moved = -1
+  #movedAt = 0
 
-  constructor(forward: ConnectionOwner, socket: Socket, targetPort: number) {
-    this.#forward = forward
-    this.#socket = socket as ClientSocket
-    this.#socket.connection = this
+  constructor(forward: ConnectionOwner, downstream: Downstream, targetPort: number) {
+    this.forward = forward
+    this.#downstream = downstream
     this.#targetPort = targetPort
-    this.#client = new Client(socket)
   }
 
   start(): void {
-    this.#socket.on('error', Connection.#onGone)
-    this.#socket.on('close', Connection.#onGone)
-    const { acceptProxy, timeouts } = this.#forward.config
-    if (acceptProxy !== false && !this.#forward.trusts(this.#client.source.address)) {
-      this.#refuse('untrusted-source', `${this.#client.source.address} is not in trustedProxies`)
-      return
-    }
-    this.#socket.on('data', Connection.#onData)
-    if (acceptProxy === false) {
-      this.#accept()
-    } else {
-      this.#socket.on('end', Connection.#onEnd)
-      this.#forward.deadlines.set(this, timeouts.header)
-    }
-  }
-
-  get deadlines(): Deadlines {
-    return this.#forward.deadlines
-  }
-
-  get timeouts(): Timeouts {
-    return this.#forward.config.timeouts
+    this.#downstream.start(this)
   }
 
   status(): ConnectionStatus {
-    const { source, id } = this.#client
+    const { source, id } = this.#downstream.client
     return {
-      forward: this.#forward.config.name,
+      forward: this.forward.config.name,
       client: formatHostPort(source.address, source.port),
-      target: formatHostPort(this.#forward.config.target.host, this.#targetPort),
+      target: formatHostPort(this.forward.config.target.host, this.#targetPort),
       since: this.#since,
-      receivedBytes: this.#relay?.receivedBytes ?? 0,
-      sentBytes: this.#relay?.sentBytes ?? 0,
+      receivedBytes: this.#carrier?.receivedBytes ?? 0,
+      sentBytes: this.#carrier?.sentBytes ?? 0,
       id: id?.toString('hex'),
     }
   }
 
   /** Ends it with a reset, whatever it does now: the drain time is over. */
   abort(): void {
-    if (this.#relay === undefined) this.#refuse('draining', 'the drain time is over')
-    else this.#relay.abort('drain-timeout')
+    if (this.#carrier === undefined) this.refuse('draining', 'the drain time is over')
+    else this.#cut('drain-timeout', 'the drain time is over')
   }
 
-  /** A deadline has passed: that of the header or of the dial. */
+  /** A deadline has passed: that of the header, of the dial, or for a look for silence. */
   expire(): void {
-    const { header, connect } = this.#forward.config.timeouts
-    if (this.#phase === 'header') this.#refuse('header-timeout', `no whole PROXY header within ${header} ms`)
+    const { header, connect } = this.forward.config.timeouts
+    if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
     else if (this.#phase === 'dialling') this.#failed(`no answer within ${connect} ms`)
+    else if (this.#phase === 'relaying') this.halfClosed()
   }
 
-  static #onData(this: ClientSocket, chunk: Buffer): void {
-    const connection = this.connection
-    connection.#held.push(chunk)
-    connection.#heldBytes += chunk.length
-    if (connection.#phase === 'header') connection.#receiveHeader()
-    else if (connection.#heldBytes >= heldLimit) this.pause()
-  }
+  // What the downstream tells.
 
-  static #onEnd(this: ClientSocket): void {
-    const connection = this.connection
-    if (connection.#phase === 'header') connection.#headerMissing()
-  }
-
-  static #onGone(this: ClientSocket): void {
-    const connection = this.connection
-    if (connection.#phase === 'header') connection.#headerMissing()
-    else connection.done('client-reset', 'before its target was connected')
-  }
-
-  #headerMissing(): void {
-    this.#refuse('header-missing', `closed after ${this.#heldBytes} bytes without a whole PROXY header`)
-  }
-
-  #receiveHeader(): void {
-    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes)
-    let header: ProxyHeader | undefined
-    try {
-      header = parseProxyHeader(bytes, this.#forward.config.acceptProxy || 'any')
-    } catch (error) {
-      if (!(error instanceof ProxyHeaderError)) throw error
-      this.#refuse('header-invalid', error.message)
-      return
-    }
-    this.#held = [bytes]
-    if (header === undefined) return
-    this.#heldBytes -= header.length
-    this.#held = this.#heldBytes === 0 ? [] : [bytes.subarray(header.length)]
-    this.#client.learn(header)
-    this.#accept()
+  awaitHeader(): void {
+    this.#phase = 'header'
+    this.forward.deadlines.set(this, this.forward.config.timeouts.header)
   }
 
   /** The client is known: on to its target. */
-  #accept(): void {
-    const { config, deadlines } = this.#forward
+  known(): void {
+    const { config, counters, deadlines } = this.forward
+    const { client } = this.#downstream
     this.#phase = 'dialling'
-    if (this.#client.isCheck) this.#forward.counters.checks++
-    else this.#forward.counters.accepted++
-    this.#client.identify(config.sendProxy)
+    if (client.isCheck) counters.checks++
+    else counters.accepted++
+    const session = this.forward.link()
+    if (session !== undefined) {
+      this.#cross(session)
+      return
+    }
+    client.identify(config.sendProxy)
     deadlines.set(this, config.timeouts.connect)
-    this.#forward.resolve(config.target.host).then(
+    this.forward.resolve(config.target.host).then(
       addresses => this.#dialAny(addresses),
       (error: EndError) => this.#failed(error.message),
     )
+  }
+
+  refuse(reason: RefusalReason, detail: string): void {
+    if (this.#phase === 'closed') return
+    const { forward, client, target, id } = this.status()
+    this.forward.counters.refused[reason]++
+    this.forward.log.warn({ forward, client, target, reason, detail, id }, 'connection refused')
+    this.#close()
+    this.#downstream.refuse(reason, detail)
+  }
+
+  /** The client ended before there was a target. */
+  gone(end: CarrierEnd, detail: string): void {
+    this.#done(end, detail)
+    this.#downstream.refuse(undefined, detail)
+  }
+
+  // What carries it tells.
+
+  relayEnded(end: 'complete' | 'client-reset' | 'target-reset' | 'aborted', detail: string): void {
+    this.#done(this.#cause ?? (end === 'aborted' ? 'drain-timeout' : end), detail)
+  }
+
+  streamEnded(end: StreamEnd, why: Reset | undefined): void {
+    const detail = why?.detail ?? ''
+    const reason = why?.reason ?? 'reset'
+    const isClientHere = !(this.#downstream instanceof StreamDownstream)
+    if (isClientHere && end === 'far-reset' && reason !== 'reset') {
+      if (reason === 'target-failed') this.forward.target.failed(detail)
+      this.refuse(reason, `by the other end: ${detail}`)
+    } else if (end === 'local-reset' || end === 'far-reset')
+      this.#done(
+        this.#cause ?? ((end === 'local-reset') === isClientHere ? 'client-reset' : 'target-reset'),
+        detail,
+      )
+    else this.#done(this.#cause ?? (end === 'aborted' ? 'drain-timeout' : end), detail)
+  }
+
+  /** Looks for silence, four times within its limit: it ends at most a quarter late, and no byte sets a timer. */
+  halfClosed(): void {
+    const carrier = this.#carrier
+    if (carrier === undefined) return
+    const { idle, halfClosed } = this.forward.config.timeouts
+    const limit = carrier.isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
+    if (limit === 0) return
+    const now = performance.now()
+    const moved = carrier.receivedBytes + carrier.sentBytes
+    if (moved !== this.#moved) {
+      this.#moved = moved
+      this.#movedAt = now
+    }
+    if (now - this.#movedAt < limit) this.forward.deadlines.set(this, limit / 4)
+    else this.#cut(limit === idle ? 'idle-timeout' : 'half-closed-timeout', `nothing moved for ${limit} ms`)
+  }
+
+  #cross(session: Session): void {
+    const { client } = this.#downstream
+    client.identify('v2')
+    this.#phase = 'relaying'
+    this.#carrier = this.#downstream.cross(this, session, this.#targetPort, this.#encodeHeader('v2')!)
+    this.halfClosed()
   }
 
   #dialAny(addresses: readonly string[]): void {
@@ -178,70 +187,50 @@ export class Connection implements Timed, RelayOwner {
 
   #failed(detail: string): void {
     if (this.#phase !== 'dialling') return
-    this.#forward.target.failed(detail)
-    this.#refuse('target-failed', detail)
+    this.forward.target.failed(detail)
+    this.refuse('target-failed', detail)
   }
 
   #connected(target: Socket): void {
     this.#phase = 'relaying'
-    this.#forward.deadlines.clear(this)
-    this.#forward.target.connected()
+    this.forward.deadlines.clear(this)
+    this.forward.target.connected()
     this.#dial = undefined
-    this.#socket.off('data', Connection.#onData)
-    this.#socket.off('end', Connection.#onEnd)
-    this.#socket.off('error', Connection.#onGone)
-    this.#socket.off('close', Connection.#onGone)
-    // One buffer, one write: HAProxy and nginx reset a connection whose header comes in two segments.
-    const header = this.#encodeHeader()
-    const first = header === undefined ? this.#held : [header, ...this.#held]
-    this.#held = []
-    this.#relay = new Relay(
-      this.#socket,
-      target,
-      first.length > 1 ? Buffer.concat(first) : first[0],
-      this.#heldBytes,
-      this,
-    )
+    const header = this.#encodeHeader(this.forward.config.sendProxy)
+    this.#carrier = this.#downstream.relay(this, target, header)
+    this.halfClosed()
   }
 
-  #encodeHeader(): Buffer | undefined {
-    const { bytes, droppedTlvs } = this.#client.encode(this.#forward.config.sendProxy)
+  #encodeHeader(sendProxy: ForwardConfig['sendProxy']): Buffer | undefined {
+    const { bytes, droppedTlvs } = this.#downstream.client.encode(sendProxy)
     if (droppedTlvs > 0) {
       const { forward, client, id } = this.status()
-      this.#forward.counters.droppedTlvs += droppedTlvs
-      this.#forward.log.warn(
-        { forward, client, id, droppedTlvs },
-        'TLVs left out of a PROXY header: too long',
-      )
+      this.forward.counters.droppedTlvs += droppedTlvs
+      this.forward.log.warn({ forward, client, id, droppedTlvs }, 'TLVs left out of a PROXY header: too long')
     }
     return bytes
   }
 
-  #refuse(reason: RefusalReason, detail: string): void {
-    if (this.#phase === 'closed') return
-    const { forward, client, target, id } = this.status()
-    this.#forward.counters.refused[reason]++
-    this.#forward.log.warn({ forward, client, target, reason, detail, id }, 'connection refused')
-    this.#close()
+  #cut(cause: CarrierEnd, detail: string): void {
+    this.#cause = cause
+    this.#carrier?.abort(detail)
   }
 
-  done(end: RelayEnd, detail: string | undefined): void {
+  #done(end: CarrierEnd, detail: string): void {
     if (this.#phase === 'closed') return
     const { since, ...connection } = this.status()
-    const fields = { ...connection, durationMs: Date.now() - since, end, detail }
-    if (this.#client.isCheck) this.#forward.log.debug(fields, 'check ended')
-    else if (this.#forward.logConnections()) this.#forward.log.info(fields, 'connection ended')
+    const fields = { ...connection, durationMs: Date.now() - since, end, detail: detail || undefined }
+    if (this.#downstream.client.isCheck) this.forward.log.debug(fields, 'check ended')
+    else if (this.forward.logConnections()) this.forward.log.info(fields, 'connection ended')
     this.#close()
   }
 
   #close(): void {
     this.#phase = 'closed'
     this.#dial?.cancel()
-    this.#held = []
-    this.#forward.deadlines.clear(this)
-    reset(this.#socket)
-    this.#forward.counters.receivedBytes += this.#relay?.receivedBytes ?? 0
-    this.#forward.counters.sentBytes += this.#relay?.sentBytes ?? 0
-    this.#forward.ended(this)
+    this.forward.deadlines.clear(this)
+    this.forward.counters.receivedBytes += this.#carrier?.receivedBytes ?? 0
+    this.forward.counters.sentBytes += this.#carrier?.sentBytes ?? 0
+    this.forward.ended(this)
   }
 }

@@ -1,20 +1,10 @@
 import { connect, type Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
+import { dialOptions } from '../reader.ts'
 
 /** After this long without an answer the next address is tried beside it; RFC 8305 section 5. Milliseconds. */
 const attemptDelay = 250
-
-/**
- * Socket options of every connection, accepted or dialled. Keepalive finds peers that vanished without a word; it
- * begins late because Node gives up ten seconds after the first probe, and a tunnel may need longer to come back.
- */
-export const socketOptions = {
-  allowHalfOpen: true,
-  noDelay: true,
-  keepAlive: true,
-  keepAliveInitialDelay: 300_000,
-} as const
 
 /**
  * One connection to the first of `addresses` that takes it: the next one is tried at once when one fails, and beside
@@ -55,8 +45,9 @@ export class Dial {
     clearTimeout(this.#timer)
     const host = this.#addresses[this.#next++]
     if (host === undefined) return
-    // autoSelectFamily off: the address is a literal, and Node's own attempts give up on a slow one.
-    const socket = connect({ host, port: this.#port, autoSelectFamily: false, ...socketOptions })
+    const socket = connect({ ...dialOptions, host, port: this.#port })
+    // It reads nothing before it has a sink.
+    socket.pause()
     this.#attempts.add(socket)
     const onError = (error: Error) => {
       this.#attempts.delete(socket)

@@ -1,10 +1,16 @@
 import { BlockList, type Socket } from 'node:net'
 import type { ForwardConfig } from '../config/config.ts'
+import type { Arrival } from '../link/acceptor.ts'
+import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
+import { Client } from './client.ts'
 import { Connection, type ConnectionOwner } from './connection.ts'
 import { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
+import { type Downstream, StreamDownstream } from './downstream.ts'
+import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
+import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import { formatPorts, Target } from './target.ts'
 
@@ -15,6 +21,10 @@ export interface ForwardOptions {
   /** All addresses of a name; rejects with `UNRESOLVED`. */
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
+  /** A link to this address that takes streams now. */
+  readonly linkTo: (address: string) => Session | undefined
+  /** The target behind a port of the tunnel goes up or down. */
+  readonly targetChanged: (forward: Forward) => void
 }
 
 /** One entry of `forwards`: its target, its connections and their counters. Listeners hand it their clients. */
@@ -25,6 +35,7 @@ export class Forward implements ConnectionOwner {
   readonly deadlines: Deadlines
   readonly counters = new Counters()
   readonly target: Target
+  readonly #linkTo: ForwardOptions['linkTo']
   #config: ForwardConfig
   #trusted = new BlockList()
   #listeners: readonly string[] = []
@@ -38,7 +49,8 @@ export class Forward implements ConnectionOwner {
     this.logConnections = options.logConnections
     this.resolve = options.resolve
     this.deadlines = options.deadlines
-    this.target = new Target(config.target)
+    this.#linkTo = options.linkTo
+    this.target = new Target(config.target, () => options.targetChanged(this))
     this.configure(config, tunnelAddresses)
   }
 
@@ -61,15 +73,53 @@ export class Forward implements ConnectionOwner {
   /** A client of one of its listeners. */
   accept(socket: Socket, targetPort: number): void {
     // Reset before it was accepted: nobody knows any more whose it was.
-    if (socket.remoteAddress === undefined) {
-      socket.destroy()
+    if (socket.remoteAddress === undefined) socket.destroy()
+    else this.#begin(new SocketDownstream(socket), targetPort)
+  }
+
+  /** A client that another end took and sent over a link, as if it had come to one of its listeners. */
+  acceptStream({ stream, localAddress, remoteAddress, port, header }: Arrival, targetPort: number): void {
+    const { acceptProxy } = this.#config
+    const refuse = (reason: 'proxy-not-accepted' | 'untrusted-source' | 'header-invalid', detail: string) => {
+      this.counters.refused[reason]++
+      this.log.warn(
+        { forward: this.#config.name, client: remoteAddress, reason, detail },
+        'connection refused',
+      )
+      stream.abort({ reason, detail })
+    }
+    if (acceptProxy === false) {
+      refuse('proxy-not-accepted', `forward ${this.#config.name} has acceptProxy: false`)
       return
     }
-    const connection = new Connection(this, socket, targetPort)
+    if (!this.trusts(remoteAddress)) {
+      refuse('untrusted-source', `${remoteAddress} is not in trustedProxies`)
+      return
+    }
+    const client = new Client({ address: remoteAddress, port: 0 }, { address: localAddress, port })
+    try {
+      const parsed = parseProxyHeader(header, 'v2')
+      if (parsed?.length !== header.length) throw new ProxyHeaderError('v2-too-short', 'not one whole header')
+      client.learn(parsed)
+    } catch (error) {
+      if (!(error instanceof ProxyHeaderError)) throw error
+      refuse('header-invalid', error.message)
+      return
+    }
+    this.#begin(new StreamDownstream(stream, client), targetPort)
+  }
+
+  #begin(downstream: Downstream, targetPort: number): void {
+    const connection = new Connection(this, downstream, targetPort)
     this.#connections.add(connection)
     connection.start()
     // Taken by the kernel before its listener was closed.
     if (this.#drain?.aborted) connection.abort()
+  }
+
+  link(): Session | undefined {
+    const { sendProxy, target } = this.#config
+    return sendProxy === false ? undefined : this.#linkTo(target.host)
   }
 
   /** Whether a PROXY header from there is believed. */

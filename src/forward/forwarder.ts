@@ -1,5 +1,10 @@
+import type { Socket } from 'node:net'
+import { type Cidr, formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
+import type { Arrival } from '../link/acceptor.ts'
+import { type LinkStatus, Links } from '../link/links.ts'
 import type { Reason } from '../reason.ts'
+import { reset } from '../reset.ts'
 import { Deadlines } from './deadlines.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import { Listener } from './listener.ts'
@@ -11,12 +16,38 @@ export interface Change {
   rollback(): Promise<void>
 }
 
+/** What an end forwards. */
+export interface ForwardPlan {
+  readonly forwards: readonly ForwardConfig[]
+  /** What `tunnel` stands for in a listen address. */
+  readonly tunnelAddresses: readonly string[]
+  /** Milliseconds that the connections of a forward have which is left out. */
+  readonly drainTimeout: number
+  readonly link: LinkEnds | undefined
+}
+
+/** Who may be at the other end of a link. */
+export interface LinkEnds {
+  readonly port: number
+  /** The peers' own tunnel addresses, where they are known. */
+  readonly peers: readonly string[]
+  /** Who may open a link to this end. */
+  readonly trusted: readonly Cidr[]
+}
+
+/** Whose the connections are that come to an address and port. */
+type Route = { readonly forward: Forward; readonly targetPort: number } | 'link'
+
 /** Where a forward wants connections from, and the port of its target that they go to. */
 interface Wanted {
   readonly host: string
   readonly port: number
-  readonly targetPort: number
-  readonly name: string
+  readonly route: Route
+}
+
+export interface ForwarderOptions extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged'> {
+  /** A link's ping to this peer's address came back. Milliseconds. */
+  readonly pinged?: (address: string, roundTrip: number) => void
 }
 
 /**
@@ -28,36 +59,49 @@ interface Wanted {
 export class Forwarder {
   readonly #options: ForwardOptions
   readonly #deadlines = new Deadlines()
+  readonly #links: Links
   /** By name. */
   #forwards = new Map<string, Forward>()
   /** Taken out of the config, with connections that still run. */
   readonly #retired = new Set<Forward>()
   /** By address and port. */
   readonly #listeners = new Map<string, Listener>()
+  #routes = new Map<string, Route>()
+  #isDraining = false
 
-  constructor(options: Omit<ForwardOptions, 'deadlines'>) {
-    this.#options = { ...options, deadlines: this.#deadlines }
+  constructor({ pinged, ...options }: ForwarderOptions) {
+    this.#links = new Links({
+      log: options.log,
+      pinged: pinged ?? (() => {}),
+      arrived: arrival => this.#arrived(arrival),
+      accepted: session => {
+        for (const [port, isUp] of this.#targets()) session.tellTarget(port, isUp)
+      },
+      target: (address, port, isUp) => this.#told(address, port, isUp),
+    })
+    this.#options = {
+      ...options,
+      deadlines: this.#deadlines,
+      linkTo: address => this.#links.to(address),
+      targetChanged: forward => this.#tell(forward),
+    }
   }
 
   /**
-   * Binds what `configs` wants beyond what is bound already; `tunnel` stands for `tunnelAddresses`. With the first
-   * address that cannot be had it takes everything back and rejects with `LISTEN_FAILED`. On `commit` forwards change
-   * to their new config, with their listeners and connections kept; those left out get `drainTimeout` ms to finish.
+   * Binds what `plan` wants beyond what is bound already. With the first address that cannot be had it takes everything
+   * back and rejects with `LISTEN_FAILED`. On `commit` forwards change to their new config, with their listeners and
+   * connections kept; those left out get their time to finish.
    */
-  async prepare(
-    configs: readonly ForwardConfig[],
-    tunnelAddresses: readonly string[],
-    drainTimeout: number,
-  ): Promise<Change> {
-    const wanted = configs.flatMap(config => wantedBy(config, tunnelAddresses))
-    const keys = new Set(wanted.map(keyOf))
-    const obsolete = [...this.#listeners.values()].filter(listener => !keys.has(keyOf(listener)))
+  async prepare(plan: ForwardPlan): Promise<Change> {
     const forwards = new Map(
-      configs.map(config => [
+      plan.forwards.map(config => [
         config.name,
-        this.#forwards.get(config.name) ?? new Forward(config, tunnelAddresses, this.#options),
+        this.#forwards.get(config.name) ?? new Forward(config, plan.tunnelAddresses, this.#options),
       ]),
     )
+    const wanted = wantedBy(plan, forwards)
+    const keys = new Set(wanted.map(keyOf))
+    const obsolete = [...this.#listeners.values()].filter(listener => !keys.has(keyOf(listener)))
     const opened: Listener[] = []
     const closed: Listener[] = []
     const rollback = async () => {
@@ -65,15 +109,16 @@ export class Forwarder {
       for (const listener of closed) await listener.open()
     }
     try {
-      for (const { host, port, targetPort, name } of wanted) {
-        if (this.#listeners.has(keyOf({ host, port }))) continue
+      for (const { host, port } of wanted) {
+        const key = keyOf({ host, port })
+        if (this.#listeners.has(key)) continue
         // `:80` and `192.0.2.1:80` exclude each other: what goes makes room for what comes.
         for (const listener of obsolete) {
           if (listener.port !== port || closed.includes(listener)) continue
           listener.close()
           closed.push(listener)
         }
-        const listener = new Listener(host, port, forwards.get(name)!, targetPort)
+        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options.log)
         await listener.open()
         opened.push(listener)
       }
@@ -87,14 +132,41 @@ export class Forwarder {
         this.#listeners.delete(keyOf(listener))
       }
       for (const listener of opened) this.#listeners.set(keyOf(listener), listener)
-      for (const { targetPort, name, ...address } of wanted)
-        this.#listeners.get(keyOf(address))?.assign(forwards.get(name)!, targetPort)
-      for (const config of configs) forwards.get(config.name)?.configure(config, tunnelAddresses)
+      this.#routes = new Map(wanted.map(want => [keyOf(want), want.route]))
+      for (const config of plan.forwards) forwards.get(config.name)?.configure(config, plan.tunnelAddresses)
       for (const [name, forward] of this.#forwards)
-        if (!forwards.has(name)) this.#retire(forward, drainTimeout)
+        if (!forwards.has(name)) this.#retire(forward, plan.drainTimeout)
       this.#forwards = forwards
+      this.#links.configure(linkPlan(plan))
     }
     return { commit, rollback }
+  }
+
+  /** The path to this tunnel address has come back. */
+  recovered(address: string): void {
+    this.#links.retry(address)
+  }
+
+  #accept(key: string, socket: Socket): void {
+    const route = this.#routes.get(key)
+    if (route === undefined) {
+      // Accepted before the first commit, or after the last.
+      socket.on('error', () => {})
+      reset(socket)
+    } else if (route === 'link') this.#links.accept(socket)
+    else route.forward.accept(socket, route.targetPort)
+  }
+
+  #arrived(arrival: Arrival): void {
+    const { localAddress, port } = arrival
+    const hosts = [localAddress, localAddress.includes(':') ? '::' : '0.0.0.0', '::', '']
+    const route = hosts
+      .map(host => this.#routes.get(keyOf({ host, port })))
+      .find(route => route !== undefined)
+    if (route === undefined || route === 'link') {
+      const detail = `nothing listens on ${formatHostPort(localAddress, port)}`
+      arrival.stream.abort({ reason: this.#isDraining ? 'draining' : 'no-listener', detail })
+    } else route.forward.acceptStream(arrival, route.targetPort)
   }
 
   #retire(forward: Forward, drainTimeout: number): void {
@@ -104,9 +176,13 @@ export class Forwarder {
 
   /** Stops listening at once, and is done when every connection has ended; those that live when `signal` aborts are reset. */
   async drain(signal: AbortSignal): Promise<void> {
+    this.#isDraining = true
+    this.#links.drain()
     for (const listener of this.#listeners.values()) listener.close()
     this.#listeners.clear()
+    this.#routes.clear()
     await Promise.all(this.#all().map(forward => forward.drain(signal)))
+    this.#links.close()
     this.#deadlines.close()
   }
 
@@ -127,17 +203,65 @@ export class Forwarder {
     return Array.from(this.#forwards.values(), forward => forward.reasons()).flat()
   }
 
+  links(): LinkStatus[] {
+    return this.#links.status()
+  }
+
+  /** Ports of the tunnel, each with whether its target is up, where that is known. */
+  *#targets(of?: Forward): Iterable<[port: number, isUp: boolean]> {
+    for (const forward of of === undefined ? this.#forwards.values() : [of]) {
+      const { listen, acceptProxy } = forward.config
+      const { state } = forward.target.status
+      if (acceptProxy !== false && listen.first === listen.last && state !== 'unknown')
+        yield [listen.first, state === 'up']
+    }
+  }
+
+  #tell(forward: Forward): void {
+    for (const [port, isUp] of this.#targets(forward)) this.#links.tellTarget(port, isUp)
+  }
+
+  #told(address: string, port: number, isUp: boolean): void {
+    for (const { config, target } of this.#forwards.values()) {
+      const { host, first, last } = config.target
+      if (host !== address || first !== port || last !== port) continue
+      if (isUp) target.connected()
+      else target.failed('by the other end')
+    }
+  }
+
   #all(): Forward[] {
     return [...this.#forwards.values(), ...this.#retired]
   }
 }
 
-function wantedBy({ name, listen, target }: ForwardConfig, tunnelAddresses: readonly string[]): Wanted[] {
-  const hosts = listen.host === 'tunnel' ? tunnelAddresses : [listen.host]
-  const ports = Array.from({ length: listen.last - listen.first + 1 }, (_, i) => listen.first + i)
-  return hosts.flatMap(host =>
-    ports.map(port => ({ host, port, targetPort: target.first + port - listen.first, name })),
-  )
+function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forward>): Wanted[] {
+  const { tunnelAddresses, link } = plan
+  const wanted = plan.forwards.flatMap(({ name, listen, target }) => {
+    const hosts = listen.host === 'tunnel' ? tunnelAddresses : [listen.host]
+    const ports = Array.from({ length: listen.last - listen.first + 1 }, (_, i) => listen.first + i)
+    const forward = forwards.get(name)!
+    return hosts.flatMap(host =>
+      ports.map(
+        (port): Wanted => ({
+          host,
+          port,
+          route: { forward, targetPort: target.first + port - listen.first },
+        }),
+      ),
+    )
+  })
+  if (link !== undefined)
+    for (const host of tunnelAddresses) wanted.push({ host, port: link.port, route: 'link' })
+  return wanted
+}
+
+/** Links go to the peers that forwards with a PROXY header send to. */
+function linkPlan({ forwards, link }: ForwardPlan) {
+  if (link === undefined) return undefined
+  const targets = forwards.filter(({ sendProxy }) => sendProxy !== false).map(({ target }) => target.host)
+  const addresses = new Set(targets.filter(host => link.peers.includes(host)))
+  return { port: link.port, addresses, trusted: link.trusted }
 }
 
 function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {

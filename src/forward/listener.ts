@@ -1,25 +1,23 @@
-import { createServer, type Server } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
 import { messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
-import { socketOptions } from './dial.ts'
-import type { Forward } from './forward.ts'
+import type { Log } from '../log.ts'
+import { socketOptions } from '../reader.ts'
 
-/** One address and port where clients connect. Which forward they belong to may change while it listens. */
+/** One address and port where clients connect. */
 export class Listener {
   /** Empty: all addresses. */
   readonly host: string
   readonly port: number
   readonly #server: Server
-  #forward: Forward
-  #targetPort: number
+  readonly #log: Log
 
-  constructor(host: string, port: number, forward: Forward, targetPort: number) {
+  constructor(host: string, port: number, accept: (socket: Socket) => void, log: Log) {
     this.host = host
     this.port = port
-    this.#forward = forward
-    this.#targetPort = targetPort
-    this.#server = createServer(socketOptions, socket => this.#forward.accept(socket, this.#targetPort))
+    this.#log = log
+    this.#server = createServer(socketOptions, accept)
   }
 
   /** Rejects with `LISTEN_FAILED`. */
@@ -29,14 +27,8 @@ export class Listener {
     this.#server.removeAllListeners('error')
     this.#server.on('error', error => {
       const address = formatHostPort(this.host, this.port)
-      this.#forward.log.error({ address, error: messageOf(error) }, 'accept failed')
+      this.#log.error({ address, error: messageOf(error) }, 'accept failed')
     })
-  }
-
-  /** From the next connection on. */
-  assign(forward: Forward, targetPort: number): void {
-    this.#forward = forward
-    this.#targetPort = targetPort
   }
 
   /** Takes no more connections; those that it took go on. Can be opened again. */

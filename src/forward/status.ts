@@ -38,6 +38,10 @@ export const refusalReasons = [
   'header-missing',
   'target-failed',
   'draining',
+  // By the other end of a link:
+  'no-listener',
+  'proxy-not-accepted',
+  'stream-limit',
 ] as const
 export type RefusalReason = (typeof refusalReasons)[number]
 

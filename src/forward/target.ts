@@ -6,10 +6,13 @@ import type { TargetStatus } from './status.ts'
 export class Target {
   #where: HostPorts
   #status: TargetStatus
+  readonly #changed: () => void
 
-  constructor(where: HostPorts) {
+  /** @param changed called after it went up or down. */
+  constructor(where: HostPorts, changed: () => void) {
     this.#where = where
     this.#status = unknown(where)
+    this.#changed = changed
   }
 
   /** Another place begins unknown, the same one keeps what is known of it. */
@@ -19,17 +22,21 @@ export class Target {
   }
 
   connected(): void {
-    if (this.#status.state !== 'up')
-      this.#status = { ...this.#status, state: 'up', since: Date.now(), error: undefined }
+    if (this.#status.state !== 'up') this.#enter('up', undefined)
   }
 
   failed(error: string): void {
-    const since = this.#status.state === 'down' ? this.#status.since : Date.now()
-    this.#status = { ...this.#status, state: 'down', since, error }
+    if (this.#status.state !== 'down') this.#enter('down', error)
+    else this.#status = { ...this.#status, error }
   }
 
   get status(): TargetStatus {
     return this.#status
+  }
+
+  #enter(state: 'up' | 'down', error: string | undefined): void {
+    this.#status = { ...this.#status, state, since: Date.now(), error }
+    this.#changed()
   }
 }
 

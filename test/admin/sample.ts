@@ -113,6 +113,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
     },
     tunnel,
     forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown')],
+    links: [],
     connections: [
       {
         forward: 'https',

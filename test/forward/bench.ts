@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { HostPorts } from '../../src/config/address.ts'
 import type { ForwardConfig } from '../../src/config/config.ts'
-import { Forwarder } from '../../src/forward/forwarder.ts'
+import { Forwarder, type ForwardPlan } from '../../src/forward/forwarder.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
 /** Forwards on loopback with a target of the test's own. */
@@ -66,6 +66,15 @@ export async function freePort(): Promise<number> {
   return port
 }
 
+/** Without links. */
+export function plan(
+  forwards: readonly ForwardConfig[],
+  tunnelAddresses: readonly string[] = [],
+  drainTimeout = 1,
+): ForwardPlan {
+  return { forwards, tunnelAddresses, drainTimeout, link: undefined }
+}
+
 /** A forwarder with these forwards, on free ports where they name port 0; ended with the test. */
 export async function forwarding(
   t: Test,
@@ -80,7 +89,7 @@ export async function forwarding(
     placed.push(
       config.listen.first > 0 ? config : { ...config, listen: at(config.listen.host, await freePort()) },
     )
-  const change = await forwarder.prepare(placed, options.tunnel ?? [], 1_000)
+  const change = await forwarder.prepare(plan(placed, options.tunnel, 1_000))
   change.commit()
   t.teardown(() => forwarder.drain(AbortSignal.abort()))
   /** Lines of that message, fields only. */

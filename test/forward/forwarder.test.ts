@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import t from 'tap'
-import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome } from './bench.ts'
+import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, plan } from './bench.ts'
 
 /** Listeners, several forwards, drain and change. */
 
@@ -61,7 +61,7 @@ t.test('an address that is taken: what was bound is let go', async t => {
     config(backend.port, { name: 'new', listen: at('127.0.0.1', free) }),
     config(backend.port, { name: 'taken', listen: at('127.0.0.1', backend.port) }),
   ]
-  await t.rejects(forwarder.prepare(wanted, [], 1), {
+  await t.rejects(forwarder.prepare(plan(wanted)), {
     code: 'LISTEN_FAILED',
     message: /cannot listen on 127\.0\.0\.1:\d+: the port is in use/,
     fix: /ss -ltnp/,
@@ -116,7 +116,7 @@ t.test('a forward that is taken out: its listener closes, its connection gets th
   ])
   const socket = await open(port)
   const target = await backend.socket()
-  const change = await forwarder.prepare(placed.slice(1), [], 60_000)
+  const change = await forwarder.prepare(plan(placed.slice(1), [], 60_000))
   change.commit()
   t.notOk(await connects(port))
   t.same(
@@ -137,7 +137,7 @@ t.test('a change that is rolled back leaves everything as it was', async t => {
   const { forwarder, port, placed } = await forwarding(t, [config(backend.port)])
   const free = await freePort()
   const moved = [{ ...placed[0]!, listen: at('127.0.0.1', free) }]
-  const change = await forwarder.prepare(moved, [], 1)
+  const change = await forwarder.prepare(plan(moved))
   await change.rollback()
   t.notOk(await connects(free))
   const socket = await open(port)

@@ -1,0 +1,50 @@
+import type { Stream } from '../link/stream.ts'
+
+/** How a connection ended that was relayed. */
+export type CarrierEnd =
+  | 'complete'
+  | 'client-reset'
+  | 'target-reset'
+  | 'link-lost'
+  | 'idle-timeout'
+  | 'half-closed-timeout'
+  | 'drain-timeout'
+
+/** What carries the bytes of a connection, both ways, once its target is there. */
+export interface Carrier {
+  /** Client to target. */
+  readonly receivedBytes: number
+  /** Target to client. */
+  readonly sentBytes: number
+  /** One direction has ended, the other has not. */
+  readonly isHalfClosed: boolean
+  /** Ends both sides with a reset. */
+  abort(detail: string): void
+}
+
+/** Half of the way is a link's: the local socket is the client's (`opened` here) or the target's. */
+export class StreamCarrier implements Carrier {
+  readonly #stream: Stream
+  readonly #opened: boolean
+
+  constructor(stream: Stream, opened: boolean) {
+    this.#stream = stream
+    this.#opened = opened
+  }
+
+  get receivedBytes(): number {
+    return this.#opened ? this.#stream.sentBytes : this.#stream.receivedBytes
+  }
+
+  get sentBytes(): number {
+    return this.#opened ? this.#stream.receivedBytes : this.#stream.sentBytes
+  }
+
+  get isHalfClosed(): boolean {
+    return this.#stream.isHalfClosed
+  }
+
+  abort(detail: string): void {
+    this.#stream.abort({ reason: 'reset', detail })
+  }
+}

@@ -1,0 +1,52 @@
+import type { Socket } from 'node:net'
+import type { Session } from '../link/session.ts'
+import type { Stream } from '../link/stream.ts'
+import { type Carrier, StreamCarrier } from './carrier.ts'
+import type { Client } from './client.ts'
+import type { Connection } from './connection.ts'
+import type { RefusalReason } from './status.ts'
+
+/** Where a connection's client is: behind a socket, or at the far end of a link. */
+export interface Downstream {
+  readonly client: Client
+  /**
+   * Begins. It calls `known` of the connection once it is known who the client is, or `refuse`; `gone` when the client
+   * ends before there is a target.
+   */
+  start(connection: Connection): void
+  /** Joins it with its target. `header` goes first, in one piece with what the client has sent so far. */
+  relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier
+  /** Joins it with a port at the far end of a link. */
+  cross(connection: Connection, session: Session, port: number, header: Buffer): Carrier
+  /** Ends it with a reset. */
+  refuse(reason: RefusalReason | undefined, detail: string): void
+}
+
+/** The client of a stream that the other end opened. All is known of it from the start. */
+export class StreamDownstream implements Downstream {
+  readonly client: Client
+  readonly #stream: Stream
+
+  constructor(stream: Stream, client: Client) {
+    this.#stream = stream
+    this.client = client
+  }
+
+  start(connection: Connection): void {
+    this.#stream.own(connection)
+    connection.known()
+  }
+
+  relay(_: Connection, target: Socket, header: Buffer | undefined): Carrier {
+    this.#stream.attach(target, header, undefined)
+    return new StreamCarrier(this.#stream, false)
+  }
+
+  cross(): Carrier {
+    throw new Error('a stream crosses one link')
+  }
+
+  refuse(reason: RefusalReason | undefined, detail: string): void {
+    this.#stream.abort({ reason: reason ?? 'reset', detail })
+  }
+}

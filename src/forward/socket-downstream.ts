@@ -1,0 +1,132 @@
+import type { Socket } from 'node:net'
+import type { Session } from '../link/session.ts'
+import { reset } from '../reset.ts'
+import { type Carrier, StreamCarrier } from './carrier.ts'
+import { Client } from './client.ts'
+import type { Connection } from './connection.ts'
+import type { Downstream } from './downstream.ts'
+import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
+import { Relay } from './relay.ts'
+import type { RefusalReason } from './status.ts'
+
+/** Bytes of a client that are kept until its target is connected; then the client waits. */
+const heldLimit = 65_536
+
+/** An accepted socket with its place: state on the socket spares closures. */
+interface ClientSocket extends Socket {
+  downstream: SocketDownstream
+}
+
+/** A client that connected to a listener: its PROXY header is received first, where one is required. */
+export class SocketDownstream implements Downstream {
+  readonly client: Client
+  readonly #socket: ClientSocket
+  #connection: Connection | undefined
+  /** Which header it has to send, until it has. */
+  #expected: false | 'any' | 'v1' | 'v2' = false
+  #held: Buffer[] = []
+  #heldBytes = 0
+
+  constructor(socket: Socket) {
+    this.#socket = socket as ClientSocket
+    this.#socket.downstream = this
+    this.client = Client.of(socket)
+  }
+
+  start(connection: Connection): void {
+    this.#connection = connection
+    const socket = this.#socket
+    socket.on('error', SocketDownstream.#onGone)
+    socket.on('close', SocketDownstream.#onGone)
+    const { acceptProxy } = connection.forward.config
+    const { address } = this.client.source
+    if (acceptProxy !== false && !connection.forward.trusts(address)) {
+      connection.refuse('untrusted-source', `${address} is not in trustedProxies`)
+      return
+    }
+    this.#expected = acceptProxy
+    socket.on('data', SocketDownstream.#onData)
+    socket.on('end', SocketDownstream.#onEnd)
+    if (acceptProxy === false) connection.known()
+    else connection.awaitHeader()
+  }
+
+  relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier {
+    const first = header === undefined ? this.#held : [header, ...this.#held]
+    const bytes = this.#heldBytes
+    this.#release()
+    // One buffer, one write: HAProxy and nginx reset a connection whose header comes in two segments.
+    return new Relay(
+      this.#socket,
+      target,
+      first.length > 1 ? Buffer.concat(first) : first[0],
+      bytes,
+      connection,
+    )
+  }
+
+  cross(connection: Connection, session: Session, port: number, header: Buffer): Carrier {
+    const held = this.#held
+    this.#release()
+    const stream = session.open(port, header)
+    stream.own(connection)
+    stream.attach(this.#socket, undefined, held.length > 0 ? Buffer.concat(held) : undefined)
+    return new StreamCarrier(stream, true)
+  }
+
+  refuse(_: RefusalReason | undefined): void {
+    this.#held = []
+    reset(this.#socket)
+  }
+
+  #release(): void {
+    this.#held = []
+    this.#heldBytes = 0
+    this.#socket.off('data', SocketDownstream.#onData)
+    this.#socket.off('end', SocketDownstream.#onEnd)
+    this.#socket.off('error', SocketDownstream.#onGone)
+    this.#socket.off('close', SocketDownstream.#onGone)
+  }
+
+  #receiveHeader(): void {
+    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes)
+    let header: ProxyHeader | undefined
+    try {
+      header = parseProxyHeader(bytes, this.#expected || 'any')
+    } catch (error) {
+      if (!(error instanceof ProxyHeaderError)) throw error
+      this.#connection?.refuse('header-invalid', error.message)
+      return
+    }
+    this.#held = [bytes]
+    if (header === undefined) return
+    this.#expected = false
+    this.#heldBytes -= header.length
+    this.#held = this.#heldBytes === 0 ? [] : [bytes.subarray(header.length)]
+    this.client.learn(header)
+    this.#connection?.known()
+  }
+
+  static #onData(this: ClientSocket, chunk: Buffer): void {
+    const { downstream } = this
+    downstream.#held.push(chunk)
+    downstream.#heldBytes += chunk.length
+    if (downstream.#expected !== false) downstream.#receiveHeader()
+    else if (downstream.#heldBytes >= heldLimit) this.pause()
+  }
+
+  static #onEnd(this: ClientSocket): void {
+    if (this.downstream.#expected !== false) SocketDownstream.#onGone.call(this)
+  }
+
+  static #onGone(this: ClientSocket): void {
+    const { downstream } = this
+    if (downstream.#expected === false)
+      downstream.#connection?.gone('client-reset', 'before its target was connected')
+    else
+      downstream.#connection?.refuse(
+        'header-missing',
+        `closed after ${downstream.#heldBytes} bytes without a whole PROXY header`,
+      )
+  }
+}

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { reset } from '../reset.ts'
+import { LinkError } from './frame.ts'
+import {
+  decodeGreeting,
+  defaults,
+  encodeGreeting,
+  type Greeting,
+  greetingKind,
+  greetingLength,
+  linkVersion,
+  readFirst,
+} from './greeting.ts'
+import { Session } from './session.ts'
+import type { Stream } from './stream.ts'
+
+/** Milliseconds for a greeting. */
+const greetingTimeout = 5000
+/** Connections of one link that wait for a stream; the far end dials eight. */
+const mostLanes = 64
+
+/** A stream that the other end opened. */
+export interface Arrival {
+  readonly stream: Stream
+  /** As if the connection had come from `remoteAddress` to `localAddress` and `port`, with `header` in front. */
+  readonly localAddress: string
+  readonly remoteAddress: string
+  readonly port: number
+  readonly header: Buffer
+}
+
+export interface AcceptorOptions {
+  readonly log: Log
+  readonly arrived: (arrival: Arrival) => void
+  readonly accepted: (session: Session) => void
+  readonly pinged: (address: string, roundTrip: number) => void
+}
+
+/** The links that other ends have dialled, and their lanes. */
+export class Acceptor {
+  readonly #options: AcceptorOptions
+  /** By token, in hex. */
+  readonly #sessions = new Map<string, Session>()
+  readonly #lanes = new Map<Session, Set<Socket>>()
+  #isDraining = false
+
+  constructor(options: AcceptorOptions) {
+    this.#options = options
+  }
+
+  get sessions(): Iterable<Session> {
+    return this.#sessions.values()
+  }
+
+  /** A connection to the link's port, from an address that is trusted. */
+  accept(socket: Socket): void {
+    this.#greet(socket).catch(error => {
+      reset(socket)
+      if (error instanceof LinkError)
+        this.#options.log.debug({ address: socket.remoteAddress, why: error.message }, 'link refused')
+      else this.#options.log.error({ error: messageOf(error) }, 'link failed')
+    })
+  }
+
+  /** Tells every far end to open no more streams. */
+  drain(): void {
+    this.#isDraining = true
+    for (const session of this.#sessions.values()) session.goaway()
+  }
+
+  async #greet(socket: Socket): Promise<void> {
+    const far = decodeGreeting(await readFirst(socket, greetingLength, greetingTimeout))
+    if (far.version === linkVersion && far.kind === greetingKind.link) this.#link(socket, far)
+    else if (far.version === linkVersion && far.kind === greetingKind.lane) await this.#lane(socket, far)
+    else {
+      const own = { ...defaults, kind: greetingKind.refused, token: far.token }
+      socket.end(encodeGreeting(own), () => socket.destroy())
+    }
+  }
+
+  #link(socket: Socket, far: Greeting): void {
+    if (this.#isDraining) throw new LinkError('draining')
+    const own = { ...defaults, kind: greetingKind.link, token: randomBytes(16) }
+    const name = own.token.toString('hex')
+    socket.write(encodeGreeting(own))
+    const session = new Session(socket, {
+      far,
+      own,
+      opened: (stream, port, header, { localAddress, remoteAddress }) =>
+        this.#options.arrived({ stream, port, header, localAddress, remoteAddress }),
+      pinged: roundTrip => this.#options.pinged(session.remoteAddress, roundTrip),
+      closed: (session, why) => {
+        this.#sessions.delete(name)
+        for (const lane of this.#lanes.get(session) ?? []) reset(lane)
+        this.#lanes.delete(session)
+        this.#options.log.info({ address: session.remoteAddress, why }, 'link down')
+      },
+    })
+    this.#sessions.set(name, session)
+    this.#lanes.set(session, new Set())
+    this.#options.log.info({ address: session.remoteAddress }, 'link up')
+    this.#options.accepted(session)
+  }
+
+  async #lane(socket: Socket, { token }: Greeting): Promise<void> {
+    const session = this.#sessions.get(token.toString('hex'))
+    const lanes = session && this.#lanes.get(session)
+    if (session === undefined || lanes === undefined || socket.remoteAddress !== session.remoteAddress)
+      throw new LinkError('a lane of no link')
+    if (lanes.size >= mostLanes) throw new LinkError(`more than ${mostLanes} lanes wait`)
+    lanes.add(socket)
+    let id: Buffer
+    try {
+      id = await readFirst(socket, 4, 0)
+    } finally {
+      lanes.delete(socket)
+    }
+    const stream = session.stream(id.readUInt32BE())
+    if (stream === undefined || stream.isPromoted) throw new LinkError('a lane of no stream')
+    session.lend(stream, socket)
+  }
+}

@@ -1,0 +1,197 @@
+import { connect, type Socket } from 'node:net'
+import { formatHostPort } from '../config/address.ts'
+import { messageOf, systemCode } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { dialOptions } from '../reader.ts'
+import { reset } from '../reset.ts'
+import { LinkError } from './frame.ts'
+import {
+  decodeGreeting,
+  defaults,
+  encodeGreeting,
+  type Greeting,
+  greetingKind,
+  greetingLength,
+  noToken,
+  readFirst,
+} from './greeting.ts'
+import { Session } from './session.ts'
+
+/** Milliseconds for a connection and its greeting. */
+const dialTimeout = 5000
+/** Milliseconds between attempts with an end that never had a link, at most; and with one that had. */
+const strangerPause = { first: 60_000, most: 600_000 }
+const friendPause = { first: 1000, most: 60_000 }
+/** Lanes that are dialled ahead. */
+const warmLanes = 8
+
+export interface DiallerOptions {
+  readonly log: Log
+  readonly pinged: (roundTrip: number) => void
+  readonly target: (port: number, isUp: boolean) => void
+}
+
+/**
+ * Keeps a link up to one address, in the background: nobody ever waits for it. An end that has no links, HAProxy for
+ * example, is asked again now and then.
+ */
+export class Dialler {
+  readonly address: string
+  readonly #port: number
+  readonly #options: DiallerOptions
+  /** The one for new streams first, and earlier ones whose streams have not ended. */
+  #sessions: Session[] = []
+  readonly #lanes = new Set<Socket>()
+  #dialling: Socket | undefined
+  #timer: NodeJS.Timeout | undefined
+  #pause = 0
+  #wasUp = false
+  #isClosed = false
+  #saidWhy = ''
+
+  constructor(address: string, port: number, options: DiallerOptions) {
+    this.address = address
+    this.#port = port
+    this.#options = options
+    this.#dial()
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  /** A link that takes new streams now. */
+  get session(): Session | undefined {
+    const session = this.#sessions[0]
+    return session?.isReady ? session : undefined
+  }
+
+  get sessions(): readonly Session[] {
+    return this.#sessions
+  }
+
+  /** The path has come back: what failed may succeed now. */
+  retry(): void {
+    if (this.session === undefined && this.#dialling === undefined) {
+      this.#pause = 0
+      this.#dial()
+    }
+  }
+
+  /** Dials no more. Links end with their last stream. */
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#dialling?.destroy()
+    this.#closeLanes()
+    for (const session of this.#sessions) session.retire()
+  }
+
+  #dial(): void {
+    clearTimeout(this.#timer)
+    const socket = this.#connect()
+    this.#dialling = socket
+    this.#greet(socket).then(
+      far => this.#up(socket, far),
+      (error: unknown) => this.#failed(socket, error),
+    )
+  }
+
+  #connect(): Socket {
+    const socket = connect({ ...dialOptions, host: this.address, port: this.#port })
+    socket.pause()
+    return socket
+  }
+
+  async #greet(socket: Socket): Promise<Greeting> {
+    socket.write(encodeGreeting({ ...defaults, kind: greetingKind.link, token: noToken }))
+    const far = decodeGreeting(await readFirst(socket, greetingLength, dialTimeout))
+    if (far.kind !== greetingKind.link)
+      throw new LinkError(`it speaks version ${far.version} of the link, this end ${defaults.version}`)
+    return far
+  }
+
+  #up(socket: Socket, far: Greeting): void {
+    this.#dialling = undefined
+    if (this.#isClosed) {
+      reset(socket)
+      return
+    }
+    const { log, pinged, target } = this.#options
+    const session = new Session(socket, {
+      far,
+      own: { ...defaults, kind: greetingKind.link, token: noToken },
+      lane: () => this.#lane(far),
+      pinged,
+      target,
+      draining: () => this.#later(),
+      closed: (session, why) => this.#lost(session, why),
+    })
+    for (const earlier of this.#sessions) earlier.retire()
+    this.#sessions.unshift(session)
+    this.#wasUp = true
+    this.#pause = 0
+    this.#saidWhy = ''
+    log.info({ address: formatHostPort(this.address, this.#port) }, 'link up')
+    this.#warm(far)
+  }
+
+  #failed(socket: Socket, error: unknown): void {
+    reset(socket)
+    this.#dialling = undefined
+    if (this.#isClosed) return
+    const why = systemCode(error) ?? messageOf(error)
+    const address = formatHostPort(this.address, this.#port)
+    // Said once: an end without links is asked for as long as this one runs.
+    if (why !== this.#saidWhy)
+      this.#options.log.info({ address, why }, 'no link; connections cross one by one')
+    this.#saidWhy = why
+    this.#later()
+  }
+
+  #lost(session: Session, why: string): void {
+    const wasFirst = this.#sessions[0] === session
+    this.#sessions = this.#sessions.filter(other => other !== session)
+    this.#options.log.info({ address: formatHostPort(this.address, this.#port), why }, 'link down')
+    if (!wasFirst || this.#isClosed) return
+    this.#closeLanes()
+    if (this.#dialling === undefined) this.#later()
+  }
+
+  #later(): void {
+    const { first, most } = this.#wasUp ? friendPause : strangerPause
+    this.#pause = Math.min(Math.max(this.#pause * 2, first), most)
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#dial(), this.#pause)
+    this.#timer.unref()
+  }
+
+  /** Only one that is connected: a promotion never waits for a lane. */
+  #lane(far: Greeting): Socket | undefined {
+    for (const lane of this.#lanes) {
+      if (lane.connecting) continue
+      this.#lanes.delete(lane)
+      lane.removeAllListeners()
+      this.#warm(far)
+      return lane
+    }
+    this.#warm(far)
+    return undefined
+  }
+
+  #warm({ token }: Greeting): void {
+    while (!this.#isClosed && this.#lanes.size < warmLanes) {
+      const lane = this.#connect()
+      this.#lanes.add(lane)
+      lane.write(encodeGreeting({ ...defaults, kind: greetingKind.lane, token }))
+      const gone = () => this.#lanes.delete(lane)
+      lane.on('error', gone)
+      lane.on('close', gone)
+    }
+  }
+
+  #closeLanes(): void {
+    for (const lane of this.#lanes) lane.destroy()
+    this.#lanes.clear()
+  }
+}

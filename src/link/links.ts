@@ -1,0 +1,145 @@
+import { BlockList, type Socket } from 'node:net'
+import { type Cidr, familyOf, unmap } from '../config/address.ts'
+import type { Log } from '../log.ts'
+import { reset } from '../reset.ts'
+import { Acceptor, type Arrival } from './acceptor.ts'
+import { Dialler } from './dialler.ts'
+import type { Session } from './session.ts'
+
+export interface LinksOptions {
+  readonly log: Log
+  /** A stream that another end opened. */
+  readonly arrived: (arrival: Arrival) => void
+  /** A ping to this peer's address came back: its path is alive. Milliseconds. */
+  readonly pinged: (address: string, roundTrip: number) => void
+  /** A link was dialled to this end. */
+  readonly accepted: (session: Session) => void
+  /** The far end tells how the target behind its port does. */
+  readonly target: (address: string, port: number, isUp: boolean) => void
+}
+
+/** Which links there should be. */
+export interface LinkPlan {
+  readonly port: number
+  /** Tunnel addresses of peers that forwards send to. */
+  readonly addresses: ReadonlySet<string>
+  /** Who may open one here. */
+  readonly trusted: readonly Cidr[]
+}
+
+/** What a link shows of itself. */
+export interface LinkStatus {
+  /** Of the far end. */
+  readonly address: string
+  readonly role: 'dialled' | 'accepted'
+  /** `down`: connections cross the tunnel one by one. */
+  readonly state: 'up' | 'down'
+  /** Milliseconds since the epoch. */
+  readonly since: number | undefined
+  readonly streams: number
+  readonly promoted: number
+  /** Milliseconds of the last ping. */
+  readonly rtt: number | undefined
+}
+
+/** All links of one end: those it dials and those it accepts. */
+export class Links {
+  readonly #options: LinksOptions
+  readonly #acceptor: Acceptor
+  #diallers = new Map<string, Dialler>()
+  #trusted = new BlockList()
+
+  constructor(options: LinksOptions) {
+    this.#options = options
+    this.#acceptor = new Acceptor(options)
+  }
+
+  /** From now on these; links that are no longer wanted end with their last stream. */
+  configure(plan: LinkPlan | undefined): void {
+    this.#trusted = new BlockList()
+    for (const { address, bits, family } of plan?.trusted ?? [])
+      this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
+    const before = this.#diallers
+    this.#diallers = new Map()
+    for (const address of plan?.addresses ?? []) {
+      const known = before.get(address)
+      const keep = known?.port === plan!.port
+      this.#diallers.set(address, keep ? known : this.#dialler(address, plan!.port))
+      if (keep) before.delete(address)
+    }
+    for (const dialler of before.values()) dialler.close()
+  }
+
+  /** A connection to the link's port. */
+  accept(socket: Socket): void {
+    const address = unmap(socket.remoteAddress ?? '')
+    if (address !== '' && this.#trusted.check(address, familyOf(address) === 6 ? 'ipv6' : 'ipv4'))
+      this.#acceptor.accept(socket)
+    else {
+      socket.on('error', () => {})
+      reset(socket)
+      this.#options.log.warn({ address }, 'link refused: no peer has this address')
+    }
+  }
+
+  /** A link to this address that takes new streams now. */
+  to(address: string): Session | undefined {
+    return this.#diallers.get(address)?.session
+  }
+
+  /** The path to this address has come back. */
+  retry(address: string): void {
+    this.#diallers.get(address)?.retry()
+  }
+
+  /** Tells the ends that dialled one how the target behind a port does. */
+  tellTarget(port: number, isUp: boolean): void {
+    for (const session of this.#acceptor.sessions) session.tellTarget(port, isUp)
+  }
+
+  /** Opens no more streams, and takes none. */
+  drain(): void {
+    this.#acceptor.drain()
+    for (const dialler of this.#diallers.values()) dialler.close()
+  }
+
+  close(): void {
+    for (const session of this.#sessions()) session.close('this end stops')
+  }
+
+  status(): LinkStatus[] {
+    const dialled = Array.from(this.#diallers.values(), dialler =>
+      statusOf(dialler.address, 'dialled', dialler.sessions[0]),
+    )
+    const accepted = Array.from(this.#acceptor.sessions, session =>
+      statusOf(session.remoteAddress, 'accepted', session),
+    )
+    return [...dialled, ...accepted]
+  }
+
+  *#sessions(): Iterable<Session> {
+    for (const dialler of this.#diallers.values()) yield* dialler.sessions
+    yield* [...this.#acceptor.sessions]
+  }
+
+  #dialler(address: string, port: number): Dialler {
+    const { log, pinged, target } = this.#options
+    return new Dialler(address, port, {
+      log,
+      pinged: roundTrip => pinged(address, roundTrip),
+      target: (port, isUp) => target(address, port, isUp),
+    })
+  }
+}
+
+function statusOf(address: string, role: LinkStatus['role'], session: Session | undefined): LinkStatus {
+  return {
+    address,
+    role,
+    state: session?.isReady ? 'up' : 'down',
+    since: session?.since,
+    streams: session?.streams ?? 0,
+    promoted: session?.promoted ?? 0,
+    rtt: session?.roundTrip,
+  }
+}

@@ -1,0 +1,324 @@
+import type { Socket } from 'node:net'
+import { systemCode } from '../errors.ts'
+import type { ReadSocket, Sink } from '../reader.ts'
+import { reset } from '../reset.ts'
+import { FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
+import type { Greeting } from './greeting.ts'
+import { copied, Outbox } from './outbox.ts'
+import { Pace } from './pace.ts'
+import { decodeReset, encodeReset } from './reset-reason.ts'
+import { Stream } from './stream.ts'
+
+/** Milliseconds between pings, and from when on an unanswered one makes a link doubtful, and dead. */
+const pingEvery = 1000
+const doubtfulAfter = 2500
+const deadAfter = 90_000
+/** While there is bulk the path is measured more often. */
+const paceEvery = 100
+/** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
+const mostUnread = 64 << 20
+
+export interface SessionOptions {
+  /** What the far end said it grants. */
+  readonly far: Greeting
+  readonly own: Greeting
+  /** Only at the end that dialled, which alone opens streams: a lane for a stream that is promoted, if there is one. */
+  readonly lane?: (session: Session) => Socket | undefined
+  /** Only at the other end: a stream was opened. */
+  readonly opened?: (stream: Stream, port: number, header: Buffer, session: Session) => void
+  /** A ping came back. */
+  readonly pinged: (roundTrip: number) => void
+  /** The far end's target behind a port goes up or down. */
+  readonly target?: (port: number, isUp: boolean) => void
+  /** The far end drains. */
+  readonly draining?: () => void
+  readonly closed: (session: Session, why: string) => void
+}
+
+/** One link that is up: a tunnel connection with the frames of many streams. */
+export class Session implements FrameSink, Sink {
+  readonly far: Greeting
+  readonly own: Greeting
+  /** Both ends of the tunnel connection. */
+  readonly localAddress: string
+  readonly remoteAddress: string
+  readonly since = Date.now()
+  readonly #socket: ReadSocket
+  readonly #options: SessionOptions
+  readonly #outbox: Outbox
+  readonly isBusy = true
+  readonly #reader = new FrameReader(this)
+  readonly #streams = new Map<number, Stream>()
+  readonly #pace = new Pace()
+  readonly #waiting: Stream[] = []
+  #lastId = 0
+  #holdsBuffer = false
+  #timer: NodeJS.Timeout
+  /** When the ping that is not answered yet was sent; on performance.now()'s clock. */
+  #pingSent = 0
+  #isDraining = false
+  #isRetired = false
+  #isClosed = false
+  promoted = 0
+
+  /** The socket has exchanged greetings; `rest` is what came behind the far one. */
+  constructor(socket: Socket, options: SessionOptions) {
+    this.#socket = socket as ReadSocket
+    this.#socket.sink = this
+    this.#options = options
+    this.far = options.far
+    this.own = options.own
+    this.localAddress = socket.localAddress ?? ''
+    this.remoteAddress = socket.remoteAddress ?? ''
+    this.#outbox = new Outbox(socket)
+    socket.on('data', chunk => this.read(chunk))
+    socket.on('drain', () => this.#unblock())
+    socket.on('error', error => this.close(systemCode(error) ?? error.message))
+    socket.on('end', () => this.close('the other end closed it'))
+    socket.on('close', () => this.close('it was closed'))
+    this.#timer = setInterval(() => this.#beat(), pingEvery)
+    this.#timer.unref()
+    socket.resume()
+  }
+
+  /** Whether new streams may be opened; where not, a connection of its own is the better way now. */
+  get isReady(): boolean {
+    return (
+      !this.#isClosed &&
+      !this.#isDraining &&
+      !this.#isRetired &&
+      !this.#isDoubtful &&
+      this.#streams.size < this.far.streams
+    )
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  get streams(): number {
+    return this.#streams.size
+  }
+
+  /** Milliseconds; `undefined` before the first answer. */
+  get roundTrip(): number | undefined {
+    return this.#pace.roundTrip
+  }
+
+  get #isDoubtful(): boolean {
+    return this.#pingSent > 0 && performance.now() - this.#pingSent > doubtfulAfter
+  }
+
+  /** Opens a stream, at the end that dialled. `header` is a whole PROXY v2 header. */
+  open(port: number, header: Buffer): Stream {
+    do this.#lastId = (this.#lastId + 1) >>> 0
+    while (this.#lastId === 0 || this.#streams.has(this.#lastId))
+    const payload = Buffer.allocUnsafe(2 + header.length)
+    payload.writeUInt16BE(port)
+    header.copy(payload, 2)
+    this.send(this.#lastId, frame.open, payload)
+    return this.#newStream(this.#lastId)
+  }
+
+  /** This end drains: the far one opens no more streams, those that are open go on. */
+  goaway(): void {
+    this.send(0, frame.goaway)
+  }
+
+  /** Opens no more streams, and ends with its last one. */
+  retire(): void {
+    this.#isRetired = true
+    if (this.#streams.size === 0) this.close('no longer wanted')
+  }
+
+  tellTarget(port: number, isUp: boolean): void {
+    this.send(0, frame.target, Buffer.from([port >>> 8, port & 255, isUp ? 1 : 0]))
+  }
+
+  stream(id: number): Stream | undefined {
+    return this.#streams.get(id)
+  }
+
+  /** Ends the link. Streams that have left it go on, the others are cut. */
+  close(why: string): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    reset(this.#socket)
+    for (const stream of this.#streams.values()) stream.linkLost(why)
+    this.#streams.clear()
+    this.#options.closed(this, why)
+  }
+
+  // What streams ask for.
+
+  send(stream: number, type: number, payload?: Buffer): void {
+    if (this.#isClosed) return
+    this.#outbox.add(stream, type, payload)
+    if (this.#socket.writableLength > mostUnread) this.close(`${mostUnread} bytes were left unread`)
+  }
+
+  /** Returns whether the link takes more of this stream at once; `unblock` tells when it does again. */
+  sendData(stream: Stream, bytes: Buffer): boolean {
+    this.send(stream.id, frame.data, bytes)
+    if (bytes.length <= copied || !this.#outbox.isFull) return true
+    this.#waiting.push(stream)
+    return false
+  }
+
+  sendCredit({ id }: Stream, bytes: number): void {
+    const payload = Buffer.allocUnsafe(4)
+    payload.writeUInt32BE(bytes)
+    this.send(id, frame.credit, payload)
+  }
+
+  /** Bytes of a stream that may be on the way to this end. */
+  windowOf(stream: Stream): number {
+    return stream.isPromoted ? this.#pace.window / Math.max(this.promoted, 1) : this.own.window
+  }
+
+  /** Bytes came in on a lane. */
+  delivered(bytes: number): void {
+    this.#pace.delivered(bytes)
+  }
+
+  promote(stream: Stream): void {
+    if (this.#options.lane === undefined) {
+      this.send(stream.id, frame.want)
+      return
+    }
+    const lane = this.#options.lane(this)
+    if (lane === undefined) return
+    const id = Buffer.allocUnsafe(4)
+    id.writeUInt32BE(stream.id)
+    lane.write(id)
+    this.lend(stream, lane)
+  }
+
+  /** Moves a stream to a lane. */
+  lend(stream: Stream, lane: Socket): void {
+    if (this.promoted++ === 0) this.#measure(paceEvery)
+    stream.promote(lane)
+  }
+
+  remove(stream: Stream): void {
+    this.#streams.delete(stream.id)
+    if (stream.isPromoted && --this.promoted === 0) this.#measure(pingEvery)
+    if (this.#isRetired && this.#streams.size === 0) this.close('no longer wanted')
+  }
+
+  /** Bytes of the read buffer are referenced by pending writes. */
+  holdBuffer(): void {
+    this.#holdsBuffer = true
+  }
+
+  // What arrives.
+
+  read(chunk: Buffer, isShared = false): boolean {
+    try {
+      this.#reader.read(isShared ? Buffer.from(chunk) : chunk)
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error
+      this.close(error.message)
+    }
+    return !this.#isClosed
+  }
+
+  isHeld(): boolean {
+    const held = this.#holdsBuffer
+    this.#holdsBuffer = false
+    return held
+  }
+
+  part(stream: number, part: Buffer): void {
+    this.#streams.get(stream)?.data(part)
+  }
+
+  control(id: number, type: number, payload: Buffer): void {
+    const stream = this.#streams.get(id)
+    switch (type) {
+      case frame.open:
+        return this.#opened(id, payload)
+      case frame.end:
+        return stream?.farEnd()
+      case frame.reset:
+        return stream?.farReset(decodeReset(payload))
+      case frame.credit:
+        return stream?.credit(exactly(4, payload).readUInt32BE())
+      case frame.want:
+        if (stream !== undefined && !stream.isPromoted && this.#options.lane !== undefined)
+          this.promote(stream)
+        return
+      case frame.switch:
+        return stream?.switch()
+      case frame.ping:
+        return this.send(0, frame.pong, exactly(8, payload))
+      case frame.pong:
+        return this.#pong(exactly(8, payload))
+      case frame.goaway:
+        this.#isDraining = true
+        return this.#options.draining?.()
+      case frame.target:
+        return this.#options.target?.(exactly(3, payload).readUInt16BE(), payload[2] === 1)
+      default:
+        throw new LinkError(`a frame of the unknown type ${type}`)
+    }
+  }
+
+  #opened(id: number, payload: Buffer): void {
+    if (this.#options.opened === undefined) throw new LinkError('a stream opened by the end that was dialled')
+    if (id === 0 || payload.length < 3 || this.#streams.has(id))
+      throw new LinkError(`stream ${id} opened wrongly`)
+    if (this.#streams.size >= this.own.streams) {
+      this.send(
+        id,
+        frame.reset,
+        encodeReset({ reason: 'stream-limit', detail: `${this.own.streams} streams` }),
+      )
+      return
+    }
+    // Copied: the payload refers to the read buffer.
+    const header = Buffer.from(payload.subarray(2))
+    this.#options.opened(this.#newStream(id), payload.readUInt16BE(), header, this)
+  }
+
+  #newStream(id: number): Stream {
+    const stream = new Stream(this, id, this.far.window, this.own.window)
+    this.#streams.set(id, stream)
+    return stream
+  }
+
+  #beat(): void {
+    const now = performance.now()
+    if (this.promoted > 0) this.#pace.sample(now)
+    if (this.#pingSent === 0) {
+      this.#pingSent = now
+      this.send(0, frame.ping, Buffer.alloc(8))
+    } else if (now - this.#pingSent > deadAfter) this.close(`no answer for ${deadAfter / 1000} s`)
+  }
+
+  #pong(_: Buffer): void {
+    if (this.#pingSent === 0) throw new LinkError('an answer to no ping')
+    const now = performance.now()
+    const roundTrip = now - this.#pingSent
+    this.#pingSent = 0
+    this.#pace.answered(roundTrip, now)
+    this.#options.pinged(roundTrip)
+  }
+
+  #measure(every: number): void {
+    clearInterval(this.#timer)
+    if (this.#isClosed) return
+    this.#timer = setInterval(() => this.#beat(), every)
+    this.#timer.unref()
+  }
+
+  #unblock(): void {
+    for (const stream of this.#waiting.splice(0)) stream.unblock()
+  }
+}
+
+function exactly(length: number, payload: Buffer): Buffer {
+  if (payload.length !== length) throw new LinkError(`a payload of ${payload.length} bytes, not ${length}`)
+  return payload
+}

@@ -1,0 +1,74 @@
+import type { OnReadOpts, Socket, SocketConstructorOpts, TcpSocketConnectOpts } from 'node:net'
+
+/**
+ * Static read buffers, for dialled sockets (`onread` of net.connect): no buffer is allocated for a read. Sockets whose
+ * reads are short share one buffer; one that reads a lot at a time gets its own, for as long as it does.
+ */
+
+/** Who takes what a socket reads: state on the socket spares a closure per connection. */
+export interface Sink {
+  /**
+   * Returns whether to go on reading. `chunk` is overwritten by the next read of any socket when `isShared`: what of it
+   * is kept must be copied. Otherwise it stays as it is for as long as `isHeld` of its socket says so.
+   */
+  read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean
+  /** Whether bytes of the last chunk, not shared, are still referenced: pending writes refer to memory, not to a copy. */
+  isHeld(socket: ReadSocket): boolean
+  /** Its socket reads all the time, and keeps a buffer of its own. */
+  readonly isBusy?: true
+}
+
+export interface ReadSocket extends Socket {
+  sink?: Sink
+  /** Its own buffer, while it has one. */
+  readBuffer?: Buffer | undefined
+}
+
+const sharedSize = 65_536
+/** Bytes of one read that make a socket worth a buffer of its own, and that no longer do. */
+const manyBytes = 16_384
+const fewBytes = 4096
+/** Bytes. Larger reads are fewer, but leave the processor's cache. */
+const ownSize = 262_144
+
+const shared = Buffer.allocUnsafeSlow(sharedSize)
+/** What `buffer` answers next: Node asks right after `callback`, in the same read. */
+let next: Buffer = shared
+
+const onread: OnReadOpts = {
+  buffer() {
+    const buffer = next
+    next = shared
+    return buffer
+  },
+  // Node calls it as a method of the socket.
+  callback(this: ReadSocket, length: number, bytes: Buffer) {
+    const { sink } = this
+    const isShared = bytes === shared
+    const goOn = sink?.read(bytes.subarray(0, length), isShared, this) ?? false
+    const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
+    if (!isBusy) this.readBuffer = undefined
+    else if (isShared || sink?.isHeld(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
+    next = this.readBuffer ?? shared
+    return goOn
+  },
+} as OnReadOpts & ThisType<ReadSocket>
+
+/**
+ * Options of every connection, accepted or dialled. Keepalive finds peers that vanished without a word; it begins late
+ * because Node gives up ten seconds after the first probe, and a tunnel may need longer to come back.
+ */
+export const socketOptions = {
+  allowHalfOpen: true,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: 300_000,
+} as const
+
+/** Options of a dialled connection, to a literal address. It reads into its sink once that is set, and it is resumed. */
+export const dialOptions: Omit<TcpSocketConnectOpts, 'port'> & Pick<SocketConstructorOpts, 'onread'> = {
+  ...socketOptions,
+  // Node's own attempts (happy eyeballs) are for names, and give up on a slow address.
+  autoSelectFamily: false,
+  onread,
+}
