@@ -167,7 +167,9 @@ async function seenClient(network: Network, url: string): Promise<string> {
 function requireMachine(): void {
   if (process.getuid?.() !== 0)
     throw new Error('this needs root, for network namespaces, TUN devices and routes; run it with sudo')
-  const folders = (process.env.PATH ?? '').split(delimiter)
+  // A plain su leaves the sbin folders out.
+  process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`
+  const folders = process.env.PATH.split(delimiter)
   const needed = ['ip', 'sysctl', 'ss', 'wg', 'curl', 'wrk', 'nginx', 'haproxy']
   const missing = needed.filter(name => !folders.some(folder => isExecutable(join(folder, name))))
   if (missing.length > 0)

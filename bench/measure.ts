@@ -132,9 +132,9 @@ async function costed<T>({ started }: Trial, run: () => Promise<T>): Promise<{ r
   return { result, cpu: { gateway: used[0]!, pod: used[1]!, tunnel: used[2]!, machine: used[3]! } }
 }
 
-/** Nothing moved: no number at all. */
+/** Of next to nothing, a megabyte or one request, there is no number: ticks of 10 ms would be all of it. */
 function per(cpu: Cpu, units: number): Values {
-  if (units === 0) return {}
+  if (units <= 1e-3) return {}
   return Object.fromEntries(Object.entries(cpu).map(([part, used]) => [`cpu.${part}`, used / units]))
 }
 

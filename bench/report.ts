@@ -41,7 +41,7 @@ export function resultsFile(run: Run): string {
 Written by \`npm run bench -- --write-results\`; [README.md](README.md) says what is measured and how. In parentheses the
 median of each round's ratio to ${reference} in that round. Only ratios travel to other machines.
 
-${markdown([['', ''], ...facts.map(fact => [...fact])])}
+${facts.map(([name, fact]) => `- ${name}: ${fact}`).join('\n')}
 
 ${report(run.rows)}`
 }

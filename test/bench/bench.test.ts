@@ -45,7 +45,7 @@ t.test('HAProxy and both ends, a second each', async t => {
       t.ok(values[key] > 0, `${contender}: ${key} is ${values[key]}`)
     for (const end of ['gateway', 'pod']) t.ok(values[`startup.memory.${end}`] > 5, `${contender}: ${end}`)
   }
-  t.match(stdout, /keep-alive requests, 64 connections, \/s +\| \d+ +\| \d+ \(\d+\.\d\d\) \|/)
+  t.match(stdout, /keep-alive requests, 64 connections, \/s +\| \d+ +\| \d+ \(\d+\.\d\d\) +\|/)
   t.same(
     readdirSync('/run/netns').filter(name => name.startsWith(`wgb${pid}-`)),
     [],
