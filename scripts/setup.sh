@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: scripts/setup.sh demo|test|full
+# Usage: scripts/setup.sh demo|bench|test|full
 # Prepares a Debian 12 or 13 machine with Node >= 20 (npm) and Go: installs the Debian packages that are missing,
 # fills node_modules, builds native/bin. Silent when there is nothing to do.
 set -euo pipefail
@@ -10,15 +10,16 @@ fail() { say "$*" >&2 && exit 1; }
 
 # command:package
 demo='ip:iproute2'
-test="$demo nsenter:util-linux ps:procps capsh:libcap2-bin curl:curl iptables:iptables wg:wireguard-tools
-  haproxy:haproxy nginx:nginx"
+bench="$demo sysctl:procps curl:curl wg:wireguard-tools haproxy:haproxy nginx:nginx wrk:wrk"
+test="$bench nsenter:util-linux capsh:libcap2-bin iptables:iptables"
 # With the CNI plugins, podman needs no other network stack: the one that the tests are made with.
 full="$test /usr/lib/cni/bridge:containernetworking-plugins podman:podman buildah:buildah runc:runc mmdebstrap:mmdebstrap"
 case ${1-} in
   demo) needed=$demo ;;
+  bench) needed=$bench ;;
   test) needed=$test ;;
   full) needed=$full ;;
-  *) echo "usage: scripts/setup.sh demo|test|full" >&2 && exit 2 ;;
+  *) echo "usage: scripts/setup.sh demo|bench|test|full" >&2 && exit 2 ;;
 esac
 
 log=$(mktemp)
@@ -73,7 +74,7 @@ node -e 'const [major, minor] = process.versions.node.split("."); process.exit(m
 
 native/build.sh
 
-if [ "$1" != demo ] && ! scripts/chart-tools.sh --have >/dev/null; then
+if [[ $1 == @(test|full) ]] && ! scripts/chart-tools.sh --have >/dev/null; then
   say "building helm and kubeconform"
   quietly scripts/chart-tools.sh
 fi

@@ -1,0 +1,65 @@
+import { reference } from './contender.ts'
+import type { NetworkName } from './options.ts'
+import { cellOf, type Row } from './summary.ts'
+
+/** What this program promises itself. */
+export interface Bar {
+  readonly title: string
+  readonly network: NetworkName
+  readonly contender: string
+  /** Of several the worst counts. */
+  readonly keys: readonly string[]
+  /** The ratio to the reference, or the number itself. */
+  readonly of: 'ratio' | 'value'
+  readonly unit?: string
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
+export interface Verdict {
+  readonly bar: Bar
+  /** `undefined`: not measured. */
+  readonly reached: number | undefined
+  readonly good: boolean
+}
+
+const ours = { network: 'clean', contender: 'ours', of: 'ratio' } as const
+const lossy = { ...ours, network: 'lossy' } as const
+
+export const bars: readonly Bar[] = [
+  { ...ours, title: 'download, 1 stream', keys: ['bulk1.rate'], atLeast: 0.95 },
+  { ...ours, title: 'download, 8 streams', keys: ['bulk8.rate'], atLeast: 0.95 },
+  { ...ours, title: 'upload', keys: ['upload.rate'], atLeast: 0.95 },
+  { ...ours, title: 'keep-alive requests/s', keys: ['keep.rate'], atLeast: 1.25 },
+  { ...ours, title: 'keep-alive p99', keys: ['keep.p99'], atMost: 1 },
+  { ...ours, title: 'new connections/s', keys: ['new.rate'], atLeast: 1.15 },
+  { ...ours, title: 'new connections p99', keys: ['new.p99'], atMost: 1 },
+  { ...ours, title: 'CPU of a connection, whole machine', keys: ['new.cpu.machine'], atMost: 0.75 },
+  { ...ours, title: 'first byte at 40 ms', keys: ['ttfb.time'], of: 'value', unit: 'ms', atMost: 50 },
+  { ...ours, title: 'requests/s beside a download', keys: ['mix.rate'], atLeast: 1 },
+  { ...ours, title: 'p99 beside a download', keys: ['mix.p99'], atMost: 1 },
+  {
+    ...ours,
+    title: 'memory of one end after the start',
+    keys: ['startup.memory.gateway', 'startup.memory.pod'],
+    of: 'value',
+    unit: 'MB',
+    atMost: 75,
+  },
+  { ...lossy, title: 'download, 1 stream', keys: ['bulk1.rate'], atLeast: 5 },
+  { ...lossy, title: 'new connections p99', keys: ['new.p99'], atMost: 0.25 },
+  { ...lossy, title: 'p99 beside a download', keys: ['mix.p99'], atMost: 0.5 },
+  { ...lossy, contender: 'ours@cubic', title: 'download, 1 stream', keys: ['bulk1.rate'], atLeast: 0.9 },
+  { ...lossy, contender: 'ours@cubic', title: 'new connections p99', keys: ['new.p99'], atMost: 0.25 },
+]
+
+export function judge(rows: readonly Row[], bar: Bar): Verdict {
+  const reached = bar.keys.map(key => {
+    const cell = cellOf(rows, { ...bar, key }, reference)
+    return bar.of === 'ratio' ? cell?.ratio : cell?.median
+  })
+  if (reached.some(number => number === undefined)) return { bar, reached: undefined, good: false }
+  const numbers = reached as number[]
+  const worst = bar.atLeast === undefined ? Math.max(...numbers) : Math.min(...numbers)
+  return { bar, reached: worst, good: worst >= (bar.atLeast ?? worst) && worst <= (bar.atMost ?? worst) }
+}

@@ -1,0 +1,79 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { port } from './backend.ts'
+import type { Contender, Setting } from './contender.ts'
+import { address, layWireguard, type Network } from './network.ts'
+import { binaryOf, tuneTunnel } from './variant.ts'
+
+/** What our ends use too. */
+const defaultMtu = 1420
+
+/** Routing through wireguard-go, nothing else: an upper bound, without the PROXY protocol. */
+export const rawTunnel: Contender = {
+  async start(network, setting) {
+    const pids = await tunnel(network, setting, [['203.0.113.0/24'], ['192.0.2.0/24']])
+    return {
+      url: `http://${address.backend}:${port.plain}`,
+      gateway: { program: undefined, tunnel: pids.gateway },
+      pod: { program: undefined, tunnel: pids.pod },
+    }
+  },
+}
+
+/** HAProxy at both ends of wireguard-go: the set-up that ours replaces, with its best settings. */
+export const haproxy: Contender = {
+  async start(network, setting) {
+    const pids = await tunnel(network, setting)
+    const pod = await startHaproxy(network, 'pod', `${address.podTunnel}:80 accept-proxy`, address.backend)
+    const gateway = await startHaproxy(network, 'gateway', '0.0.0.0:80', address.podTunnel)
+    return {
+      url: `http://${address.gateway}`,
+      gateway: { program: gateway, tunnel: pids.gateway },
+      pod: { program: pod, tunnel: pids.pod },
+    }
+  },
+}
+
+async function tunnel(
+  network: Network,
+  { variant, congestionControl }: Setting,
+  prefixes?: readonly [string[], string[]],
+): Promise<{ gateway: number; pod: number }> {
+  const pids = await layWireguard(network, {
+    tag: 't',
+    port: 51820,
+    endpoint: `${address.gatewayWan}:51820`,
+    addresses: [address.gatewayTunnel, address.podTunnel],
+    ...(prefixes && { prefixes }),
+    mtu: variant.mtu ?? defaultMtu,
+    binary: await binaryOf(network.lab, variant),
+  })
+  await tuneTunnel(network, variant, congestionControl)
+  return pids
+}
+
+async function startHaproxy(
+  network: Network,
+  end: 'gateway' | 'pod',
+  bind: string,
+  target: string,
+): Promise<number> {
+  const cfg = join(network.lab.folder, `haproxy-${end}.cfg`)
+  await writeFile(
+    cfg,
+    `global
+  maxconn 9000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+frontend web
+  bind ${bind}
+  default_backend target
+backend target
+  server target ${target}:80 send-proxy-v2
+`,
+  )
+  return network[end].start('haproxy', ['-db', '-f', cfg]).pid
+}

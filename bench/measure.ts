@@ -1,0 +1,177 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bigFile } from './backend.ts'
+import type { Started } from './contender.ts'
+import { idle } from './idle.ts'
+import type { Network } from './network.ts'
+import { cpuTime, machineTime, residentBytes } from './process.ts'
+
+/** Numbers by the name of what they measure, the test's name first: `keep.rate`, `bulk1.cpu.pod`. */
+export type Values = Record<string, number>
+
+/** A running contender and what it is asked to do. */
+export interface Trial {
+  readonly network: Network
+  readonly started: Started
+  readonly seconds: number
+  readonly idle: number
+  /** Holds the backend's files. */
+  readonly folder: string
+}
+
+/** On a path without delay and loss, and on one with both. In this order: memory is measured in fresh processes. */
+export const tests = {
+  startup,
+  idle,
+  keep: (trial: Trial) => requests(trial, 64),
+  new: (trial: Trial) => requests(trial, 64, '-H', 'Connection: close'),
+  bulk1: (trial: Trial) => download(trial, 1),
+  bulk8: (trial: Trial) => download(trial, 8),
+  upload,
+  mix,
+  ttfb: firstByte,
+} as const
+
+export type TestName = keyof typeof tests
+export const testNames = Object.keys(tests) as TestName[]
+
+export function isTest(name: string): name is TestName {
+  return Object.hasOwn(tests, name)
+}
+
+/** Without processes to look at there is nothing to say. */
+async function startup({ started }: Trial): Promise<Values> {
+  const values: Values = {}
+  for (const end of ['gateway', 'pod'] as const) {
+    if (started[end].program === undefined) continue
+    values[`memory.${end}`] = residentBytes(ids(started[end].program, started[end].tunnel)) / 1e6
+  }
+  return values
+}
+
+/** Requests of a small file: on connections that stay, or each on its own. */
+async function requests(trial: Trial, connections: number, ...flags: string[]): Promise<Values> {
+  const { result, cpu } = await costed(trial, () => wrk(trial, connections, ...flags))
+  // Milliseconds per thousand are microseconds each.
+  return { ...valuesOf(result), ...per(cpu, result.requests / 1e3) }
+}
+
+async function download(trial: Trial, streams: number): Promise<Values> {
+  const targets = Array.from({ length: streams }, () => ['-o', '/dev/null', `${trial.started.url}/big.bin`])
+  const flags = ['-Z', '--parallel-max', String(streams), '-w', '%{size_download}\\n']
+  return bulk(trial, async () => {
+    const output = await curl(trial, trial.seconds, ...flags, ...targets.flat())
+    return output.split('\n').reduce((sum, line) => sum + (/^\d+$/.test(line) ? Number(line) : 0), 0)
+  })
+}
+
+/** Counted where it arrives: what the client has sent may be in many buffers still. */
+async function upload(trial: Trial): Promise<Values> {
+  const counter = '/sys/class/net/to-pod/statistics/rx_bytes'
+  const received = async () => Number(await trial.network.backend.exec('cat', counter))
+  return bulk(trial, async () => {
+    const before = await received()
+    const flags = ['-H', 'Expect:', '-o', '/dev/null', '-T', bigFile(trial.folder)]
+    await curl(trial, trial.seconds, ...flags, `${trial.started.url}/up`)
+    return (await received()) - before
+  })
+}
+
+/** `transfer` resolves to the bytes moved. */
+async function bulk(trial: Trial, transfer: () => Promise<number>): Promise<Values> {
+  const began = performance.now()
+  const { result: bytes, cpu } = await costed(trial, transfer)
+  const milliseconds = performance.now() - began
+  return { rate: (bytes * 8) / 1e3 / milliseconds, ...per(cpu, bytes / 1e9) }
+}
+
+/** Small requests while one download runs beside them: shows who waits behind whom. */
+async function mix(trial: Trial): Promise<Values> {
+  const args = ['-o', '/dev/null', '-w', '%{speed_download}', `${trial.started.url}/big.bin`]
+  const beside = curl(trial, trial.seconds + 1, ...args)
+  await sleep(700)
+  const result = await wrk(trial, 16)
+  return { ...valuesOf(result), bulk: (Number(await beside) * 8) / 1e6 }
+}
+
+/** Milliseconds from connecting to the answer's first byte, one new connection at a time. */
+async function firstByte(trial: Trial): Promise<Values> {
+  const times: number[] = []
+  for (let i = 0; i < 4 + trial.seconds * 3; i++) {
+    const args = ['-o', '/dev/null', '-w', '%{time_starttransfer}', `${trial.started.url}/small.txt`]
+    times.push(Number(await curl(trial, 5, ...args)) * 1000)
+    await sleep(30)
+  }
+  return { time: times.sort((a, b) => a - b)[times.length >> 1]! }
+}
+
+/** A run of small requests, not counted: machines and just-in-time compilers get going. */
+export async function warmUp(trial: Trial): Promise<void> {
+  await wrk({ ...trial, seconds: 1 }, 64)
+}
+
+interface Cpu {
+  readonly gateway: number
+  readonly pod: number
+  readonly tunnel: number
+  readonly machine: number
+}
+
+/** Runs it, and tells the milliseconds of CPU that each part and the whole machine used meanwhile. */
+async function costed<T>({ started }: Trial, run: () => Promise<T>): Promise<{ result: T; cpu: Cpu }> {
+  const { gateway, pod } = started
+  const read = () => [
+    cpuTime(ids(gateway.program)),
+    cpuTime(ids(pod.program)),
+    cpuTime(ids(gateway.tunnel, pod.tunnel)),
+    machineTime(),
+  ]
+  const before = read()
+  const result = await run()
+  const used = read().map((after, part) => after - before[part]!)
+  return { result, cpu: { gateway: used[0]!, pod: used[1]!, tunnel: used[2]!, machine: used[3]! } }
+}
+
+/** Of next to nothing, a megabyte or one request, there is no number: ticks of 10 ms would be all of it. */
+function per(cpu: Cpu, units: number): Values {
+  if (units <= 1e-3) return {}
+  return Object.fromEntries(Object.entries(cpu).map(([part, used]) => [`cpu.${part}`, used / units]))
+}
+
+interface WrkResult {
+  readonly requests: number
+  readonly seconds: number
+  readonly p50: number
+  readonly p99: number
+  readonly errors: number
+}
+
+/** Without an answer there is no latency. */
+function valuesOf({ requests, seconds, p50, p99, errors }: WrkResult): Values {
+  return { rate: requests / seconds, errors, ...(requests > 0 && { p50, p99 }) }
+}
+
+async function wrk(trial: Trial, connections: number, ...flags: string[]): Promise<WrkResult> {
+  const script = join(import.meta.dirname, 'wrk.lua')
+  const url = `${trial.started.url}/small.txt`
+  const running = trial.network.client.start('wrk', [
+    ...['-t1', `-c${connections}`, `-d${trial.seconds}s`, '--timeout', '10s', '-s', script],
+    ...flags,
+    url,
+  ])
+  await running.exited
+  const result = running.log.at(-1)
+  if (result === undefined) throw new Error(`wrk: ${running.output}`)
+  return result as unknown as WrkResult
+}
+
+/** Whatever it could transfer in that time counts, so that running out of time is no failure. */
+async function curl(trial: Trial, seconds: number, ...args: string[]): Promise<string> {
+  const running = trial.network.client.start('curl', ['-s', '--max-time', String(seconds), ...args])
+  await running.exited
+  return running.output
+}
+
+function ids(...maybe: (number | undefined)[]): number[] {
+  return maybe.filter(pid => pid !== undefined)
+}

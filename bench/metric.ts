@@ -1,0 +1,37 @@
+/** A line of the table. */
+export interface Metric {
+  readonly title: string
+  readonly unit: string
+  /** Names of values; several are shown beside each other, and the ratio is the last one's. */
+  readonly keys: readonly string[]
+}
+
+export const metrics: readonly Metric[] = [
+  { title: 'download, 1 stream', unit: 'Mbit/s', keys: ['bulk1.rate'] },
+  { title: 'download, 8 streams', unit: 'Mbit/s', keys: ['bulk8.rate'] },
+  { title: 'upload, 1 stream', unit: 'Mbit/s', keys: ['upload.rate'] },
+  { title: 'keep-alive requests, 64 connections', unit: '/s', keys: ['keep.rate'] },
+  { title: 'their latency, median', unit: 'ms', keys: ['keep.p50'] },
+  { title: 'their latency, p99', unit: 'ms', keys: ['keep.p99'] },
+  { title: 'new connections, 64 at once', unit: '/s', keys: ['new.rate'] },
+  { title: 'their latency, p99', unit: 'ms', keys: ['new.p99'] },
+  { title: 'first byte at 40 ms round trip', unit: 'ms', keys: ['ttfb.time'] },
+  { title: 'beside a download: requests, 16 connections', unit: '/s', keys: ['mix.rate'] },
+  { title: 'their latency, median', unit: 'ms', keys: ['mix.p50'] },
+  { title: 'their latency, p99', unit: 'ms', keys: ['mix.p99'] },
+  { title: 'the download meanwhile', unit: 'Mbit/s', keys: ['mix.bulk'] },
+  { title: 'CPU of a request', unit: 'µs', keys: cpu('keep') },
+  { title: 'CPU of a connection', unit: 'µs', keys: cpu('new') },
+  { title: 'CPU of a download, 1 stream', unit: 'ms/GB', keys: cpu('bulk1') },
+  { title: 'CPU of an upload', unit: 'ms/GB', keys: cpu('upload') },
+  { title: 'memory of an idle connection, gateway / pod', unit: 'kB', keys: ['idle.gateway', 'idle.pod'] },
+  {
+    title: 'memory after the start, gateway / pod',
+    unit: 'MB',
+    keys: ['startup.memory.gateway', 'startup.memory.pod'],
+  },
+]
+
+function cpu(test: string): string[] {
+  return ['gateway', 'pod', 'tunnel', 'machine'].map(part => `${test}.cpu.${part}`)
+}

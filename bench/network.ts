@@ -1,0 +1,181 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { keyPairs } from '../test/lab/end.ts'
+import { type Host, Lab } from '../test/lab/lab.ts'
+import { retry } from './retry.ts'
+import type { Variant } from './variant.ts'
+
+/**
+ * Where a contender is measured: four network namespaces on one machine.
+ *
+ *   client 192.0.2.10 ── 192.0.2.1 gateway 198.51.100.1 ── 198.51.100.2 pod 203.0.113.1 ── 203.0.113.2 backend
+ *                                  10.1.10.1 ════════════ 10.1.10.2
+ *
+ * Clients connect to 192.0.2.1:80. The tunnel (10.1.10.0/24) is the contender's own affair.
+ */
+export interface Network extends AsyncDisposable {
+  readonly lab: Lab
+  readonly client: Host
+  readonly gateway: Host
+  readonly pod: Host
+  readonly backend: Host
+}
+
+/** What happens to each packet between gateway and pod. */
+export interface Path {
+  /** Milliseconds, in each direction. */
+  readonly delay: number
+  /** Share of packets lost in each direction, 0 to 1. */
+  readonly loss: number
+}
+
+export const address = {
+  client: '192.0.2.10',
+  gateway: '192.0.2.1',
+  gatewayWan: '198.51.100.1',
+  podWan: '198.51.100.2',
+  gatewayTunnel: '10.1.10.1',
+  podTunnel: '10.1.10.2',
+  backend: '203.0.113.2',
+} as const
+
+/** Same for everybody, whatever the machine's own settings are. */
+const sysctls = [
+  'net.ipv4.ip_forward=1',
+  'net.ipv4.tcp_tw_reuse=1',
+  'net.ipv4.ip_local_port_range=1024 65535',
+  'net.core.somaxconn=8192',
+  'net.ipv4.tcp_max_syn_backlog=8192',
+]
+
+/** `path` is there when the link between gateway and pod is not a plain cable. */
+export async function layNetwork(path: Path | undefined, variant: Variant): Promise<Network> {
+  const lab = await Lab.create(`wgb${process.pid}`)
+  try {
+    const [client, gateway, pod, backend] = [
+      await lab.host('client'),
+      await lab.host('gateway'),
+      await lab.host('pod'),
+      await lab.host('backend'),
+    ]
+    const hosts = [client, gateway, pod, backend]
+    await Promise.all(hosts.map(host => host.exec('sysctl', '-qw', ...sysctls, ...(variant.sysctl ?? []))))
+    const network = { lab, client, gateway, pod, backend, [Symbol.asyncDispose]: () => lab.close() }
+    await lab.link(client, [`${address.client}/24`], gateway, [`${address.gateway}/24`])
+    await lab.link(pod, ['203.0.113.1/24'], backend, [`${address.backend}/24`])
+    if (path === undefined) {
+      await lab.link(gateway, [`${address.gatewayWan}/24`], pod, [`${address.podWan}/24`])
+      if (variant.linkMtu !== undefined)
+        for (const [host, device] of [
+          [gateway, 'to-pod'],
+          [pod, 'to-gateway'],
+        ] as const)
+          await host.exec('ip', 'link', 'set', device, 'mtu', String(variant.linkMtu))
+    } else await layPath(network, path)
+    await client.route('default', address.gateway)
+    await backend.route('default', '203.0.113.1')
+    await Promise.all(hosts.map(useCubic))
+    return network
+  } catch (error) {
+    await lab.close()
+    throw error
+  }
+}
+
+/**
+ * On routes, because a namespace's default is the machine's, and the kernel lets a namespace choose only among what the
+ * machine allows to all.
+ */
+async function useCubic(host: Host): Promise<void> {
+  const routes = (await host.exec('ip', '-4', '-o', 'route', 'show')).split('\n').filter(line => line !== '')
+  for (const route of routes)
+    await host.exec('ip', 'route', 'replace', ...route.trim().split(/ +/), 'congctl', 'cubic')
+}
+
+/**
+ * A long and lossy way from gateway to pod, for every protocol: a WireGuard pair of its own carries 198.51.100.0/24,
+ * and its datagrams pass a relay in user space that holds and drops them. Many kernels come without netem.
+ */
+async function layPath({ lab, gateway, pod }: Network, path: Path): Promise<void> {
+  await lab.link(gateway, ['198.18.0.1/24'], pod, ['198.18.0.2/24'])
+  for (const [host, device] of [
+    [gateway, 'to-pod'],
+    [pod, 'to-gateway'],
+  ] as const)
+    await host.exec('ip', 'link', 'set', device, 'mtu', '1700')
+  const module = new URL('../test/lab/udp-relay.ts', import.meta.url).href
+  await gateway.run(
+    async ({ module, path }, { state }) => {
+      const { UdpRelay } = await import(module)
+      const target = { host: '198.18.0.1', port: 51900 }
+      const relay = await UdpRelay.listen({ host: '198.18.0.1', port: 51901, target })
+      state.set('relay', Object.assign(relay.faults, path))
+    },
+    { module, path },
+  )
+  await layWireguard(
+    { lab, gateway, pod },
+    {
+      tag: 'w',
+      port: 51900,
+      endpoint: '198.18.0.1:51901',
+      addresses: [address.gatewayWan, address.podWan],
+      mtu: 1500,
+      binary: wireguardGo,
+    },
+  )
+}
+
+export const wireguardGo = join(import.meta.dirname, '../native/bin/wireguard-go')
+
+interface Pair {
+  /** Part of the two interfaces' names. */
+  readonly tag: string
+  /** Where the gateway listens, and where the pod sends to. */
+  readonly port: number
+  readonly endpoint: string
+  /** The gateway's and the pod's, inside the tunnel. */
+  readonly addresses: readonly [string, string]
+  /** Beside each other's address, what the gateway and the pod send into the tunnel. */
+  readonly prefixes?: readonly [string[], string[]]
+  readonly mtu: number
+  readonly binary: string
+}
+
+/** A wireguard-go at the gateway and one at the pod, set up by hand; resolves to their process ids. The pod's keepalive makes the handshake. */
+export async function layWireguard(
+  { lab, gateway, pod }: Pick<Network, 'lab' | 'gateway' | 'pod'>,
+  { tag, port, endpoint, addresses, prefixes = [[], []], mtu, binary }: Pair,
+): Promise<{ gateway: number; pod: number }> {
+  const keys = keyPairs()
+  const lay = async (host: Host, end: 'gateway' | 'pod') => {
+    const [mine, other] = end === 'gateway' ? [0, 1] : ([1, 0] as const)
+    const device = deviceOf(lab, tag, end)
+    const running = host.start(binary, ['-f', device], {
+      env: { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' },
+    })
+    const conf = join(lab.folder, `${device}.conf`)
+    const [own, peer] = end === 'gateway' ? [keys.gateway, keys.cluster] : [keys.cluster, keys.gateway]
+    await writeFile(
+      conf,
+      `[Interface]\nPrivateKey = ${own.privateKey}\n${end === 'gateway' ? `ListenPort = ${port}\n` : ''}` +
+        `[Peer]\nPublicKey = ${peer.publicKey}\n` +
+        `AllowedIPs = ${[`${addresses[other]!}/32`, ...prefixes[mine]!].join(', ')}\n` +
+        (end === 'pod' ? `Endpoint = ${endpoint}\nPersistentKeepalive = 25\n` : ''),
+      { mode: 0o600 },
+    )
+    await retry(() => host.exec('wg', 'setconf', device, conf))
+    const ip = (...args: string[]) => host.exec('ip', ...args)
+    await ip('address', 'add', `${addresses[mine]}/32`, 'dev', device)
+    await ip('link', 'set', device, 'mtu', String(mtu), 'up')
+    for (const prefix of [`${addresses[other]}/32`, ...prefixes[mine]!])
+      await ip('route', 'add', prefix, 'dev', device, 'src', addresses[mine]!)
+    return running.pid
+  }
+  return { gateway: await lay(gateway, 'gateway'), pod: await lay(pod, 'pod') }
+}
+
+/** Sockets of wireguard-go are in one folder for all namespaces: names are unique on the machine. */
+export function deviceOf(lab: Lab, tag: string, end: 'gateway' | 'pod'): string {
+  return `${lab.id}${tag}${end[0]}`
+}

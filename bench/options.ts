@@ -1,0 +1,130 @@
+import { parseArgs } from 'node:util'
+import { contenders } from './contender.ts'
+import { isTest, type TestName, testNames } from './measure.ts'
+import { knownVariants, parseVariant, type Variant } from './variant.ts'
+
+/** A contender as it was asked for: `NAME` or `NAME@VARIANT`. */
+export interface Entry {
+  readonly label: string
+  readonly name: string
+  readonly variant: Variant
+}
+
+export type NetworkName = 'clean' | 'lossy'
+
+export interface Options {
+  readonly rounds: number
+  /** Length of each measurement. */
+  readonly seconds: number
+  /** Connections that are opened to see what an idle one costs. */
+  readonly idle: number
+  readonly tests: readonly TestName[]
+  /** Who is measured where; nobody where the network is left out. */
+  readonly entries: Readonly<Record<NetworkName, readonly Entry[]>>
+  readonly out: string | undefined
+  readonly writeResults: boolean
+  readonly cpuProfile: string | undefined
+}
+
+export class UsageError extends Error {}
+
+export const usage = `usage: node bench/bench.ts [options]
+  --quick              1 round of 1 s, our ends and HAProxy only
+  --rounds N           default 5
+  --seconds N          of each measurement, default 3
+  --idle N             idle connections, default 5000
+  --tests A,B          of ${testNames.join(' ')}
+  --contenders A,B     of ${Object.keys(contenders).join(' ')}, each also as NAME@VARIANT
+  --variant NAME=JSON  settings to try, see bench/README.md; there are ${Object.keys(knownVariants).join(' and ')}
+  --loss, --no-loss    only the lossy network, or all but it
+  --cpu-prof FOLDER    V8 profiles of our ends
+  --out FILE           all numbers as JSON
+  --write-results      write bench/RESULTS.md`
+
+/** @throws UsageError */
+export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): Options {
+  const { values } = parse(args)
+  const quick = values.quick ?? false
+  const variants = { ...knownVariants, ...Object.fromEntries((values.variant ?? []).map(namedVariant)) }
+  const given = values.contenders?.split(',')
+  const entriesOf = (labels: readonly string[]) => labels.map(label => entryOf(label, variants, env))
+  const ends = ['haproxy', 'ours', 'ours-plain']
+  const others = Object.keys(contenders).filter(name => isThere(name, env) && !ends.includes(name))
+  const clean = given ?? (quick ? ends : ['tunnel', ...ends, ...others.filter(name => name !== 'tunnel')])
+  const lossy = given ?? (quick ? ends : [...ends, 'ours@cubic'])
+  return {
+    rounds: count('rounds', values.rounds, quick ? 1 : 5),
+    seconds: count('seconds', values.seconds, quick ? 1 : 3),
+    idle: count('idle', values.idle, quick ? 500 : 5000),
+    tests: values.tests?.split(',').map(testOf) ?? testNames,
+    entries: {
+      clean: values.loss === true ? [] : entriesOf(clean),
+      lossy: values.loss === false ? [] : entriesOf(lossy),
+    },
+    out: values.out,
+    writeResults: values['write-results'] ?? false,
+    cpuProfile: values['cpu-prof'],
+  }
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowNegative: true,
+      options: {
+        quick: { type: 'boolean' },
+        rounds: { type: 'string' },
+        seconds: { type: 'string' },
+        idle: { type: 'string' },
+        tests: { type: 'string' },
+        contenders: { type: 'string' },
+        variant: { type: 'string', multiple: true },
+        loss: { type: 'boolean' },
+        'cpu-prof': { type: 'string' },
+        out: { type: 'string' },
+        'write-results': { type: 'boolean' },
+      },
+    })
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function count(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text)
+  throw new UsageError(`--${name} is ${JSON.stringify(text)}; give a whole number from 1 to 999999`)
+}
+
+function testOf(text: string): TestName {
+  if (isTest(text)) return text
+  throw new UsageError(`there is no test ${JSON.stringify(text)}; there are ${testNames.join(' ')}`)
+}
+
+function namedVariant(text: string): [string, Variant] {
+  const [, name, json] = /^([^=@,]+)=(.*)$/s.exec(text) ?? []
+  if (name === undefined) throw new UsageError(`--variant is ${JSON.stringify(text)}; give NAME=JSON`)
+  try {
+    return [name, parseVariant(json!)]
+  } catch (error) {
+    throw new UsageError(`--variant ${name}: ${(error as Error).message}`)
+  }
+}
+
+function entryOf(label: string, variants: Record<string, Variant>, env: NodeJS.ProcessEnv): Entry {
+  const [name, variantName, ...rest] = label.split('@') as [string, string?, ...string[]]
+  const known = Object.keys(contenders)
+  if (!Object.hasOwn(contenders, name) || rest.length > 0)
+    throw new UsageError(`there is no contender ${JSON.stringify(label)}; there are ${known.join(' ')}`)
+  if (!isThere(name, env))
+    throw new UsageError(`${name} needs its programs in ${contenders[name]!.variables.join(' and ')}`)
+  if (variantName === undefined) return { label, name, variant: {} }
+  if (!Object.hasOwn(variants, variantName))
+    throw new UsageError(`there is no variant ${JSON.stringify(variantName)}; define it with --variant`)
+  return { label, name, variant: variants[variantName]! }
+}
+
+function isThere(name: string, env: NodeJS.ProcessEnv): boolean {
+  return contenders[name]!.variables.every(variable => env[variable] !== undefined && env[variable] !== '')
+}

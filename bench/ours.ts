@@ -1,0 +1,112 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { endFolder, keyPairs } from '../test/lab/end.ts'
+import type { Running } from '../test/lab/lab.ts'
+import type { Contender, End, Setting, Started } from './contender.ts'
+import { address, deviceOf, type Network } from './network.ts'
+import { childrenOf } from './process.ts'
+import { binaryOf, tuneTunnel, type Variant } from './variant.ts'
+
+/** The built program. */
+export const program = join(import.meta.dirname, '../dist/main.js')
+
+/**
+ * Two real ends of this program, each with its own tunnel, from config files as a user writes them. `link`: as the
+ * program does by default, else `link: false` at both ends.
+ */
+export function ours({ link }: { link: boolean }): Contender {
+  return { start: (network, setting) => start(network, setting, link) }
+}
+
+async function start(network: Network, setting: Setting, link: boolean): Promise<Started> {
+  const keys = keyPairs()
+  const gateway = await startEnd(network, setting, 'gateway', {
+    link,
+    listen: '0.0.0.0:80',
+    target: `${address.podTunnel}:80`,
+    wgConf: [
+      `[Interface]\nAddress = ${address.gatewayTunnel}\nPrivateKey = ${keys.gateway.privateKey}`,
+      `ListenPort = 51820\n[Peer]\nPublicKey = ${keys.cluster.publicKey}`,
+      `AllowedIPs = ${address.podTunnel}/32`,
+    ],
+  })
+  const pod = await startEnd(network, setting, 'pod', {
+    link,
+    listen: 'tunnel:80',
+    target: `${address.backend}:80`,
+    wgConf: [
+      `[Interface]\nAddress = ${address.podTunnel}\nPrivateKey = ${keys.cluster.privateKey}`,
+      `[Peer]\nPublicKey = ${keys.gateway.publicKey}\nEndpoint = ${address.gatewayWan}:51820`,
+      `AllowedIPs = ${address.gatewayTunnel}/32\nPersistentKeepalive = 25`,
+    ],
+  })
+  const isReady = (line: Record<string, unknown>) => line.msg === 'health changed' && line.status === 'ready'
+  await Promise.all([gateway, pod].map(end => end.logged(isReady)))
+  const { route, qdisc, txQueueLength } = setting.variant
+  if (route || qdisc || txQueueLength) await tuneTunnel(network, setting.variant, setting.congestionControl)
+  return { url: `http://${address.gateway}`, gateway: processesOf(gateway), pod: processesOf(pod) }
+}
+
+async function startEnd(
+  network: Network,
+  { variant, congestionControl, cpuProfile }: Setting,
+  end: 'gateway' | 'pod',
+  { link, listen, target, wgConf }: { link: boolean; listen: string; target: string; wgConf: string[] },
+): Promise<Running> {
+  const { lab } = network
+  const config = {
+    tunnel: {
+      wgConf: 'wg0.conf',
+      interface: deviceOf(lab, 't', end),
+      stateDir: '.',
+      congestionControl,
+      ...(variant.mtu !== undefined && { mtu: variant.mtu }),
+    },
+    forwards: { http: { listen, target } },
+    ...(!link && { link: false }),
+    admin: { listen: '127.0.0.1:9586' },
+    // HAProxy logs no connections either.
+    log: { connections: false },
+  }
+  // JSON is YAML.
+  const files = { config: JSON.stringify(config, null, 2), wgConf: `${wgConf.join('\n')}\n` }
+  const folder = await endFolder(lab, end, files)
+  const flags = cpuProfile === undefined ? [] : await profileFlags(cpuProfile, end)
+  const running = network[end].start(
+    process.execPath,
+    [...flags, programOf(variant), 'run', '--config', join(folder, 'config.yaml')],
+    {
+      env: {
+        WG_PUNCHHOLE_WIREGUARD_GO: await binaryOf(lab, variant),
+        NODE_OPTIONS: '',
+        NODE_V8_COVERAGE: '',
+      },
+    },
+  )
+  // A handshake that meets a gateway which is not there yet is tried again only after 5 s.
+  await running.logged(line => line.msg === 'running')
+  return running
+}
+
+function programOf(variant: Variant): string {
+  const path = resolve(variant.program ?? program)
+  if (!existsSync(path)) throw new Error(`there is no ${path}; build it with npm run build`)
+  return path
+}
+
+async function profileFlags(folder: string, end: string): Promise<string[]> {
+  await mkdir(folder, { recursive: true })
+  return [
+    '--cpu-prof',
+    `--cpu-prof-dir=${resolve(folder)}`,
+    `--cpu-prof-name=${end}-${Date.now()}.cpuprofile`,
+  ]
+}
+
+function processesOf({ pid }: Running): End {
+  const tunnel = childrenOf(pid).find(
+    child => readFileSync(`/proc/${child}/comm`, 'utf8').trim() === 'wireguard-go',
+  )
+  return { program: pid, tunnel }
+}

@@ -1,0 +1,128 @@
+import { bars, judge } from './bar.ts'
+import { reference } from './contender.ts'
+import type { Machine } from './machine.ts'
+import { type Metric, metrics } from './metric.ts'
+import type { NetworkName } from './options.ts'
+import { cellOf, type Row } from './summary.ts'
+
+/** A whole run, as `--out` writes it. */
+export interface Run {
+  readonly date: string
+  readonly command: string
+  readonly rounds: number
+  readonly seconds: number
+  readonly minutes: number
+  readonly machine: Machine
+  readonly rows: readonly Row[]
+}
+
+const networks: readonly (readonly [NetworkName, string])[] = [
+  ['clean', 'No delay, no loss'],
+  ['lossy', '40 ms round trip, 1 % of the packets lost in each direction'],
+]
+
+/** `bench/RESULTS.md`. */
+export function resultsFile(run: Run): string {
+  const { machine } = run
+  const facts = [
+    ['date', run.date],
+    ['command', `\`${run.command}\``],
+    [
+      'measured',
+      `medians of ${run.rounds} rounds, ${run.seconds} s each, in ${run.minutes.toFixed(0)} minutes`,
+    ],
+    ['processor', `${machine.processor}, ${machine.processors} processors`],
+    ['memory', `${machine.memory} GB`],
+    ['kernel', machine.kernel],
+    ...Object.entries(machine.versions),
+  ]
+  return `# Results of the last full run
+
+Written by \`npm run bench -- --write-results\`; [README.md](README.md) says what is measured and how. In parentheses the
+median of each round's ratio to ${reference} in that round. Only ratios travel to other machines.
+
+${facts.map(([name, fact]) => `- ${name}: ${fact}`).join('\n')}
+
+${report(run.rows)}`
+}
+
+/** The tables and the bars, as Markdown that reads well in a terminal too. */
+export function report(rows: readonly Row[]): string {
+  const tables = networks.flatMap(([network, title]) => {
+    const table = tableOf(rows, network)
+    return table.length > 1 ? [`## ${title}\n\n${markdown(table)}\n`] : []
+  })
+  const failures = rows.flatMap(({ failure, ...row }) =>
+    failure === undefined ? [] : [`- ${row.contender}, ${row.network}, round ${row.round}: ${failure}\n`],
+  )
+  const verdicts = barsTable(rows)
+  return [
+    ...tables,
+    ...(verdicts.length > 1 ? [`## Bars\n\n${markdown(verdicts)}\n`] : []),
+    ...(failures.length > 0 ? [`## Failures\n\n${failures.join('')}`] : []),
+  ].join('\n')
+}
+
+/** Title line first; a line for each metric that anybody has. */
+export function tableOf(rows: readonly Row[], network: NetworkName): string[][] {
+  const here = rows.filter(row => row.network === network)
+  const contenders = [...new Set(here.map(row => row.contender))]
+  const lines = metrics.flatMap(metric => {
+    const cells = contenders.map(contender => cellText(rows, { network, contender }, metric))
+    return cells.some(cell => cell !== '–') ? [[`${metric.title}, ${metric.unit}`, ...cells]] : []
+  })
+  if (lines.length === 0) return []
+  const seen = contenders.map(contender => {
+    const known = here.flatMap(row => (row.contender === contender ? (row.realClient ?? []) : []))
+    return known.length === 0 ? '–' : known.every(Boolean) ? 'yes' : 'no'
+  })
+  return [['', ...contenders], ...lines, ["backend sees the client's address", ...seen]]
+}
+
+function cellText(
+  rows: readonly Row[],
+  at: { network: NetworkName; contender: string },
+  { keys }: Metric,
+): string {
+  const cells = keys.map(key => cellOf(rows, { ...at, key }, reference))
+  if (cells.every(cell => cell === undefined)) return '–'
+  const { ratio } = cells.at(-1) ?? {}
+  const numbers = cells.map(cell => (cell === undefined ? '–' : number(cell.median)))
+  return numbers.join(' / ') + (ratio === undefined ? '' : ` (${ratio.toFixed(2)})`)
+}
+
+/** Without the bars of contenders and tests that were left out. */
+function barsTable(rows: readonly Row[]): string[][] {
+  const verdicts = bars.map(bar => judge(rows, bar)).filter(({ reached }) => reached !== undefined)
+  return [
+    ['network', 'contender', 'bar', `asked, × ${reference} where no unit`, 'reached', 'good'],
+    ...verdicts.map(({ bar, reached, good }) => {
+      const [sign, asked] = bar.atLeast === undefined ? ['≤', bar.atMost!] : ['≥', bar.atLeast]
+      const unit = bar.unit === undefined ? '' : ` ${bar.unit}`
+      const figures = reached! < 100 ? 2 : 0
+      return [
+        bar.network,
+        bar.contender,
+        bar.title,
+        `${sign} ${asked}${unit}`,
+        `${reached!.toFixed(figures)}${unit}`,
+        good ? 'yes' : '**no**',
+      ]
+    }),
+  ]
+}
+
+/** Three figures, or all before the point. */
+function number(value: number): string {
+  if (Math.abs(value) >= 100) return value.toFixed(0)
+  return Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
+
+function markdown(table: readonly string[][]): string {
+  const widths = table[0]!.map((_, column) => Math.max(3, ...table.map(line => line[column]!.length)))
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
+  return [line(table[0]!), line(widths.map(width => '-'.repeat(width))), ...table.slice(1).map(line)].join(
+    '\n',
+  )
+}

@@ -1,0 +1,60 @@
+import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+
+const script = join(import.meta.dirname, '../../bench/bench.ts')
+const fromSource = join(import.meta.dirname, '../../src/main.ts')
+
+/** Runs the benchmark to its end. */
+async function bench(...args: string[]) {
+  const { promise, resolve } = Promise.withResolvers<{ code: unknown; stdout: string; stderr: string }>()
+  const child = execFile(process.execPath, [script, ...args], (error, stdout, stderr) =>
+    resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+  )
+  return { ...(await promise), pid: child.pid }
+}
+
+t.test('HAProxy and both ends, a second each', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'bench-test-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const out = join(folder, 'run.json')
+  const { code, stdout, stderr, pid } = await bench(
+    ...['--rounds', '1', '--seconds', '1', '--idle', '20', '--no-loss', '--out', out],
+    ...['--tests', 'startup,idle,keep,upload', '--contenders', 'haproxy,ours@source'],
+    ...['--variant', `source=${JSON.stringify({ program: fromSource })}`],
+  )
+  t.equal(code, 0, stderr)
+  const run = JSON.parse(await readFile(out, 'utf8'))
+  t.match(run, {
+    rounds: 1,
+    seconds: 1,
+    machine: { versions: { HAProxy: /HAProxy/, Node: process.version } },
+  })
+  t.same(
+    run.rows.map(({ contender }: { contender: string }) => contender),
+    ['haproxy', 'ours@source'],
+  )
+  for (const { contender, network, realClient, values } of run.rows) {
+    t.equal(network, 'clean')
+    t.equal(realClient, true, `${contender}: the backend sees the client's address`)
+    t.equal(values['idle.open'], 20)
+    for (const key of ['keep.rate', 'keep.p50', 'keep.p99', 'keep.cpu.tunnel', 'upload.rate'])
+      t.ok(values[key] > 0, `${contender}: ${key} is ${values[key]}`)
+    for (const end of ['gateway', 'pod']) t.ok(values[`startup.memory.${end}`] > 5, `${contender}: ${end}`)
+  }
+  t.match(stdout, /keep-alive requests, 64 connections, \/s +\| \d+ +\| \d+ \(\d+\.\d\d\) +\|/)
+  t.same(
+    readdirSync('/run/netns').filter(name => name.startsWith(`wgb${pid}-`)),
+    [],
+    'no namespace is left',
+  )
+})
+
+t.test('usage', async t => {
+  const { code, stderr } = await bench('--rounds', 'many')
+  t.equal(code, 2)
+  t.match(stderr, /--rounds is "many".*\nusage: /)
+})

@@ -1,0 +1,50 @@
+import t from 'tap'
+import { parseOptions, UsageError } from '../../bench/options.ts'
+
+const labels = (args: string[], env = {}) => {
+  const { clean, lossy } = parseOptions(args, env).entries
+  return { clean: clean.map(({ label }) => label), lossy: lossy.map(({ label }) => label) }
+}
+
+t.test('who is measured', async t => {
+  t.same(labels([]), {
+    clean: ['tunnel', 'haproxy', 'ours', 'ours-plain'],
+    lossy: ['haproxy', 'ours', 'ours-plain', 'ours@cubic'],
+  })
+  const env = { FRPS: '/opt/frps', FRPC: '/opt/frpc', RATHOLE: '', CHISEL: '/opt/chisel' }
+  t.same(labels([], env).clean, ['tunnel', 'haproxy', 'ours', 'ours-plain', 'frp', 'chisel'])
+  t.notOk(labels([], env).lossy.includes('frp'), 'others are measured without loss only')
+  const ends = ['haproxy', 'ours', 'ours-plain']
+  t.same(labels(['--quick'], env), { clean: ends, lossy: ends })
+  t.same(labels(['--loss']).clean, [])
+  t.same(labels(['--no-loss']).lossy, [])
+  t.same(labels(['--contenders', 'ours,haproxy@bbr', '--no-loss']).clean, ['ours', 'haproxy@bbr'])
+})
+
+t.test('how much', async t => {
+  t.match(parseOptions([], {}), { rounds: 5, seconds: 3, idle: 5000, out: undefined, writeResults: false })
+  t.match(parseOptions(['--quick', '--rounds', '2'], {}), { rounds: 2, seconds: 1, idle: 500 })
+  t.same(parseOptions(['--tests', 'mix,bulk1'], {}).tests, ['mix', 'bulk1'])
+})
+
+t.test('a variant', async t => {
+  const variant = '{"env":{"GOMAXPROCS":"1"},"mtu":1380}'
+  const { entries } = parseOptions(['--variant', `one=${variant}`, '--contenders', 'ours@one'], {})
+  t.same(entries.clean, [{ label: 'ours@one', name: 'ours', variant: JSON.parse(variant) }])
+})
+
+t.test('refused', async t => {
+  for (const [args, message] of [
+    [['--fast'], /--fast/],
+    [['--rounds', '0'], /--rounds is "0"; give a whole number/],
+    [['--tests', 'keep,old'], /no test "old"; there are startup /],
+    [['--contenders', 'nginx'], /no contender "nginx"; there are tunnel /],
+    [['--contenders', 'toString'], /no contender "toString"/],
+    [['--contenders', 'frp'], /frp needs its programs in FRPS and FRPC/],
+    [['--contenders', 'ours@fast'], /no variant "fast"/],
+    [['--variant', 'fast'], /give NAME=JSON/],
+    [['--variant', 'fast={'], /--variant fast: .*JSON/],
+    [['--variant', 'fast={"mtu":"big","speed":1}'], /--variant fast: .*mtu/],
+  ] as const)
+    t.throws(() => parseOptions(args, {}), { constructor: UsageError, message }, args.join(' '))
+})
