@@ -3,7 +3,7 @@ import { formatHostPort } from '../config/address.ts'
 import { messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
-import { socketOptions } from '../reader.ts'
+import { acceptStatic, socketOptions } from '../reader.ts'
 
 /** One address and port where clients connect. */
 export class Listener {
@@ -23,6 +23,7 @@ export class Listener {
   /** Rejects with `LISTEN_FAILED`. */
   async open(): Promise<void> {
     await listen(this.#server, this.host, this.port)
+    acceptStatic(this.#server)
     // An accept that fails (EMFILE) must not end the program; the kernel keeps the connection in the backlog.
     this.#server.removeAllListeners('error')
     this.#server.on('error', error => {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Session } from '../link/session.ts'
+import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import { Client } from './client.ts'
@@ -13,12 +14,12 @@ import type { RefusalReason } from './status.ts'
 const heldLimit = 65_536
 
 /** An accepted socket with its place: state on the socket spares closures. */
-interface ClientSocket extends Socket {
+interface ClientSocket extends ReadSocket {
   downstream: SocketDownstream
 }
 
 /** A client that connected to a listener: its PROXY header is received first, where one is required. */
-export class SocketDownstream implements Downstream {
+export class SocketDownstream implements Downstream, Sink {
   readonly client: Client
   readonly #socket: ClientSocket
   #connection: Connection | undefined
@@ -30,6 +31,7 @@ export class SocketDownstream implements Downstream {
   constructor(socket: Socket) {
     this.#socket = socket as ClientSocket
     this.#socket.downstream = this
+    this.#socket.sink = this
     this.client = Client.of(socket)
   }
 
@@ -47,6 +49,7 @@ export class SocketDownstream implements Downstream {
     this.#expected = acceptProxy
     socket.on('data', SocketDownstream.#onData)
     socket.on('end', SocketDownstream.#onEnd)
+    socket.resume()
     if (acceptProxy === false) connection.known()
     else connection.awaitHeader()
   }
@@ -107,12 +110,24 @@ export class SocketDownstream implements Downstream {
     this.#connection?.known()
   }
 
+  read(chunk: Buffer): boolean {
+    this.#take(Buffer.from(chunk))
+    return !this.#socket.isPaused()
+  }
+
+  isHeld(): boolean {
+    return false
+  }
+
+  #take(chunk: Buffer): void {
+    this.#held.push(chunk)
+    this.#heldBytes += chunk.length
+    if (this.#expected !== false) this.#receiveHeader()
+    else if (this.#heldBytes >= heldLimit) this.#socket.pause()
+  }
+
   static #onData(this: ClientSocket, chunk: Buffer): void {
-    const { downstream } = this
-    downstream.#held.push(chunk)
-    downstream.#heldBytes += chunk.length
-    if (downstream.#expected !== false) downstream.#receiveHeader()
-    else if (downstream.#heldBytes >= heldLimit) this.pause()
+    this.downstream.#take(chunk)
   }
 
   static #onEnd(this: ClientSocket): void {

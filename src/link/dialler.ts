@@ -41,7 +41,8 @@ export class Dialler {
   readonly #options: DiallerOptions
   /** The one for new streams first, and earlier ones whose streams have not ended. */
   #sessions: Session[] = []
-  readonly #lanes = new Set<Socket>()
+  /** Dialled ahead, each with what to call when it is gone before it is taken. */
+  readonly #lanes = new Map<Socket, () => void>()
   #dialling: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #pause = 0
@@ -168,10 +169,11 @@ export class Dialler {
 
   /** Only one that is connected: a promotion never waits for a lane. */
   #lane(far: Greeting): Socket | undefined {
-    for (const lane of this.#lanes) {
+    for (const [lane, gone] of this.#lanes) {
       if (lane.connecting) continue
       this.#lanes.delete(lane)
-      lane.removeAllListeners()
+      // Not removeAllListeners(): that makes a paused socket flow once somebody listens for its data.
+      lane.off('close', gone)
       this.#warm(far)
       return lane
     }
@@ -182,16 +184,16 @@ export class Dialler {
   #warm({ token }: Greeting): void {
     while (!this.#isClosed && this.#lanes.size < warmLanes) {
       const lane = this.#connect()
-      this.#lanes.add(lane)
-      lane.write(encodeGreeting({ ...defaults, kind: greetingKind.lane, token }))
       const gone = () => this.#lanes.delete(lane)
-      lane.on('error', gone)
+      this.#lanes.set(lane, gone)
+      lane.on('error', () => {})
       lane.on('close', gone)
+      lane.write(encodeGreeting({ ...defaults, kind: greetingKind.lane, token }))
     }
   }
 
   #closeLanes(): void {
-    for (const lane of this.#lanes) lane.destroy()
+    for (const lane of this.#lanes.keys()) lane.destroy()
     this.#lanes.clear()
   }
 }

@@ -18,7 +18,7 @@ export const frame = {
   want: 5,
   /** The bytes that follow in this direction travel on the stream's lane. */
   switch: 6,
-  /** Eight bytes to be sent back. */
+  /** To be answered at once. */
   ping: 7,
   pong: 8,
   /** No new streams, please: this end drains. */
@@ -111,4 +111,10 @@ export class FrameReader {
     this.#payload = []
     this.#sink.control(this.#stream, this.#type, payload)
   }
+}
+
+/** @throws LinkError */
+export function exactly(length: number, payload: Buffer): Buffer {
+  if (payload.length !== length) throw new LinkError(`a payload of ${payload.length} bytes, not ${length}`)
+  return payload
 }

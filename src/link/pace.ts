@@ -1,5 +1,6 @@
-/** Bytes on the way for bulk: less starves even a short path, more queues in front of everyone else. */
-const least = 512 * 1024
+/** Bytes on the way for bulk, at least: as many as a short path needs, and fewer while others would queue behind them. */
+const leastAlone = 4 << 20
+const leastShared = 1 << 20
 const most = 32 << 20
 /** Twice what the path holds: room for the rate to grow into. */
 const gain = 2
@@ -26,6 +27,7 @@ export class Pace {
   /** Bytes per millisecond. */
   readonly #rates: number[] = []
   #bestRate = 0
+  #isShared = true
 
   /** Milliseconds of the last ping. */
   get roundTrip(): number | undefined {
@@ -35,6 +37,7 @@ export class Pace {
   /** Bytes, for all bulk together. */
   get window(): number {
     const held = gain * this.#bestRate * this.#shortest
+    const least = this.#isShared ? leastShared : leastAlone
     const window = Math.min(Math.max(Number.isFinite(held) ? held : 0, least), most)
     return this.#searchUntil > 0 ? window / 2 : window
   }
@@ -51,8 +54,9 @@ export class Pace {
     this.#shortestAt = now
   }
 
-  /** To be called about every 100 ms while there is bulk. */
-  sample(now: number): void {
+  /** To be called about every 100 ms while there is bulk. `isShared`: other streams are busy beside it. */
+  sample(now: number, isShared: boolean): void {
+    this.#isShared = isShared
     const elapsed = now - this.#sampledAt
     this.#sampledAt = now
     const rate = elapsed < 1000 ? this.#bytes / elapsed : 0

@@ -2,19 +2,13 @@ import type { Socket } from 'node:net'
 import { systemCode } from '../errors.ts'
 import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
-import { FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
+import { exactly, FrameReader, type FrameSink, frame, LinkError, maxData } from './frame.ts'
 import type { Greeting } from './greeting.ts'
 import { copied, Outbox } from './outbox.ts'
-import { Pace } from './pace.ts'
-import { decodeReset, encodeReset } from './reset-reason.ts'
+import { Pulse } from './pulse.ts'
+import { encodeReset } from './reset-reason.ts'
 import { Stream } from './stream.ts'
 
-/** Milliseconds between pings, and from when on an unanswered one makes a link doubtful, and dead. */
-const pingEvery = 1000
-const doubtfulAfter = 2500
-const deadAfter = 90_000
-/** While there is bulk the path is measured more often. */
-const paceEvery = 100
 /** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
 const mostUnread = 64 << 20
 
@@ -49,13 +43,10 @@ export class Session implements FrameSink, Sink {
   readonly isBusy = true
   readonly #reader = new FrameReader(this)
   readonly #streams = new Map<number, Stream>()
-  readonly #pace = new Pace()
+  readonly #pulse: Pulse
   readonly #waiting: Stream[] = []
   #lastId = 0
   #holdsBuffer = false
-  #timer: NodeJS.Timeout
-  /** When the ping that is not answered yet was sent; on performance.now()'s clock. */
-  #pingSent = 0
   #isDraining = false
   #isRetired = false
   #isClosed = false
@@ -76,8 +67,11 @@ export class Session implements FrameSink, Sink {
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
     socket.on('close', () => this.close('it was closed'))
-    this.#timer = setInterval(() => this.#beat(), pingEvery)
-    this.#timer.unref()
+    this.#pulse = new Pulse({
+      ping: () => this.send(0, frame.ping),
+      pinged: options.pinged,
+      dead: why => this.close(why),
+    })
     socket.resume()
   }
 
@@ -87,7 +81,7 @@ export class Session implements FrameSink, Sink {
       !this.#isClosed &&
       !this.#isDraining &&
       !this.#isRetired &&
-      !this.#isDoubtful &&
+      !this.#pulse.isDoubtful &&
       this.#streams.size < this.far.streams
     )
   }
@@ -102,11 +96,7 @@ export class Session implements FrameSink, Sink {
 
   /** Milliseconds; `undefined` before the first answer. */
   get roundTrip(): number | undefined {
-    return this.#pace.roundTrip
-  }
-
-  get #isDoubtful(): boolean {
-    return this.#pingSent > 0 && performance.now() - this.#pingSent > doubtfulAfter
+    return this.#pulse.pace.roundTrip
   }
 
   /** Opens a stream, at the end that dialled. `header` is a whole PROXY v2 header. */
@@ -143,7 +133,7 @@ export class Session implements FrameSink, Sink {
   close(why: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    clearInterval(this.#timer)
+    this.#pulse.stop()
     reset(this.#socket)
     for (const stream of this.#streams.values()) stream.linkLost(why)
     this.#streams.clear()
@@ -160,7 +150,8 @@ export class Session implements FrameSink, Sink {
 
   /** Returns whether the link takes more of this stream at once; `unblock` tells when it does again. */
   sendData(stream: Stream, bytes: Buffer): boolean {
-    this.send(stream.id, frame.data, bytes)
+    for (let at = 0; at < bytes.length; at += maxData)
+      this.send(stream.id, frame.data, bytes.length > maxData ? bytes.subarray(at, at + maxData) : bytes)
     if (bytes.length <= copied || !this.#outbox.isFull) return true
     this.#waiting.push(stream)
     return false
@@ -174,12 +165,12 @@ export class Session implements FrameSink, Sink {
 
   /** Bytes of a stream that may be on the way to this end. */
   windowOf(stream: Stream): number {
-    return stream.isPromoted ? this.#pace.window / Math.max(this.promoted, 1) : this.own.window
+    return stream.isPromoted ? this.#pulse.pace.window / Math.max(this.promoted, 1) : this.own.window
   }
 
   /** Bytes came in on a lane. */
   delivered(bytes: number): void {
-    this.#pace.delivered(bytes)
+    this.#pulse.pace.delivered(bytes)
   }
 
   promote(stream: Stream): void {
@@ -195,15 +186,21 @@ export class Session implements FrameSink, Sink {
     this.lend(stream, lane)
   }
 
+  /** The far end would like to have a stream promoted. */
+  wanted(stream: Stream): void {
+    if (!stream.isPromoted && this.#options.lane !== undefined) this.promote(stream)
+  }
+
   /** Moves a stream to a lane. */
   lend(stream: Stream, lane: Socket): void {
-    if (this.promoted++ === 0) this.#measure(paceEvery)
+    this.promoted++
+    this.#pulse.hasBulk = true
     stream.promote(lane)
   }
 
   remove(stream: Stream): void {
     this.#streams.delete(stream.id)
-    if (stream.isPromoted && --this.promoted === 0) this.#measure(pingEvery)
+    if (stream.isPromoted && --this.promoted === 0) this.#pulse.hasBulk = false
     if (this.#isRetired && this.#streams.size === 0) this.close('no longer wanted')
   }
 
@@ -231,38 +228,26 @@ export class Session implements FrameSink, Sink {
   }
 
   part(stream: number, part: Buffer): void {
+    this.#pulse.parts++
     this.#streams.get(stream)?.data(part)
   }
 
   control(id: number, type: number, payload: Buffer): void {
-    const stream = this.#streams.get(id)
-    switch (type) {
-      case frame.open:
-        return this.#opened(id, payload)
-      case frame.end:
-        return stream?.farEnd()
-      case frame.reset:
-        return stream?.farReset(decodeReset(payload))
-      case frame.credit:
-        return stream?.credit(exactly(4, payload).readUInt32BE())
-      case frame.want:
-        if (stream !== undefined && !stream.isPromoted && this.#options.lane !== undefined)
-          this.promote(stream)
-        return
-      case frame.switch:
-        return stream?.switch()
-      case frame.ping:
-        return this.send(0, frame.pong, exactly(8, payload))
-      case frame.pong:
-        return this.#pong(exactly(8, payload))
-      case frame.goaway:
-        this.#isDraining = true
-        return this.#options.draining?.()
-      case frame.target:
-        return this.#options.target?.(exactly(3, payload).readUInt16BE(), payload[2] === 1)
-      default:
-        throw new LinkError(`a frame of the unknown type ${type}`)
-    }
+    if (type === frame.open) this.#opened(id, payload)
+    else if (id === 0) this.#about(type, payload)
+    else if (!this.#streams.get(id)?.control(type, payload)) checkType(type)
+  }
+
+  /** Frames about the link as a whole. */
+  #about(type: number, payload: Buffer): void {
+    if (type === frame.ping) this.send(0, frame.pong)
+    else if (type === frame.pong) this.#pulse.answered()
+    else if (type === frame.target)
+      this.#options.target?.(exactly(3, payload).readUInt16BE(), payload[2] === 1)
+    else if (type === frame.goaway) {
+      this.#isDraining = true
+      this.#options.draining?.()
+    } else throw new LinkError(`a frame of type ${type} without a stream`)
   }
 
   #opened(id: number, payload: Buffer): void {
@@ -288,37 +273,14 @@ export class Session implements FrameSink, Sink {
     return stream
   }
 
-  #beat(): void {
-    const now = performance.now()
-    if (this.promoted > 0) this.#pace.sample(now)
-    if (this.#pingSent === 0) {
-      this.#pingSent = now
-      this.send(0, frame.ping, Buffer.alloc(8))
-    } else if (now - this.#pingSent > deadAfter) this.close(`no answer for ${deadAfter / 1000} s`)
-  }
-
-  #pong(_: Buffer): void {
-    if (this.#pingSent === 0) throw new LinkError('an answer to no ping')
-    const now = performance.now()
-    const roundTrip = now - this.#pingSent
-    this.#pingSent = 0
-    this.#pace.answered(roundTrip, now)
-    this.#options.pinged(roundTrip)
-  }
-
-  #measure(every: number): void {
-    clearInterval(this.#timer)
-    if (this.#isClosed) return
-    this.#timer = setInterval(() => this.#beat(), every)
-    this.#timer.unref()
-  }
-
   #unblock(): void {
     for (const stream of this.#waiting.splice(0)) stream.unblock()
   }
 }
 
-function exactly(length: number, payload: Buffer): Buffer {
-  if (payload.length !== length) throw new LinkError(`a payload of ${payload.length} bytes, not ${length}`)
-  return payload
+/** A stream that has ended here may not have there yet: what is still said of it is no fault. */
+function checkType(type: number): void {
+  if (!streamTypes.has(type)) throw new LinkError(`a frame of type ${type} for a stream`)
 }
+
+const streamTypes = new Set<number>([frame.end, frame.reset, frame.credit, frame.want, frame.switch])

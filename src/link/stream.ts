@@ -2,15 +2,17 @@ import type { Socket } from 'node:net'
 import { systemCode } from '../errors.ts'
 import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
-import { frame, LinkError } from './frame.ts'
+import { exactly, frame, LinkError } from './frame.ts'
 import { copied } from './outbox.ts'
-import { encodeReset, type Reset } from './reset-reason.ts'
+import { decodeReset, encodeReset, type Reset } from './reset-reason.ts'
 import type { Session } from './session.ts'
 
 /** Bytes by which a sender may exceed its credit: one read. */
 export const overshoot = 262_144
-/** Bytes in an unbroken run of large reads that make a stream a long one. */
+/** Bytes in a run of large reads, with nothing the other way, that make a stream a long one. */
 const promoteAfter = 262_144
+
+const mostCredit = 2 ** 31
 
 /** How a stream ended. `local` is the socket at this end, `far` the one at the other. */
 export type StreamEnd = 'complete' | 'local-reset' | 'far-reset' | 'link-lost' | 'aborted'
@@ -114,33 +116,29 @@ export class Stream implements Sink {
   data(part: Buffer): void {
     this.receivedBytes += part.length
     this.#granted -= part.length
+    // Question and answer, not a long transfer.
+    this.#run = 0
     if (this.#granted < -overshoot || this.#isSwitched || this.#farEnded)
       throw new LinkError(`data for stream ${this.id} beyond its credit, its end or its switch`)
     const local = this.#local
-    // A copy: the part refers to the link's read buffer.
-    if (local === undefined) this.#held.push(Buffer.from(part))
-    else this.#tookIn(local.write(part))
+    // The part refers to the link's read buffer.
+    if (local === undefined) {
+      this.#held.push(Buffer.from(part))
+      return
+    }
+    this.#tookIn(local.write(part))
+    if (local.writableLength > 0) this.#session?.holdBuffer()
   }
 
-  farEnd(): void {
-    if (this.#farEnded) return
-    this.#farEnded = true
-    if (!this.#localEnded) this.#owner?.halfClosed()
-    const local = this.#local
-    if (local === undefined) return
-    // With nothing left to read or write, close() alone sends the FIN: one system call less than shutdown() first.
-    if (this.#localEnded && local.writableLength === 0) local.destroy()
-    else local.end()
-  }
-
-  farReset(why: Reset): void {
-    this.#over('far-reset', why)
-  }
-
-  credit(bytes: number): void {
-    this.#credit += bytes
-    if (this.#credit > 2 ** 31) throw new LinkError(`credit of ${this.#credit} bytes for stream ${this.id}`)
-    this.#gate()
+  /** A frame about this stream. Returns whether it is of a type that there is. */
+  control(type: number, payload: Buffer): boolean {
+    if (type === frame.end) this.#endThere()
+    else if (type === frame.reset) this.#over('far-reset', decodeReset(payload))
+    else if (type === frame.credit) this.#credited(exactly(4, payload).readUInt32BE())
+    else if (type === frame.want) this.#session?.wanted(this)
+    else if (type === frame.switch) this.#switch()
+    else return false
+    return true
   }
 
   /** The link has room again. */
@@ -161,13 +159,6 @@ export class Stream implements Sink {
     lane.on('close', Stream.#onLaneClose)
     this.#session?.send(this.id, frame.switch)
     if (this.#localEnded) lane.end()
-    this.#readLane()
-  }
-
-  /** The far end's bytes come on the lane from now on. */
-  switch(): void {
-    if (this.#isSwitched) throw new LinkError(`stream ${this.id} switched twice`)
-    this.#isSwitched = true
     this.#readLane()
   }
 
@@ -194,13 +185,38 @@ export class Stream implements Sink {
     return to === undefined || to.writableLength > 0
   }
 
+  #endThere(): void {
+    if (this.#farEnded) return
+    this.#farEnded = true
+    if (!this.#localEnded) this.#owner?.halfClosed()
+    const local = this.#local
+    if (local === undefined) return
+    // With nothing left to read or write, close() alone sends the FIN: one system call less than shutdown() first.
+    if (this.#localEnded && local.writableLength === 0) local.destroy()
+    else local.end()
+  }
+
+  #credited(bytes: number): void {
+    this.#credit += bytes
+    if (this.#credit > mostCredit)
+      throw new LinkError(`credit of ${this.#credit} bytes for stream ${this.id}`)
+    this.#gate()
+  }
+
+  /** The far end's bytes come on the lane from now on. */
+  #switch(): void {
+    if (this.#isSwitched) throw new LinkError(`stream ${this.id} switched twice`)
+    this.#isSwitched = true
+    this.#readLane()
+  }
+
   /** Returns whether more may be read. */
   #send(chunk: Buffer, isShared: boolean): boolean {
     const { length } = chunk
     this.sentBytes += length
     this.#credit -= length
-    // Small messages start the count anew: a stream of many of them shares the link with profit.
-    this.#run = length > copied ? this.#run + length : 0
+    // Small messages count against it: a stream of many of them shares the link with profit.
+    this.#run = length > copied ? this.#run + length : Math.max(this.#run - copied, 0)
     if (this.#lane === undefined && this.#run > promoteAfter) {
       this.#run = 0
       this.#session?.promote(this)
@@ -225,7 +241,6 @@ export class Stream implements Sink {
   #tookIn(goOn: boolean): void {
     const session = this.#session
     if (session === undefined) return
-    if (!this.isPromoted && this.#local!.writableLength > 0) session.holdBuffer()
     if (!goOn || this.#farEnded) return
     const window = session.windowOf(this)
     if (this.#granted * 2 > window) return
@@ -300,7 +315,7 @@ export class Stream implements Sink {
   }
 
   static #onLaneEnd(this: StreamSocket): void {
-    this.stream.farEnd()
+    this.stream.#endThere()
   }
 
   static #onLaneDrain(this: StreamSocket): void {

@@ -111,8 +111,9 @@ t.test('what this version cannot do is refused by name, whatever else is wrong',
   const list = lines('forwards: {web: {listen: ":1", target: ["x:1"]}}')
   t.match(list, [/forwards.web.target: not supported yet: found a list; give one host:port/])
   t.equal(list.length, 1)
-  t.match(lines('link: {port: 9587}'), [/link: not supported yet: found a mapping; leave it out/])
-  t.match(lines('link: true'), [/link: not supported yet: found true/])
+  t.match(lines('link: true'), [/link: found true; allowed: false or a mapping of port/])
+  t.match(lines('link: {port: 0}'), [/link.*: found /])
+  t.same(lines('link: {port: 9587}'), [])
   t.same(lines('link: false'), [])
   t.match(lines('tunnel: {mode: netstack}'), [
     /tunnel.mode: not supported yet: found "netstack"; leave it out/,

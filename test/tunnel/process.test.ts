@@ -4,21 +4,29 @@ import t from 'tap'
 import { adoptProcess, reach, type Spawn, startProcess } from '../../src/tunnel/process.ts'
 import { FakeChild, FakeUapi, KeptLog, socketPath } from './fake.ts'
 
-const start = async (child: FakeChild, log = new KeptLog()) => {
+const start = async (child: FakeChild, log = new KeptLog(), hasTerminal = false) => {
   let seen: { command: string; args: readonly string[]; options: SpawnOptions } | undefined
   const spawn = ((command: string, args: readonly string[], options: SpawnOptions) => {
     seen = { command, args, options }
     return child
   }) as unknown as Spawn
-  const process = await startProcess({ binary: '/bin/wireguard-go', interface: 'wg0', log, spawn })
+  const process = await startProcess({
+    binary: '/bin/wireguard-go',
+    interface: 'wg0',
+    log,
+    spawn,
+    hasTerminal,
+  })
   return { process, log, spawned: () => seen! }
 }
 
-t.test('started in the foreground, in a session of its own, with a clean environment', async t => {
+t.test('started in the foreground, with a clean environment, out of reach of Ctrl-C', async t => {
   process.env.SECRET_OF_OURS = 'x'
   const { process: started, spawned } = await start(new FakeChild())
   t.equal(started.pid, 4711)
-  t.match(spawned(), { command: '/bin/wireguard-go', args: ['-f', 'wg0'], options: { detached: true } })
+  t.match(spawned(), { command: '/bin/wireguard-go', args: ['-f', 'wg0'], options: { detached: false } })
+  const inTerminal = await start(new FakeChild(), new KeptLog(), true)
+  t.match(inTerminal.spawned(), { options: { detached: true } })
   const { GOMEMLIMIT, ...env } = spawned().options.env!
   t.strictSame(env, { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'verbose', PATH: process.env.PATH })
   const quiet = new KeptLog()
