@@ -1,3 +1,4 @@
+import { unmap } from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -41,7 +42,6 @@ export class Tunnel {
   readonly #recovery: Recovery
   readonly #stop = new AbortController()
   #lock: Lock | undefined
-  #started = false
   #draining = false
   #congestionControl = 'kernel'
   #listenPort: number | undefined
@@ -67,7 +67,7 @@ export class Tunnel {
     this.#now = now
     this.#ip = ip
     this.#runFolder = runFolder
-    this.#mtu = new Mtu(config.mtu, log)
+    this.#mtu = new Mtu(config.mtu, { set: mtu => setMtu(ip, config.interface, mtu), log })
     this.#peers = new Peers(config.peers, { log, now })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
     this.#endpoints = new Endpoints(config, { log })
@@ -80,8 +80,7 @@ export class Tunnel {
     })
     const parts = { config: () => this.#effective, peers: this.#peers, names: this.#names, log, now }
     this.#prober = new Prober({ ...options, ...parts })
-    const running = () => this.#supervisor.running
-    this.#recovery = new Recovery({ ...parts, running, prober: this.#prober })
+    this.#recovery = new Recovery({ ...parts, running: () => this.#supervisor.running, prober: this.#prober })
   }
 
   /**
@@ -109,7 +108,6 @@ export class Tunnel {
     await this.#endpoints.load()
     this.#names.follow(this.#stop.signal, () => void this.#recovery.giveNewEndpoints())
     await this.#supervisor.start(signal, this.#stop.signal)
-    this.#started = true
   }
 
   /**
@@ -142,9 +140,15 @@ export class Tunnel {
     })
   }
 
+  /** A connection was accepted from this address: a peer whose config tells no address can be probed there. */
+  connectionFrom(address: string): void {
+    const isOurs = this.#config.addresses.some(own => own.address === unmap(address))
+    if (!isOurs) this.#peers.connectionFrom(address)
+  }
+
   /** Our tunnel addresses that can be bound now. */
   get addresses(): readonly string[] {
-    return this.#started ? usableAddresses(this.#config).map(({ address }) => address) : []
+    return this.#supervisor.isStarted ? usableAddresses(this.#config).map(({ address }) => address) : []
   }
 
   status(): TunnelStatus {
@@ -163,7 +167,7 @@ export class Tunnel {
   }
 
   reasons(): Reason[] {
-    if (!this.#started) return [{ code: 'starting', detail: 'the tunnel is being set up' }]
+    if (!this.#supervisor.isStarted) return [{ code: 'starting', detail: 'the tunnel is being set up' }]
     const { down } = this.#supervisor
     const seen: Reason[] =
       down === undefined
@@ -240,10 +244,7 @@ export class Tunnel {
   #tick(): void {
     if (this.#draining) return
     this.#recovery.tick()
-    if (this.#mtu.stepDown(this.#peers))
-      void setMtu(this.#ip, this.#config.interface, this.#mtu.value).catch(error =>
-        this.#log.warn({ error: messageOf(error) }, 'MTU not set'),
-      )
+    this.#mtu.tick(this.#peers)
     this.#prober.tick()
   }
 }
