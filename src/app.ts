@@ -88,13 +88,13 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())
   try {
-    await tunnel?.start(stop.drain)
+    // Asked from the first moment on; but whoever starts a second end is to hear that, not of a port in use.
+    if (tunnel === undefined) await admin.listen()
+    else await tunnel.start(stop.drain, () => admin.listen())
   } catch (error) {
     if (stop.drain.aborted) return true
     throw error
   }
-  // After the tunnel: whoever starts a second end of this config is to hear that, not of a port in use.
-  await admin.listen()
   const listeners = await forwarder.prepare(config.forwards, tunnel?.addresses ?? [], config.drainTimeout)
   listeners.commit()
   await announce(config, runFolder, log, cleanup)

@@ -1,4 +1,4 @@
-import { covers, formatHostPort, networkOf, unmap } from '../config/address.ts'
+import { type Cidr, covers, formatHostPort, networkOf } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
@@ -95,11 +95,11 @@ export class Peers implements Iterable<Peer> {
     })
   }
 
-  /** A connection came from this address, IPv4-mapped or not. Cheap: most configs tell where every peer is. */
-  connectionFrom(address: string): void {
+  /** A connection came from this address, or from one of our own. Cheap: most configs tell where every peer is. */
+  connectionFrom(source: string, own: readonly Cidr[]): void {
     if (this.#peers.every(({ config }) => config.address !== undefined)) return
-    const source = unmap(address)
-    if (this.#peers.some(peer => peer.source === source)) return
+    if (this.#peers.some(peer => peer.source === source) || own.some(({ address }) => address === source))
+      return
     const sender = this.#senderOf(source)
     if (sender !== undefined && sender.config.address === undefined) sender.source = source
   }

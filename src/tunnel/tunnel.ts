@@ -85,13 +85,14 @@ export class Tunnel {
 
   /**
    * The first start; resolves when wireguard-go answers, and addresses and routes are set. It waits neither for
-   * names nor for handshakes. `signal` ends the start, not the tunnel.
+   * names nor for handshakes. `signal` ends the start, not the tunnel. `onLocked` is called as soon as no other end can
+   * have this interface, and before anything else is done.
    *
    * @throws EndError DEVICE_UNAVAILABLE, INTERFACE_TAKEN, RUN_FOLDER, LISTEN_FAILED, TUNNEL_PROCESS, IP_FAILED or
-   * UAPI, with everything taken down again.
+   * UAPI, or what `onLocked` threw, with everything taken down again.
    */
-  async start(signal: AbortSignal): Promise<void> {
-    this.#starting = this.#start(AbortSignal.any([signal, this.#stop.signal]))
+  async start(signal: AbortSignal, onLocked = async () => {}): Promise<void> {
+    this.#starting = this.#start(AbortSignal.any([signal, this.#stop.signal]), onLocked)
     try {
       await this.#starting
     } catch (error) {
@@ -100,9 +101,10 @@ export class Tunnel {
     }
   }
 
-  async #start(signal: AbortSignal): Promise<void> {
+  async #start(signal: AbortSignal, onLocked: () => Promise<void>): Promise<void> {
     signal.throwIfAborted()
     this.#lock = await takeInterface(this.#config.interface)
+    await onLocked()
     await checkRunFolder(this.#runFolder)
     await checkTun()
     await this.#endpoints.load()
@@ -128,8 +130,7 @@ export class Tunnel {
       this.#stop.signal.throwIfAborted()
       const [from, endpointOf] = [this.#effective, this.#endpointOf]
       const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf }
-      const { congestionControl } = await change({ ...parts, from, to, bind })
-      this.#congestionControl = congestionControl
+      this.#congestionControl = (await change({ ...parts, from, to, bind })).congestionControl
       this.#config = to
       this.#names.apply(to.peers)
       this.#mtu.apply(to.mtu)
@@ -142,8 +143,7 @@ export class Tunnel {
 
   /** A connection was accepted from this address: a peer whose config tells no address can be probed there. */
   connectionFrom(address: string): void {
-    const isOurs = this.#config.addresses.some(own => own.address === unmap(address))
-    if (!isOurs) this.#peers.connectionFrom(address)
+    this.#peers.connectionFrom(unmap(address), this.#config.addresses)
   }
 
   /** Our tunnel addresses that can be bound now. */

@@ -87,7 +87,7 @@ t.test('where a connection came from is asked, and judged anew', async t => {
   const { at, answers, path, peers } = probing({}, ['10.1.10.0/24'])
   t.match(await at(0), [tcp])
   t.match(path.status(), { answersProbes: true, rtt: 7 })
-  peers.connectionFrom('10.1.10.77')
+  peers.connectionFrom('10.1.10.77', [])
   answers.tcp = answers.small = false
   const there = tcp.with(2, '10.1.10.77')
   for (const second of [5, 10, 15, 20]) t.strictSame(await at(second), [there])

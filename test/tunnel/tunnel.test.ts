@@ -202,6 +202,27 @@ t.test('what fails at the first start is thrown, and nothing stays', async t => 
   t.strictSame(second.happened, [], 'nothing of the first was touched')
 })
 
+t.test('who waits for the lock is told first, and ends the start by failing', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever, async () => void lab.happened.push('locked'))
+  t.equal(lab.happened[0], 'locked')
+  const second = lab.make()
+  await t.rejects(
+    second.start(forever, async () => void t.fail('locked twice')),
+    { code: 'INTERFACE_TAKEN' },
+  )
+  await lab.tunnel.close()
+  lab.happened.length = 0
+  const third = lab.make()
+  await t.rejects(
+    third.start(forever, () => Promise.reject(new EndError('LISTEN_FAILED', 'taken'))),
+    { code: 'LISTEN_FAILED' },
+  )
+  t.notOk(lab.happened.includes('spawn'))
+  lab.tunnel = lab.make()
+  await lab.tunnel.start(forever)
+})
+
 t.test('a start can be broken off, by its signal and by close', async t => {
   const lab = fake(t)
   await t.rejects(lab.tunnel.start(AbortSignal.abort(new Error('enough'))), { message: 'enough' })
