@@ -50,7 +50,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
-  const forwarder = new Forwarder({ log, logConnections: () => current().log.connections, resolve })
+  const forwarder = new Forwarder({
+    log,
+    logConnections: () => current().log.connections,
+    resolve,
+    seen: address => tunnel?.connectionFrom(address),
+  })
 
   const health = new Health({
     sources: [

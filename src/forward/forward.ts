@@ -15,6 +15,8 @@ export interface ForwardOptions {
   /** All addresses of a name; rejects with `UNRESOLVED`. */
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
+  /** Told where each connection to a `tunnel:` listener came from. */
+  readonly seen?: ((address: string) => void) | undefined
 }
 
 /** One entry of `forwards`: its target, its connections and their counters. Listeners hand it their clients. */
@@ -23,6 +25,7 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
+  readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
   readonly target: Target
   #config: ForwardConfig
@@ -38,6 +41,7 @@ export class Forward implements ConnectionOwner {
     this.logConnections = options.logConnections
     this.resolve = options.resolve
     this.deadlines = options.deadlines
+    this.#seen = options.seen
     this.target = new Target(config.target)
     this.configure(config, tunnelAddresses)
   }
@@ -65,6 +69,7 @@ export class Forward implements ConnectionOwner {
       socket.destroy()
       return
     }
+    if (this.#config.listen.host === 'tunnel') this.#seen?.(socket.remoteAddress)
     const connection = new Connection(this, socket, targetPort)
     this.#connections.add(connection)
     connection.start()
