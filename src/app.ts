@@ -50,7 +50,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
-  const forwarder = new Forwarder({ log, logConnections: () => current().log.connections, resolve })
+  const forwarder = new Forwarder({
+    log,
+    logConnections: () => current().log.connections,
+    resolve,
+    seen: address => tunnel?.connectionFrom(address),
+  })
 
   const health = new Health({
     sources: [
@@ -89,13 +94,13 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())
   try {
-    await tunnel?.start(stop.drain)
+    // Asked from the first moment on; but whoever starts a second end is to hear that, not of a port in use.
+    if (tunnel === undefined) await admin.listen()
+    else await tunnel.start(stop.drain, () => admin.listen())
   } catch (error) {
     if (stop.drain.aborted) return true
     throw error
   }
-  // After the tunnel: whoever starts a second end of this config is to hear that, not of a port in use.
-  await admin.listen()
   const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? []))
   listeners.commit()
   await announce(config, runFolder, log, cleanup)

@@ -13,6 +13,8 @@ import { EndError, messageOf } from './errors.ts'
 export interface ResolveOptions {
   /** Ask again, although an answer is at hand (an address of it did not answer). */
   readonly refresh?: boolean
+  /** Whether the last good answer will do while DNS fails (default), however long an answer takes; or only a new one. */
+  readonly lastGood?: boolean
 }
 
 interface Answer {
@@ -48,7 +50,10 @@ export class Names {
   }
 
   /** All addresses of `host`, IPv4 and IPv6 alternating; a literal is its own. Rejects with `UNRESOLVED`. */
-  async resolve(host: string, { refresh = false }: ResolveOptions = {}): Promise<readonly string[]> {
+  async resolve(
+    host: string,
+    { refresh = false, lastGood = true }: ResolveOptions = {},
+  ): Promise<readonly string[]> {
     if (isIP(host) !== 0) return [host]
     let entry = this.#entries.get(host)
     if (entry === undefined) {
@@ -57,9 +62,9 @@ export class Names {
     }
     if (refresh || this.#now() >= entry.expires) {
       entry.query ??= this.#update(host, entry)
-      await (entry.good === undefined ? entry.query : orPatience(entry.query))
+      await (entry.good !== undefined && lastGood ? orPatience(entry.query) : entry.query)
     }
-    if (entry.good !== undefined) return entry.good
+    if (entry.good !== undefined && (lastGood || entry.error === undefined)) return entry.good
     throw entry.error ?? unresolved(host, 'no answer')
   }
 
@@ -67,6 +72,7 @@ export class Names {
     try {
       const { addresses, ttl } = await this.#query(host)
       entry.good = addresses
+      entry.error = undefined
       entry.expires = this.#now() + Math.max(ttl, leastTtl)
     } catch (error) {
       entry.error = unresolved(host, messageOf(error))

@@ -96,6 +96,20 @@ t.test('while DNS fails the last good answer is kept; without one it fails, once
   t.equal(state.queries.length, 4)
 })
 
+t.test('who asks for a new answer gets no other', async t => {
+  const { names: n, state } = names()
+  const anew = { refresh: true, lastGood: false }
+  t.same(await n.resolve('a', anew), ['192.0.2.1'])
+  const good = state.answer
+  state.answer = () => {
+    throw new Error('queryA ESERVFAIL a')
+  }
+  await t.rejects(n.resolve('a', anew), { code: 'UNRESOLVED', message: /ESERVFAIL/ })
+  t.same(await n.resolve('a', { refresh: true }), ['192.0.2.1'])
+  state.answer = good
+  t.same(await n.resolve('a', anew), ['192.0.2.1'])
+})
+
 t.test('who has an old answer does not wait for a name server that hangs', async t => {
   let hang = false
   const gate = Promise.withResolvers<void>()

@@ -1,7 +1,8 @@
-import { familyOf, type HostPorts } from './address.ts'
+import { familyOf, formatHostPort, type HostPorts } from './address.ts'
 import type { ForwardConfig, TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { Issue } from './issue.ts'
+import { leadsTo } from './listeners.ts'
 import type { ForwardSection } from './schema.ts'
 
 /** What the keys of one forward mean together, and beside the tunnel. */
@@ -21,7 +22,7 @@ export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardC
   const report = (key: keyof ForwardSection, message: string) =>
     void issues.push(source.document.issue('error', ['forwards', name, key], message))
   checkListen(source, report)
-  checkTarget(section, report)
+  checkTarget(source, report)
   checkProxies(section, acceptProxy !== false, onTunnel, report)
   return {
     name,
@@ -53,7 +54,7 @@ function checkListen({ section, hasTunnel }: ForwardSource, report: ReportKey): 
     )
 }
 
-function checkTarget({ listen, target }: ForwardSection, report: ReportKey): void {
+function checkTarget({ section: { listen, target }, tunnel }: ForwardSource, report: ReportKey): void {
   if (target.host === '')
     report('target', 'found no host; allowed: host:port; write the host before the port')
   const ranges = [listen, target].filter(({ first, last }) => first !== last)
@@ -61,6 +62,11 @@ function checkTarget({ listen, target }: ForwardSection, report: ReportKey): voi
     report(
       'target',
       `found ports ${ports(target)}; allowed: those of listen, ${ports(listen)}, where one is a range`,
+    )
+  else if (leadsTo(listen, target, tunnel))
+    report(
+      'target',
+      `found ${hostPorts(target)}, where this forward itself listens: each connection would come in again for ever; name where the service is, or move listen to another port or address`,
     )
 }
 
@@ -79,6 +85,10 @@ function checkProxies(section: ForwardSection, accepts: boolean, onTunnel: boole
 
 function trustedPeers(tunnel: TunnelConfig | undefined): ForwardConfig['trustedProxies'] {
   return (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
+}
+
+function hostPorts({ host, first, last }: HostPorts): string {
+  return `${formatHostPort(host, first)}${first === last ? '' : `-${last}`}`
 }
 
 function ports({ first, last }: HostPorts): string {

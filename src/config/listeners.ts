@@ -1,4 +1,4 @@
-import { canonical, familyOf, type HostPorts } from './address.ts'
+import { canonical, covers, familyOf, type HostPorts, parseCidr } from './address.ts'
 import type { TunnelConfig } from './config.ts'
 
 /** An address with ports that a part of the config listens on. */
@@ -15,6 +15,8 @@ export interface Collision {
   readonly port: number
 }
 
+const loopback = [parseCidr('127.0.0.0/8')!, parseCidr('::1')!]
+
 /** Each listener that cannot be bound beside an earlier one, once. */
 export function collisions(plans: readonly ListenerPlan[], tunnel: TunnelConfig | undefined): Collision[] {
   const hosts = plans.map(({ listen }) => addressesOf(listen.host, tunnel))
@@ -26,6 +28,33 @@ export function collisions(plans: readonly ListenerPlan[], tunnel: TunnelConfig 
     const earlier = plans[at]!
     return [{ earlier, later, port: Math.max(earlier.listen.first, later.listen.first) }]
   })
+}
+
+/**
+ * Whether a connection to this target comes in at this very listener. Only addresses tell: a name may be anything, but
+ * for `localhost`.
+ */
+export function leadsTo(listen: HostPorts, target: HostPorts, tunnel: TunnelConfig | undefined): boolean {
+  const hosts = addressesOf(listen.host, tunnel)
+  const own = [...loopback, ...addressesOf('tunnel', tunnel).flatMap(address => parseCidr(address) ?? [])]
+  const isHere = (address: string) =>
+    hosts.includes(address) ||
+    (hosts.includes(`all${familyOf(address)}`) && own.some(prefix => covers(prefix, address)))
+  return samePort(listen, target) && reachedAt(target.host).some(isHere)
+}
+
+/** Where a connection to this host arrives: one to the unspecified address does at the loopback one (ip(7), ipv6(7)). */
+function reachedAt(host: string): string[] {
+  switch (host) {
+    case '0.0.0.0':
+      return ['127.0.0.1']
+    case '::':
+      return ['::1']
+    case 'localhost':
+      return ['127.0.0.1', '::1']
+    default:
+      return familyOf(host) === 0 ? [] : [host]
+  }
 }
 
 function samePort(a: HostPorts, b: HostPorts): boolean {

@@ -25,6 +25,8 @@ export interface ForwardOptions {
   readonly linkTo: (address: string) => Session | undefined
   /** The target behind a port of the tunnel goes up or down. */
   readonly targetChanged: (forward: Forward) => void
+  /** Told where each connection to a `tunnel:` listener came from. */
+  readonly seen?: ((address: string) => void) | undefined
 }
 
 /** One entry of `forwards`: its target, its connections and their counters. Listeners hand it their clients. */
@@ -33,6 +35,7 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
+  readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
   readonly target: Target
   readonly #linkTo: ForwardOptions['linkTo']
@@ -50,6 +53,7 @@ export class Forward implements ConnectionOwner {
     this.resolve = options.resolve
     this.deadlines = options.deadlines
     this.#linkTo = options.linkTo
+    this.#seen = options.seen
     this.target = new Target(config.target, () => options.targetChanged(this))
     this.configure(config, tunnelAddresses)
   }
@@ -73,8 +77,12 @@ export class Forward implements ConnectionOwner {
   /** A client of one of its listeners. */
   accept(socket: Socket, targetPort: number): void {
     // Reset before it was accepted: nobody knows any more whose it was.
-    if (socket.remoteAddress === undefined) socket.destroy()
-    else this.#begin(new SocketDownstream(socket), targetPort)
+    if (socket.remoteAddress === undefined) {
+      socket.destroy()
+      return
+    }
+    if (this.#config.listen.host === 'tunnel') this.#seen?.(socket.remoteAddress)
+    this.#begin(new SocketDownstream(socket), targetPort)
   }
 
   /** A client that another end took and sent over a link, as if it had come to one of its listeners. */

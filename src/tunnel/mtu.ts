@@ -1,3 +1,4 @@
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { type Peers, shortKey } from './peers.ts'
@@ -10,12 +11,21 @@ const safe = 1280
  * with another config or another run: trying would lose packets again and again.
  */
 export class Mtu {
+  readonly #set: (mtu: number) => Promise<void>
   readonly #log: Log
   #value: number
   #lostFor: string | undefined
 
-  constructor(configured: number, log: Log) {
-    this.#log = log
+  constructor(
+    configured: number,
+    options: {
+      /** Gives it to the device. */
+      readonly set: (mtu: number) => Promise<void>
+      readonly log: Log
+    },
+  ) {
+    this.#set = options.set
+    this.#log = options.log
     this.#value = configured
   }
 
@@ -28,14 +38,14 @@ export class Mtu {
     this.#lostFor = undefined
   }
 
-  /** Steps down when one of these peers needs it; whether it did. */
-  stepDown(peers: Peers): boolean {
+  /** To be called about once a second: steps down when one of these peers needs it. */
+  tick(peers: Peers): void {
     const lossy = [...peers].find(({ path }) => path.state.name === 'mtu-black-hole')
-    if (lossy === undefined || this.#value <= safe) return false
+    if (lossy === undefined || this.#value <= safe) return
     this.#lostFor = lossy.config.publicKey
     this.#log.warn({ peer: shortKey(this.#lostFor), from: this.#value, to: safe }, 'MTU stepped down')
     this.#value = safe
-    return true
+    void this.#set(safe).catch(error => this.#log.warn({ error: messageOf(error) }, 'MTU not set'))
   }
 
   reasons(): Reason[] {

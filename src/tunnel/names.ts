@@ -1,4 +1,3 @@
-import { createSocket } from 'node:dgram'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { canonical, covers, familyOf, formatHostPort } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
@@ -7,13 +6,21 @@ import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { backoff, jittered } from './backoff.ts'
 import { shortKey } from './peers.ts'
+import { hasRoute } from './routes.ts'
 
-/** The addresses of a name, the best first. */
-export type Resolve = (host: string, options?: { readonly refresh?: boolean }) => Promise<readonly string[]>
+/** The addresses of a name, the best first. Without `lastGood` only an answer of now will do. */
+export type Resolve = (host: string, options?: ResolveOptions) => Promise<readonly string[]>
+
+interface ResolveOptions {
+  readonly refresh?: boolean
+  readonly lastGood?: boolean
+}
 
 /** Milliseconds between two tries of a name that does not resolve. */
 const firstRetry = 1000
 const lastRetry = 30_000
+/** Milliseconds that name servers have when an endpoint did not answer; its next rung comes soon after. */
+const answerWithin = 5000
 
 interface Endpoint {
   readonly host: string
@@ -22,6 +29,8 @@ interface Endpoint {
   address: string | undefined
   /** Why it is not. */
   why: string
+  /** Whether name servers gave an address the last time that they were asked; a literal needs none. */
+  resolves: boolean
   /** Whether it is being resolved. */
   followed: boolean
   /** Whether wireguard-go does not have this address yet. */
@@ -45,6 +54,7 @@ export class EndpointNames {
   readonly #log: Log
   readonly #usable: (address: string) => Promise<boolean>
   readonly #retry: (attempt: number) => number
+  readonly #answerWithin: number
   /** Those with an endpoint, by public key. */
   #peers: ReadonlyMap<string, PeerConfig> = new Map()
   #endpoints: ReadonlyMap<string, Endpoint> = new Map()
@@ -57,12 +67,14 @@ export class EndpointNames {
       readonly log: Log
       readonly usable?: (address: string) => Promise<boolean>
       readonly retry?: (attempt: number) => number
+      readonly answerWithin?: number
     },
   ) {
     this.#resolve = options.resolve
     this.#log = options.log
     this.#usable = options.usable ?? hasRoute
     this.#retry = options.retry ?? (attempt => jittered(backoff(attempt, firstRetry, lastRetry)))
+    this.#answerWithin = options.answerWithin ?? answerWithin
     this.apply(peers)
   }
 
@@ -113,27 +125,36 @@ export class EndpointNames {
 
   /**
    * Asks for the name again and goes on to the next of its addresses; the endpoint did not answer. With `ifGone` only
-   * when the one in use is no longer among them. Resolves to whether there is another one now; never rejects.
+   * when the one in use is no longer among them. While no name server answers, the addresses known before have to do.
+   * Resolves to whether there is another one now; never rejects.
    */
   async refresh({ publicKey }: PeerConfig, { ifGone }: { ifGone: boolean }): Promise<boolean> {
     const endpoint = this.#endpoints.get(publicKey)
     if (endpoint === undefined || familyOf(endpoint.host) !== 0) return false
     const { host, port } = endpoint
     const fields = { peer: shortKey(publicKey), host }
+    let found: readonly string[]
     try {
-      const found = await this.#addressesOf(host, publicKey, { refresh: true })
-      const addresses = found.map(address => formatHostPort(address, port))
-      const used = addresses.indexOf(endpoint.address!)
-      if (ifGone && used >= 0) return false
-      const next = addresses[(used + 1) % addresses.length]!
-      if (next === endpoint.address) return false
-      endpoint.address = next
-      this.#log.info({ ...fields, endpoint: next }, 'endpoint changed to another address')
-      return true
+      const asked = this.#addressesOf(host, publicKey, { refresh: true, lastGood: false })
+      found = await within(asked, this.#answerWithin)
+      endpoint.resolves = true
     } catch (error) {
+      endpoint.resolves = false
       this.#log.warn({ ...fields, error: messageOf(error) }, 'endpoint not resolved again')
-      return false
+      found = await this.#addressesOf(host, publicKey).catch(() => [])
     }
+    const addresses = found.map(address => formatHostPort(address, port))
+    const used = addresses.indexOf(endpoint.address!)
+    const next = addresses[(used + 1) % addresses.length]
+    if (next === undefined || next === endpoint.address || (ifGone && used >= 0)) return false
+    endpoint.address = next
+    this.#log.info({ ...fields, endpoint: next }, 'endpoint changed to another address')
+    return true
+  }
+
+  /** Whether the endpoint's name resolved the last time that it was asked for; a literal always does. */
+  resolves({ publicKey }: PeerConfig): boolean {
+    return this.#endpoints.get(publicKey)?.resolves ?? true
   }
 
   reasons(): Reason[] {
@@ -163,8 +184,7 @@ export class EndpointNames {
         const [first] = await this.#addressesOf(host, publicKey)
         const address = formatHostPort(first!, port)
         if (!isWanted()) break
-        endpoint.address = address
-        endpoint.isNew = true
+        Object.assign(endpoint, { address, isNew: true, resolves: true })
         this.#log.debug({ ...fields, endpoint: address }, 'endpoint resolved')
         onResolved()
       } catch (error) {
@@ -178,11 +198,7 @@ export class EndpointNames {
   }
 
   /** The addresses that this host can send to, else all of them: a host that still boots has no route yet. */
-  async #addressesOf(
-    host: string,
-    publicKey: string,
-    options?: { readonly refresh: boolean },
-  ): Promise<readonly string[]> {
+  async #addressesOf(host: string, publicKey: string, options?: ResolveOptions): Promise<readonly string[]> {
     const found = (await this.#resolve(host, options)).map(canonical)
     if (found.length === 0) throw new EndError('UNRESOLVED', `${host} has no address`)
     const inside = this.#peers.get(publicKey)?.trusted ?? []
@@ -200,25 +216,28 @@ export class EndpointNames {
 
 function carriedOn(before: Endpoint | undefined, host: string, port: number): Endpoint {
   if (before?.host === host && before.port === port) return before
+  const isLiteral = familyOf(host) !== 0
   return {
     host,
     port,
-    address: familyOf(host) === 0 ? undefined : formatHostPort(host, port),
+    address: isLiteral ? formatHostPort(host, port) : undefined,
     why: 'not resolved yet',
+    resolves: isLiteral,
     followed: false,
     isNew: false,
     moved: before !== undefined,
   }
 }
 
-/** Whether there is a route to this address: a UDP socket finds out when it is connected, and sends nothing. */
-export function hasRoute(address: string): Promise<boolean> {
-  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
-  return new Promise(resolve => {
-    // With a callback Node gives a failure to it, as its argument, and emits no `error`.
-    socket.connect(9, address, (error?: Error) => {
-      socket.close()
-      resolve(error === undefined)
-    })
+/** Rejects with `UNRESOLVED` when there is no answer within this many milliseconds. */
+async function within<T>(answer: Promise<T>, time: number): Promise<T> {
+  const answered = new AbortController()
+  const late = sleep(time, undefined, { signal: answered.signal }).then(() => {
+    throw new EndError('UNRESOLVED', `no name server answered within ${time} ms`)
   })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    answered.abort()
+  }
 }

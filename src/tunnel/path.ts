@@ -122,6 +122,14 @@ export class Path {
     this.#judge()
   }
 
+  /** Another address is asked from now on: what the last one answered says nothing of it. */
+  askedElsewhere(): void {
+    this.#answers = false
+    this.#unanswered = 0
+    this.#loss = 0
+    this.#rtt = undefined
+  }
+
   /** Full-size packets pass, or are lost while small ones pass. */
   fullSize(passes: boolean): void {
     if (this.#state.name === 'up' && !passes) this.#enter({ name: 'mtu-black-hole', since: this.#now() })

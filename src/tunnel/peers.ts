@@ -1,4 +1,4 @@
-import { formatHostPort, networkOf } from '../config/address.ts'
+import { type Cidr, covers, formatHostPort, networkOf } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
@@ -12,6 +12,8 @@ const staleAfter = 195_000
 export interface Peer {
   config: PeerConfig
   readonly path: Path
+  /** Where its last connection came from, of a peer whose config tells no address of its own. */
+  source: string | undefined
   /** The last sample of the running wireguard-go. */
   sample: DevicePeer | undefined
   /** Bytes counted before that by earlier ones, and before the peer was made again. */
@@ -44,6 +46,8 @@ export class Peers implements Iterable<Peer> {
       const peer = before.find(peer => peer.config.publicKey === config.publicKey)
       return peer === undefined ? this.#unknown(config) : Object.assign(peer, { config })
     })
+    for (const peer of this.#peers)
+      if (peer.source !== undefined && this.#senderOf(peer.source) !== peer) peer.source = undefined
   }
 
   /** A wireguard-go runs from now on that knows nothing of the last one's sessions. */
@@ -60,6 +64,13 @@ export class Peers implements Iterable<Peer> {
       const sample = device.peers.find(({ publicKey }) => publicKey === peer.config.publicKey)
       if (sample !== undefined) this.#update(peer, sample)
     }
+  }
+
+  /** Whose packets come from this address: WireGuard goes by the longest prefix. */
+  #senderOf(source: string): Peer | undefined {
+    const bitsOf = ({ config }: Peer) =>
+      Math.max(-1, ...config.trusted.filter(prefix => covers(prefix, source)).map(({ bits }) => bits))
+    return this.#peers.filter(peer => bitsOf(peer) >= 0).toSorted((a, b) => bitsOf(b) - bitsOf(a))[0]
   }
 
   #update(peer: Peer, sample: DevicePeer): void {
@@ -82,6 +93,15 @@ export class Peers implements Iterable<Peer> {
       sentBytes: sample.sentBytes - (last?.sentBytes ?? 0),
       hasSession: sample.lastHandshake !== undefined,
     })
+  }
+
+  /** A connection came from this address, or from one of our own. Cheap: most configs tell where every peer is. */
+  connectionFrom(source: string, own: readonly Cidr[]): void {
+    if (this.#peers.every(({ config }) => config.address !== undefined)) return
+    if (this.#peers.some(peer => peer.source === source) || own.some(({ address }) => address === source))
+      return
+    const sender = this.#senderOf(source)
+    if (sender !== undefined && sender.config.address === undefined) sender.source = source
   }
 
   /** Whether the running wireguard-go has had a handshake with this peer. */
@@ -131,7 +151,15 @@ export class Peers implements Iterable<Peer> {
 
   #unknown(config: PeerConfig): Peer {
     const path = new Path(shortKey(config.publicKey), { log: this.#log, now: this.#now })
-    return { config, path, sample: undefined, received: 0, sent: 0, lastHandshake: undefined }
+    return {
+      config,
+      path,
+      source: undefined,
+      sample: undefined,
+      received: 0,
+      sent: 0,
+      lastHandshake: undefined,
+    }
   }
 }
 

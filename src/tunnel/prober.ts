@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { covers, familyOf, fromNumber, networkOf, parseCidr, toNumber } from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import type { Path } from './path.ts'
-import type { Peers } from './peers.ts'
+import type { Peer, Peers } from './peers.ts'
 import { type Aim, probeTcp, probeUdp } from './probe.ts'
 
 /** Milliseconds between two tries while the answer is missing. */
@@ -22,6 +22,8 @@ export interface Probes {
 }
 
 interface Turn {
+  /** Which address was asked last. */
+  address: string | undefined
   next: number
   busy: boolean
 }
@@ -57,12 +59,14 @@ export class Prober {
   tick(): void {
     const { probe } = this.#config()
     if (probe === false) return
-    for (const { config, path, sample } of this.#peers) {
+    for (const peer of this.#peers) {
+      const { path, sample } = peer
       // Without an endpoint wireguard-go could only complain.
-      const aim = sample?.endpoint === undefined ? undefined : this.#aim(config)
+      const aim = sample?.endpoint === undefined ? undefined : this.#aim(peer)
       const turn = this.#turn(path)
       if (aim === undefined || turn.busy || this.#now() < turn.next) continue
-      turn.busy = true
+      if (turn.address !== undefined && turn.address !== aim.address) path.askedElsewhere()
+      Object.assign(turn, { address: aim.address, busy: true })
       const started = this.#now()
       turn.next = started + probe.interval
       void this.#probe(path, aim).finally(() => {
@@ -107,27 +111,31 @@ export class Prober {
     return false
   }
 
-  #aim(peer: PeerConfig): Aim | undefined {
+  #aim({ config, source }: Peer): Aim | undefined {
     const { probe, addresses } = this.#config()
-    const address = addressOf(peer, addresses)
+    const address = addressOf(config, addresses, source)
     const from = addresses.find(({ family }) => family === familyOf(address ?? ''))
     if (probe === false || address === undefined || from === undefined) return undefined
     return { from: from.address, address, port: probe.port, timeout: probe.timeout }
   }
 
   #turn(path: Path): Turn {
-    const turn = this.#turns.get(path) ?? { next: 0, busy: false }
+    const turn = this.#turns.get(path) ?? { address: undefined, next: 0, busy: false }
     this.#turns.set(path, turn)
     return turn
   }
 }
 
-/** The peer's own tunnel address: as the config tells, else the lowest host of its prefixes that is not ours. */
+/**
+ * The peer's own tunnel address: as the config tells, else the source of its last connection, else the lowest host of
+ * its prefixes that is not ours.
+ */
 export function addressOf(
   { address, trusted }: PeerConfig,
   own: TunnelConfig['addresses'],
+  source?: string,
 ): string | undefined {
-  if (address !== undefined) return address
+  if (address !== undefined || source !== undefined) return address ?? source
   for (const prefix of trusted) {
     const network = parseCidr(networkOf(prefix))!
     const isHost = network.bits === (network.family === 4 ? 32 : 128)

@@ -55,7 +55,7 @@ export class Recovery {
       // Without an address there is nobody to call.
       if (!path.isDead || this.#names.take(config) === undefined) continue
       const rung = ladder.due(this.#now())
-      if (rung === undefined || (onDevice(rung) && !this.#mayTouchDevice(rung))) continue
+      if (rung === undefined || (onDevice(rung) && !this.#mayTouchDevice(rung, peer))) continue
       path.recovering(rung)
       void this.#take(rung, peer).catch(error =>
         this.#log.warn(
@@ -97,13 +97,17 @@ export class Recovery {
   }
 
   async #recreate({ uapi }: Running, { config, path }: Peer): Promise<void> {
+    // It may have come back while name servers were asked.
+    if (!path.isDead) return
     await uapi.set(recreateLines(config, this.#names.take(config)))
     path.remade()
     this.#prober.hurry(path)
   }
 
-  #mayTouchDevice(rung: Rung): boolean {
+  #mayTouchDevice(rung: Rung, { config }: Peer): boolean {
     if (rung === 'port' && this.#config().listenPort !== undefined) return false
+    // What name servers do not tell, a new wireguard-go does not know either.
+    if (rung === 'restart' && !this.#names.resolves(config)) return false
     if ([...this.#peers].some(({ path }) => path.isUp)) return false
     if (this.#now() - this.#deviceAt < deviceRest) return false
     this.#deviceAt = this.#now()

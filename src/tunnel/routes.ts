@@ -1,3 +1,4 @@
+import { createSocket } from 'node:dgram'
 import { type Cidr, covers, networkOf, parseCidr } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
@@ -111,4 +112,16 @@ function keyOf(route: Route): string {
 
 function tableOf(route: Route): string {
   return route.table ?? main
+}
+
+/** Whether there is a route to this address: a UDP socket finds out when it is connected, and sends nothing. */
+export function hasRoute(address: string): Promise<boolean> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+  return new Promise(resolve => {
+    // With a callback Node gives a failure to it, as its argument, and emits no `error`.
+    socket.connect(9, address, (error?: Error) => {
+      socket.close()
+      resolve(error === undefined)
+    })
+  })
 }

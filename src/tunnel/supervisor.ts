@@ -86,6 +86,11 @@ export class Supervisor {
     return this.#state.name === 'running' ? this.#state.running : undefined
   }
 
+  /** Whether there was a first start. */
+  get isStarted(): boolean {
+    return this.#state.name !== 'starting'
+  }
+
   /** Why none runs. */
   get down(): string | undefined {
     return this.#state.name === 'down' ? this.#state.why : undefined

@@ -1,3 +1,4 @@
+import { unmap } from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -41,7 +42,6 @@ export class Tunnel {
   readonly #recovery: Recovery
   readonly #stop = new AbortController()
   #lock: Lock | undefined
-  #started = false
   #draining = false
   #congestionControl = 'kernel'
   #listenPort: number | undefined
@@ -67,7 +67,7 @@ export class Tunnel {
     this.#now = now
     this.#ip = ip
     this.#runFolder = runFolder
-    this.#mtu = new Mtu(config.mtu, log)
+    this.#mtu = new Mtu(config.mtu, { set: mtu => setMtu(ip, config.interface, mtu), log })
     this.#peers = new Peers(config.peers, { log, now })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
     this.#endpoints = new Endpoints(config, { log })
@@ -80,19 +80,19 @@ export class Tunnel {
     })
     const parts = { config: () => this.#effective, peers: this.#peers, names: this.#names, log, now }
     this.#prober = new Prober({ ...options, ...parts })
-    const running = () => this.#supervisor.running
-    this.#recovery = new Recovery({ ...parts, running, prober: this.#prober })
+    this.#recovery = new Recovery({ ...parts, running: () => this.#supervisor.running, prober: this.#prober })
   }
 
   /**
    * The first start; resolves when wireguard-go answers, and addresses and routes are set. It waits neither for
-   * names nor for handshakes. `signal` ends the start, not the tunnel.
+   * names nor for handshakes. `signal` ends the start, not the tunnel. `onLocked` is called as soon as no other end can
+   * have this interface, and before anything else is done.
    *
    * @throws EndError DEVICE_UNAVAILABLE, INTERFACE_TAKEN, RUN_FOLDER, LISTEN_FAILED, TUNNEL_PROCESS, IP_FAILED or
-   * UAPI, with everything taken down again.
+   * UAPI, or what `onLocked` threw, with everything taken down again.
    */
-  async start(signal: AbortSignal): Promise<void> {
-    this.#starting = this.#start(AbortSignal.any([signal, this.#stop.signal]))
+  async start(signal: AbortSignal, onLocked = async () => {}): Promise<void> {
+    this.#starting = this.#start(AbortSignal.any([signal, this.#stop.signal]), onLocked)
     try {
       await this.#starting
     } catch (error) {
@@ -101,15 +101,15 @@ export class Tunnel {
     }
   }
 
-  async #start(signal: AbortSignal): Promise<void> {
+  async #start(signal: AbortSignal, onLocked: () => Promise<void>): Promise<void> {
     signal.throwIfAborted()
     this.#lock = await takeInterface(this.#config.interface)
+    await onLocked()
     await checkRunFolder(this.#runFolder)
     await checkTun()
     await this.#endpoints.load()
     this.#names.follow(this.#stop.signal, () => void this.#recovery.giveNewEndpoints())
     await this.#supervisor.start(signal, this.#stop.signal)
-    this.#started = true
   }
 
   /**
@@ -130,8 +130,7 @@ export class Tunnel {
       this.#stop.signal.throwIfAborted()
       const [from, endpointOf] = [this.#effective, this.#endpointOf]
       const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf }
-      const { congestionControl } = await change({ ...parts, from, to, bind })
-      this.#congestionControl = congestionControl
+      this.#congestionControl = (await change({ ...parts, from, to, bind })).congestionControl
       this.#config = to
       this.#names.apply(to.peers)
       this.#mtu.apply(to.mtu)
@@ -142,9 +141,14 @@ export class Tunnel {
     })
   }
 
+  /** A connection was accepted from this address: a peer whose config tells no address can be probed there. */
+  connectionFrom(address: string): void {
+    this.#peers.connectionFrom(unmap(address), this.#config.addresses)
+  }
+
   /** Our tunnel addresses that can be bound now. */
   get addresses(): readonly string[] {
-    return this.#started ? usableAddresses(this.#config).map(({ address }) => address) : []
+    return this.#supervisor.isStarted ? usableAddresses(this.#config).map(({ address }) => address) : []
   }
 
   status(): TunnelStatus {
@@ -163,7 +167,7 @@ export class Tunnel {
   }
 
   reasons(): Reason[] {
-    if (!this.#started) return [{ code: 'starting', detail: 'the tunnel is being set up' }]
+    if (!this.#supervisor.isStarted) return [{ code: 'starting', detail: 'the tunnel is being set up' }]
     const { down } = this.#supervisor
     const seen: Reason[] =
       down === undefined
@@ -240,10 +244,7 @@ export class Tunnel {
   #tick(): void {
     if (this.#draining) return
     this.#recovery.tick()
-    if (this.#mtu.stepDown(this.#peers))
-      void setMtu(this.#ip, this.#config.interface, this.#mtu.value).catch(error =>
-        this.#log.warn({ error: messageOf(error) }, 'MTU not set'),
-      )
+    this.#mtu.tick(this.#peers)
     this.#prober.tick()
   }
 }

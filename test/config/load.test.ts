@@ -241,6 +241,61 @@ t.test('listeners that collide are named with both places', async t => {
   ])
 })
 
+t.test('a forward whose target is its own listener would go round for ever', async t => {
+  const wg = wgConf.replace('Address = 10.1.10.1', 'Address = 10.1.10.1/24, fd00::1/64')
+  const linesOf = async (listen: string, target: string, more = '') => {
+    const config = `${tunnel}forwards:\n  web: {listen: "${listen}", target: "${target}"${more}}\n`
+    return (await load(t, { 'config.yaml': config, 'wg0.conf': wg })).lines
+  }
+  const message =
+    'where this forward itself listens: each connection would come in again for ever; name where the service is, or move listen to another port or address'
+  t.strictSame(await linesOf(':80', '127.0.0.1:80'), [
+    `config.yaml:3:32: error: forwards.web.target: found 127.0.0.1:80, ${message}`,
+  ])
+  t.strictSame(await linesOf(':80-82', '[::ffff:127.9.9.9]:80-82'), [
+    `config.yaml:3:35: error: forwards.web.target: found 127.9.9.9:80-82, ${message}`,
+  ])
+  for (const [listen, targets] of Object.entries({
+    ':80': '127.0.0.1 127.8.8.8 [::1] [::] 0.0.0.0 localhost 10.1.10.1 [fd00::1] [FD00:0::1]',
+    '[::]:80': '127.0.0.1 [::1] 10.1.10.1 [fd00::1]',
+    '0.0.0.0:80': '127.0.0.1 127.8.8.8 0.0.0.0 localhost 10.1.10.1',
+    'tunnel:80': '10.1.10.1 [fd00::1] [::ffff:10.1.10.1]',
+    '127.0.0.1:80': '127.0.0.1 0.0.0.0 localhost',
+    '[::1]:80': '[::1] [::] localhost',
+    'localhost:80': '127.0.0.1 [::1] localhost 0.0.0.0',
+    '10.1.10.1:80': '10.1.10.1',
+    '203.0.113.1:80': '203.0.113.1',
+  }))
+    for (const target of targets.split(' '))
+      t.match(await linesOf(listen, `${target}:80`), [
+        /^config\.yaml:3:\d+: error: forwards\.web\.target: found .*, where/,
+      ])
+  for (const [listen, targets] of Object.entries({
+    ':80': '127.0.0.1:81 10.1.10.2:80 203.0.113.1:80 [fd00::2]:80 [2001:db8::1]:80 gateway.example:80',
+    '0.0.0.0:80': '[::1]:80 [fd00::1]:80',
+    'tunnel:80': '127.0.0.1:80 0.0.0.0:80 10.1.10.2:80 tunnel.example:80 10.1.10.1:81',
+    '127.0.0.1:80': '127.0.0.2:80 10.1.10.1:80 [::1]:80 [::]:80',
+    '203.0.113.1:80': '127.0.0.1:80',
+    ':80-82': '10.1.10.2:80-82',
+  }))
+    for (const target of targets.split(' '))
+      t.strictSame(await linesOf(listen, target), [], `${listen} to ${target}`)
+  t.match(await linesOf(':80-82', '127.0.0.1:81'), [/found ports 81; allowed/], 'one finding is enough')
+
+  const two = (first: string, second: string) => `${tunnel}forwards: {a: ${first}, b: ${second}}\n`
+  const hairpin = two(
+    '{listen: ":80", target: "10.1.10.1:8080", sendProxy: v2}',
+    '{listen: "tunnel:8080", target: "10.1.10.2:80"}',
+  )
+  t.strictSame(
+    (await load(t, { 'config.yaml': hairpin, 'wg0.conf': wg })).lines,
+    [],
+    "another forward's listener",
+  )
+  const alone = 'forwards: {web: {listen: ":80", target: "127.0.0.1:80"}}\n'
+  t.match((await load(t, { 'config.yaml': alone })).lines, [/where this forward itself listens/])
+})
+
 t.test('flags win over the file', async t => {
   const files = { 'other.conf': wgConf, 'config.yaml': `${web}admin: {listen: "127.0.0.1:1", page: all}` }
   const wg = join(folder(t, files), 'other.conf')

@@ -1,4 +1,5 @@
-import { chmod } from 'node:fs/promises'
+import { chmod, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { command, endFolder, keyPairs, startEnd } from '../lab/end.ts'
 import { Lab } from '../lab/lab.ts'
@@ -69,6 +70,42 @@ for (const [what, [wrapper, message]] of Object.entries(lacks))
     await refused(t, message, wrapper)
     await nothingLeft(t, host, name)
   })
+
+t.test('while the tunnel starts, the end answers that it does; a second end hears of the first', async t => {
+  const slow = await endFolder(lab, 'slow', { config: '' })
+  const { PATH } = process.env
+  await writeFile(join(slow, 'ip'), `#!/bin/sh\nsleep 0.4\nexport PATH='${PATH}'\nexec ip "$@"\n`, {
+    mode: 0o755,
+  })
+  /** The different answers, one after the other, until the start is complete. */
+  const answers = host.run(async () => {
+    const ask = async (path: string) => {
+      const response = await fetch(`http://127.0.0.1:9586${path}`)
+      const { reasons } = (await response.json()) as { reasons: { code: string }[] }
+      return [path, response.status, ...new Set(reasons.map(({ code }) => code))].join(' ')
+    }
+    const seen: string[] = []
+    while (!seen.at(-1)?.includes('/startupz 200')) {
+      const now = await Promise.all(['/livez', '/startupz', '/readyz'].map(ask)).catch(() => ['nothing'])
+      if (seen.at(-1) !== now.join()) seen.push(now.join())
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    return seen
+  }, undefined)
+  const end = startEnd(host, folder, { env: { PATH: `${slow}:${PATH}` } })
+  await end.logged(line => line.msg === 'health changed')
+  for (const path of ['/metrics', '/status.json'])
+    t.ok(await host.exec('curl', '--silent', '--fail', `http://127.0.0.1:9586${path}`), path)
+  await refused(t, new RegExp(`another wg-punchhole already runs interface ${name} here`))
+  const seen = await answers
+  t.equal(seen[0], 'nothing')
+  t.equal(seen[1], '/livez 200,/startupz 503 starting,/readyz 503 starting')
+  t.match(seen.at(-1), /^\/livez 200,\/startupz 200,/)
+  await end.logged(line => line.msg === 'running')
+  await end.stop()
+  t.equal((await end.exited).code, 0)
+  await nothingLeft(t, host, name)
+})
 
 t.test('an interface of that name that is not ours', async t => {
   await host.exec('ip', 'tuntap', 'add', 'dev', name, 'mode', 'tun')

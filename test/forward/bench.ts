@@ -79,11 +79,15 @@ export function plan(
 export async function forwarding(
   t: Test,
   configs: readonly ForwardConfig[],
-  options: { resolve?: (host: string) => Promise<readonly string[]>; tunnel?: readonly string[] } = {},
+  options: {
+    resolve?: (host: string) => Promise<readonly string[]>
+    seen?: (address: string) => void
+    tunnel?: readonly string[]
+  } = {},
 ) {
   const { log, lines } = recordingLog()
   const resolve = options.resolve ?? (async (host: string) => [host])
-  const forwarder = new Forwarder({ log, logConnections: () => true, resolve })
+  const forwarder = new Forwarder({ log, logConnections: () => true, resolve, seen: options.seen })
   const placed: ForwardConfig[] = []
   for (const config of configs)
     placed.push(

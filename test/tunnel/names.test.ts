@@ -1,5 +1,6 @@
 import t from 'tap'
-import { EndpointNames, hasRoute } from '../../src/tunnel/names.ts'
+import { EndpointNames } from '../../src/tunnel/names.ts'
+import { hasRoute } from '../../src/tunnel/routes.ts'
 import { KeptLog } from './fake.ts'
 import { peer } from './lab.ts'
 
@@ -89,6 +90,44 @@ t.test('the first address with a route, else the first; never one inside the tun
   t.match(made.reasons(), [{ code: 'endpoint-unresolved', detail: /10\.1\.10\.1, 10\.1\.10\.9 is inside/ }])
   stop.abort()
 })
+
+t.test(
+  'whether a name resolves is asked anew, and the addresses known before serve until it does',
+  async t => {
+    const log = new KeptLog()
+    const literal = peer('L', [], { endpoint: { host: '192.0.2.7', port: 7 } })
+    let now: () => Promise<readonly string[]> = async () => ['192.0.2.1', '192.0.2.2']
+    const made = new EndpointNames([named, literal], {
+      log,
+      resolve: async (_, { lastGood = true } = {}) => (lastGood ? ['192.0.2.1', '192.0.2.2'] : now()),
+      usable: async () => true,
+      answerWithin: 20,
+    })
+    t.ok(made.resolves(literal))
+    t.notOk(made.resolves(named), 'not yet')
+    await resolved(made)
+    t.ok(made.resolves(named))
+    for (const [fails, error] of [
+      [async () => Promise.reject(new Error('SERVFAIL')), /SERVFAIL/],
+      [async () => [], /has no address/],
+      [async () => ['10.1.10.1'], /AllowedIPs/],
+      [() => new Promise<never>(() => {}), /no name server answered within 20 ms/],
+    ] as const) {
+      now = fails
+      const before = made.take(named)
+      t.equal(await made.refresh(named, { ifGone: true }), false)
+      t.equal(made.take(named), before)
+      t.equal(await made.refresh(named, { ifGone: false }), true, 'the next of those known before')
+      t.not(made.take(named), before)
+      t.notOk(made.resolves(named))
+      t.match(log.of('endpoint not resolved again').at(-1), { level: 'warn', fields: { error } })
+    }
+    now = async () => ['192.0.2.9']
+    t.equal(await made.refresh(named, { ifGone: true }), true)
+    t.equal(made.take(named), '192.0.2.9:51820')
+    t.ok(made.resolves(named))
+  },
+)
 
 t.test('an end ends it', async t => {
   const answer = Promise.withResolvers<string[]>()

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { parseCidr } from '../../src/config/address.ts'
 import { Peers } from '../../src/tunnel/peers.ts'
 import type { DevicePeer } from '../../src/tunnel/uapi-codec.ts'
 import { KeptLog } from './fake.ts'
@@ -135,4 +136,39 @@ t.test('another config: who stays is remembered', async t => {
   t.strictSame(codes(), ['no-handshake'])
   peers.apply([])
   t.strictSame(peers.status(), [])
+})
+
+t.test('where the last connection of a peer came from', async t => {
+  const wide = peer('A', ['10.1.0.0/16', 'fd00:1::/32'])
+  const narrow = peer('B', ['10.1.10.0/24', 'fd00:1:2::/48'])
+  const known = peer('C', ['10.1.10.9/32'], { address: '10.1.10.9' })
+  const peers = new Peers([wide, narrow, known], { log: new KeptLog(), now: () => start })
+  const sources = () => [...peers].map(({ source }) => source)
+  const after = (address: string) => {
+    peers.connectionFrom(address, [parseCidr('10.1.10.2/24')!])
+    return sources()
+  }
+  t.strictSame(after('10.1.3.7'), ['10.1.3.7', undefined, undefined])
+  t.strictSame(after('10.1.10.7'), ['10.1.3.7', '10.1.10.7', undefined], 'the longest prefix')
+  t.strictSame(after('10.1.10.8'), ['10.1.3.7', '10.1.10.8', undefined], 'the last')
+  t.strictSame(after('fd00:1:2::7'), ['10.1.3.7', 'fd00:1:2::7', undefined])
+  t.strictSame(after('fd00:1:3::7'), ['fd00:1:3::7', 'fd00:1:2::7', undefined])
+  for (const nobody of ['10.1.10.9', '10.1.10.2', '192.0.2.1', 'fe80::1%eth0', 'fd00:2::1', '', 'name'])
+    t.strictSame(after(nobody), ['fd00:1:3::7', 'fd00:1:2::7', undefined], nobody)
+  peers.apply([wide, known])
+  t.strictSame(sources(), ['fd00:1:3::7', undefined])
+  peers.apply([wide, known, narrow])
+  t.strictSame(sources(), ['fd00:1:3::7', undefined, undefined], 'what another run of it said is gone')
+  peers.apply([wide, known, peer('B', ['fd00:1:3::/48'])])
+  t.strictSame(sources(), [undefined, undefined, undefined], "the address is another peer's now")
+  t.strictSame(after('fd00:1:3::7'), [undefined, undefined, 'fd00:1:3::7'])
+})
+
+t.test('who is known by the config is not looked for', async t => {
+  const peers = new Peers([peer('C', ['10.1.10.0/24'], { address: '10.1.10.9' })], {
+    log: new KeptLog(),
+    now: () => start,
+  })
+  peers.connectionFrom('10.1.10.7', [])
+  t.equal([...peers][0]!.source, undefined)
 })

@@ -78,4 +78,7 @@ t.test('where a peer is', async t => {
   t.equal(at(['10.1.10.2/32', '10.9.0.0/16']), '10.9.0.1')
   t.equal(at(['10.1.10.0/31', '10.1.11.0/31']), '10.1.10.1')
   t.equal(at([]), undefined)
+  const wide = peer('A', ['10.1.10.0/24'])
+  t.equal(addressOf(wide, own, '10.1.10.77'), '10.1.10.77', 'where a connection came from')
+  t.equal(addressOf({ ...wide, address: '10.1.10.9' }, own, '10.1.10.77'), '10.1.10.9')
 })

@@ -83,6 +83,20 @@ t.test('who never answered is asked no more often', async t => {
   t.strictSame(await at(5), [tcp])
 })
 
+t.test('where a connection came from is asked, and judged anew', async t => {
+  const { at, answers, path, peers } = probing({}, ['10.1.10.0/24'])
+  t.match(await at(0), [tcp])
+  t.match(path.status(), { answersProbes: true, rtt: 7 })
+  peers.connectionFrom('10.1.10.77', [])
+  answers.tcp = answers.small = false
+  const there = tcp.with(2, '10.1.10.77')
+  for (const second of [5, 10, 15, 20]) t.strictSame(await at(second), [there])
+  t.match(path.status(), { state: 'up', answersProbes: false, rtt: undefined }, 'it never answered')
+  answers.tcp = true
+  t.match(await at(25), [there])
+  t.match(path.status(), { answersProbes: true, rtt: 7 })
+})
+
 t.test('a size is to blame only when it is lost every time where small ones pass', async t => {
   const { at, answers, path } = probing()
   answers.large = false

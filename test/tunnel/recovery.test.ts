@@ -1,5 +1,6 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { PeerConfig } from '../../src/config/config.ts'
+import { Names } from '../../src/resolve.ts'
 import { keys, peer } from './lab.ts'
 import { seeded, world } from './world.ts'
 
@@ -110,28 +111,81 @@ t.test('two hours without DNS are no storm', async t => {
     t.strictSame(reasons(), ['no-handshake'])
     t.match(names.reasons(), [{ code: 'endpoint-unresolved', detail: /SERVFAIL/ }])
   })
-  t.test('one that did: a round of the ladder every minute or so', async t => {
-    let fails = false
-    const { names, recovery, fars, pass, done, status } = world([called('gateway.example')], {
-      resolve: async () => (fails ? Promise.reject(new Error('SERVFAIL')) : ['192.0.2.1']),
+  /** Two hours with neither DNS nor a path, for a name that resolved before. */
+  const twoHours = async (t: Test) => {
+    const dns = { answer: ['192.0.2.1'] as readonly string[] | undefined }
+    // As the program resolves: it goes on giving the last good answer.
+    const answers = new Names({
+      query: async () => ({
+        addresses: dns.answer ?? (await Promise.reject(new Error('SERVFAIL'))),
+        ttl: 60_000,
+      }),
     })
+    const made = world([called('gateway.example')], {
+      resolve: (host, options) => answers.resolve(host, options),
+    })
+    const { names, recovery, fars, pass, done, status } = made
     await new Promise<void>(done => names.follow(new AbortController().signal, done))
     await recovery.giveNewEndpoints()
     await pass(60)
-    fails = true
+    dns.answer = undefined
     await pass(60)
     t.equal(done.length, 1, 'without DNS a path that works is left alone')
     fars[0]!.reachable = false
     await pass(7200)
-    const { rungs } = status()
-    t.ok(rungs.restart <= 7200 / 45 && rungs.restart >= 7200 / 100, `${rungs.restart} restarts`)
-    t.equal(done.filter(what => what === 'restart').length, rungs.restart)
-    fars[0]!.reachable = true
-    await pass(6)
-    t.equal(status().state, 'up')
+    const { recreate, resolve, port, restart } = status().rungs
+    t.equal(restart, 0)
+    t.notOk(done.includes('restart'))
+    t.ok(recreate >= 7200 / 100 && recreate <= 7200 / 45, `${recreate} rounds`)
+    t.ok(recreate - resolve <= 1 && resolve - port <= 1, 'each round has the other rungs')
+    t.equal(done.filter(what => what === 'recreate 0 192.0.2.1:51820').length, 1 + recreate + resolve + port)
     t.strictSame(names.reasons(), [])
+    return { ...made, dns }
+  }
+  /** Seconds: a whole ladder, the longest wait after it, and the first rung of the next. */
+  const round = 30 + 60 + 2
+  t.test('the endpoint answers where it was, DNS or not', async t => {
+    const { fars, until, status } = await twoHours(t)
+    fars[0]!.reachable = true
+    t.ok((await until(() => status().state === 'up')) <= 6)
+  })
+  for (const there of ['192.0.2.1', '192.0.2.9'])
+    t.test(`DNS is back with ${there}: up within a round`, async t => {
+      const { dns, fars, until, status, done } = await twoHours(t)
+      dns.answer = [there]
+      Object.assign(fars[0]!, { reachable: true, at: [`${there}:51820`] })
+      const took = await until(() => status().state === 'up')
+      t.ok(took <= round, `${took} s`)
+      t.equal(done.at(-1), `recreate 0 ${there}:51820`)
+      t.equal(status().rungs.restart, 0)
+    })
+  t.test('DNS is back and the path is not: wireguard-go is restarted again', async t => {
+    const { dns, until, done } = await twoHours(t)
+    dns.answer = ['192.0.2.1']
+    t.ok((await until(() => done.includes('restart'))) <= 2 * round)
   })
 })
+
+t.test(
+  'a dead peer with a literal endpoint is restarted for, whatever becomes of the names of others',
+  async t => {
+    let fails = false
+    const { names, recovery, fars, pass, status } = world(
+      [called('gateway.example'), called('192.0.2.2', 3)],
+      {
+        resolve: async () => (fails ? Promise.reject(new Error('SERVFAIL')) : ['192.0.2.1']),
+      },
+    )
+    await new Promise<void>(done => names.follow(new AbortController().signal, done))
+    await recovery.giveNewEndpoints()
+    await pass(31)
+    fails = true
+    for (const far of fars) far.reachable = false
+    await pass(39)
+    t.equal(status(0).rungs.restart, 0)
+    t.equal(status(1).rungs.restart, 1)
+  },
+)
 
 t.test('a healthy peer is not disturbed, and the device is not touched', async t => {
   const { fars, pass, done, states } = world([called('192.0.2.1'), called('192.0.2.2', 3)])

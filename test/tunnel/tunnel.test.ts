@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import t, { type Test } from 'tap'
+import { parseCidr } from '../../src/config/address.ts'
 import type { TunnelConfig } from '../../src/config/config.ts'
 import { EndError } from '../../src/errors.ts'
 import type { Ip } from '../../src/tunnel/ip.ts'
@@ -201,6 +202,27 @@ t.test('what fails at the first start is thrown, and nothing stays', async t => 
   t.strictSame(second.happened, [], 'nothing of the first was touched')
 })
 
+t.test('who waits for the lock is told first, and ends the start by failing', async t => {
+  const lab = fake(t)
+  await lab.tunnel.start(forever, async () => void lab.happened.push('locked'))
+  t.equal(lab.happened[0], 'locked')
+  const second = lab.make()
+  await t.rejects(
+    second.start(forever, async () => void t.fail('locked twice')),
+    { code: 'INTERFACE_TAKEN' },
+  )
+  await lab.tunnel.close()
+  lab.happened.length = 0
+  const third = lab.make()
+  await t.rejects(
+    third.start(forever, () => Promise.reject(new EndError('LISTEN_FAILED', 'taken'))),
+    { code: 'LISTEN_FAILED' },
+  )
+  t.notOk(lab.happened.includes('spawn'))
+  lab.tunnel = lab.make()
+  await lab.tunnel.start(forever)
+})
+
 t.test('a start can be broken off, by its signal and by close', async t => {
   const lab = fake(t)
   await t.rejects(lab.tunnel.start(AbortSignal.abort(new Error('enough'))), { message: 'enough' })
@@ -391,6 +413,38 @@ t.test(
     t.strictSame(lab.tunnel.reasons(), [])
   },
 )
+
+t.test('a peer is asked where its last connection came from, never at our own address', async t => {
+  const lab = fake(t, {
+    addresses: [parseCidr('10.1.10.2/24')!, parseCidr('fd00::2/64')!],
+    peers: [peer(gateway.publicKey, ['10.1.10.0/24', 'fd00::/64'])],
+  })
+  lab.prepare = server => {
+    server.device = `listen_port=1\npublic_key=${toHex(gateway.publicKey)}\nendpoint=192.0.2.1:51820\n`
+  }
+  const asked: string[] = []
+  lab.tunnel = lab.make({
+    tcp: async ({ address }) => {
+      asked.push(address)
+      return undefined
+    },
+  })
+  await lab.tunnel.start(forever)
+  const next = async (...from: string[]) => {
+    for (const address of from) lab.tunnel.connectionFrom(address)
+    const before = asked.length
+    while (asked.length === before) {
+      lab.pass(60_000)
+      await new Promise(setImmediate)
+    }
+    return asked.at(-1)
+  }
+  t.strictSame(asked, ['10.1.10.1'], 'the lowest host')
+  t.equal(await next('10.1.10.2', '::ffff:10.1.10.2', 'fd00::2'), '10.1.10.1')
+  t.equal(await next('::ffff:10.1.10.77'), '10.1.10.77')
+  t.equal(await next('10.1.10.2'), '10.1.10.77')
+  t.equal(await next('fd00::77'), 'fd00::77')
+})
 
 t.test('draining ends keepalives, probes and recovery', async t => {
   const lab = fake(t)

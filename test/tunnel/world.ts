@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { familyOf } from '../../src/config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../../src/config/config.ts'
 import type { Running } from '../../src/tunnel/bring-up.ts'
-import { EndpointNames } from '../../src/tunnel/names.ts'
+import { EndpointNames, type Resolve } from '../../src/tunnel/names.ts'
 import { Peers } from '../../src/tunnel/peers.ts'
 import type { Aim } from '../../src/tunnel/probe.ts'
 import { Prober } from '../../src/tunnel/prober.ts'
@@ -40,7 +40,7 @@ export function world(
   peers: readonly PeerConfig[],
   options: {
     readonly random?: () => number
-    readonly resolve?: () => Promise<readonly string[]>
+    readonly resolve?: Resolve
     readonly config?: Partial<TunnelConfig>
   } = {},
 ) {
