@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { isAbsolute, join, normalize } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { filesOf } from './files.ts'
 import { writeFolder } from './folder.ts'
 import { formatPorts, type Pair, parsePair } from './pair.ts'
@@ -19,8 +19,8 @@ export function init(args: readonly string[]): string {
 
 /** @param isRoots whether the gateway's folder belongs to root, the only one whose files the container may read. */
 export function nextSteps(pair: Pair, files: readonly string[], isRoots: boolean): string {
-  const gateway = quote(explicit(join(pair.folder, 'gateway')))
-  const cluster = (name: string) => quote(explicit(join(pair.folder, 'cluster', name)))
+  const gateway = quote(join(pair.folder, 'gateway'))
+  const cluster = (name: string) => quote(join(pair.folder, 'cluster', name))
   const ports = [
     `${pair.endpoint.port}/udp`,
     ...pair.forwards.map(({ listen }) => `${formatPorts(listen)}/tcp`),
@@ -46,8 +46,7 @@ ${pair.target} must expect PROXY protocol headers from the pod.
 
 /** A path that docker takes for one: a bare name would be a volume's. */
 function explicit(path: string): string {
-  const normal = normalize(path)
-  return isAbsolute(normal) || normal.startsWith('../') ? normal : `./${normal}`
+  return isAbsolute(path) || path.startsWith('../') ? path : `./${path}`
 }
 
 /** As one word of a POSIX shell. */

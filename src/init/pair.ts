@@ -104,13 +104,15 @@ function required<T>(value: T | undefined, flag: string): T {
   return value
 }
 
-/** Docker splits its mounts at a colon, Helm the names of its files at a comma. */
+/** What may stand in the commands: docker splits a mount at its colons, helm a list of files at its commas. */
 function parseFolder(positionals: readonly string[]): string {
   const [folder = '', ...more] = positionals
   if (more.length > 0) throw usageError(`found ${positionals.length} folders; allowed: one DIR`)
   if (folder === '') throw usageError('DIR is missing, the folder to make')
-  if (/[:,\p{Cc}]/u.test(folder))
-    throw usageError(`DIR: ${found(folder)}; allowed: a path without colons, commas and control characters`)
+  if (/^-|[:,\p{Cc}]/u.test(folder))
+    throw usageError(
+      `DIR: ${found(folder)}; allowed: a path without colons, commas and control characters, and no dash at its start`,
+    )
   return folder
 }
 
