@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import {
   covers,
-  formatHostPort,
+  familyOf,
   fromNumber,
   networkOf,
   parseCidr,
@@ -175,8 +175,7 @@ function refuseOverlaps(forwards: readonly Forward[]): void {
 }
 
 function parseTarget(text: string): string {
-  const host = /^\[.*\]$/.test(text) ? text.slice(1, -1) : text
-  const parsed = parseHostPorts(formatHostPort(host, 1))
+  const parsed = parseHostPorts(familyOf(text) === 6 ? `[${text}]:1` : `${text}:1`)
   if (parsed === undefined || parsed.host === '')
     throw usageError(`--target: ${found(text)}; allowed: a name or an address without a port`)
   return parsed.host
