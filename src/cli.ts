@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
-import { EndError } from './errors.ts'
+import { EndError, usageError } from './errors.ts'
 
 /**
  * The commands. Each loads what it needs when it runs: `health` is a probe every few seconds and loads nothing but
@@ -16,6 +16,9 @@ const usage = `Usage: wg-punchhole COMMAND
                          one end, until SIGTERM or SIGINT; flags win over the file
   check [--config FILE] [--wg-conf FILE]
                          validate the config, keys and files included, and print what is wrong
+  init DIR --endpoint HOST[:PORT] --forward PORT[:TARGETPORT]... --target HOST [--subnet CIDR] [--inline]
+                         the files of a gateway and a cluster end that belong together, keys made;
+                         --inline puts the cluster's keys into values.yaml instead of a Secret
   genkey | genpsk        a new private or preshared key on stdout
   pubkey                 the public key of the private key on stdin
   health [--live|--ready] [--url URL]
@@ -40,6 +43,7 @@ const waitInterval = 200
 const commands = new Map<string, (args: string[]) => number | Promise<number>>([
   ['run', run],
   ['check', check],
+  ['init', init],
   ['genkey', genkey],
   ['genpsk', genpsk],
   ['pubkey', pubkey],
@@ -75,10 +79,6 @@ function options<const T extends Readonly<Record<string, { type: 'string' | 'boo
   } catch (error) {
     throw usageError((error as Error).message)
   }
-}
-
-function usageError(what: string): EndError {
-  return new EndError('USAGE', what, { fix: '`wg-punchhole help` lists the commands and their flags' })
 }
 
 async function run(args: string[]): Promise<number> {
@@ -133,6 +133,12 @@ async function loader(flags: { config?: string; 'wg-conf'?: string; admin?: stri
 function refuse({ issues }: Loaded): number {
   for (const issue of issues) process.stderr.write(`${formatIssue(issue)}\n`)
   return 3
+}
+
+async function init(args: string[]): Promise<number> {
+  const { init } = await import('./init/init.ts')
+  process.stdout.write(init(args))
+  return 0
 }
 
 async function genkey(args: string[]): Promise<number> {

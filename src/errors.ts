@@ -5,6 +5,7 @@
 export type ErrorCode =
   | 'USAGE' // the command line
   | 'CONFIG_INVALID' // the config file, wg0.conf or a key file
+  | 'FOLDER' // the folder for new files is taken, or not writable
   | 'BINARY_MISSING' // no wireguard-go to run
   | 'DEVICE_UNAVAILABLE' // /dev/net/tun, NET_ADMIN
   | 'INTERFACE_TAKEN' // an interface of that name that is not ours, or another running end
@@ -39,6 +40,13 @@ export class EndError extends Error {
   get line(): string {
     return this.fix === undefined ? this.message : `${this.message}. ${this.fix}`
   }
+}
+
+/** What is wrong with a command line, on one line. */
+export function usageError(what: string): EndError {
+  return new EndError('USAGE', what.replaceAll('\n', ' '), {
+    fix: '`wg-punchhole help` lists the commands and their flags',
+  })
 }
 
 /** The `code` of a system error (`ECONNREFUSED`), or `undefined`. */

@@ -7,7 +7,7 @@ import t from 'tap'
 const layers = [
   ['foundation'],
   ['config'],
-  ['listen', 'reload', 'resolve'],
+  ['init', 'listen', 'reload', 'resolve'],
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],

@@ -46,6 +46,8 @@ t.test('usage errors are exit status 2, with a hint, on stderr', async t => {
     [['run', 'x'], 'x'],
     [['run', '--config'], '--config'],
     [['check', '--admin', ':1'], '--admin'],
+    [['init'], 'DIR is missing'],
+    [['init', 'x', '--force'], '--force'],
     [['genkey', 'x'], 'x'],
     [['genpsk', '--x'], '--x'],
     [['pubkey', 'x'], 'x'],
@@ -67,7 +69,7 @@ t.test('help and version', async t => {
   for (const name of ['help', '--help', '-h']) {
     const { code, stdout } = await cli(name)
     t.equal(code, 0)
-    for (const command of ['run', 'check', 'genkey', 'pubkey', 'health', 'status', 'version'])
+    for (const command of ['run', 'check', 'init', 'genkey', 'pubkey', 'health', 'status', 'version'])
       t.match(stdout, new RegExp(`^  ${command}\\b`, 'm'))
   }
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

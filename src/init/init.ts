@@ -1,0 +1,55 @@
+import { statSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { filesOf } from './files.ts'
+import { writeFolder } from './folder.ts'
+import { formatPorts, type Pair, parsePair } from './pair.ts'
+
+/**
+ * Writes the files of a gateway and a cluster end that belong together, keys made.
+ * @returns what to do next, for a person.
+ * @throws EndError `USAGE` for a wrong flag, `FOLDER` when the folder is taken or cannot be written.
+ */
+export function init(args: readonly string[]): string {
+  const pair = parsePair(args)
+  const files = filesOf(pair)
+  writeFolder(pair.folder, files)
+  const isRoots = statSync(join(pair.folder, 'gateway')).uid === 0
+  return nextSteps(pair, [...files.keys()], isRoots)
+}
+
+/** @param isRoots whether the gateway's folder belongs to root, the only one whose files the container may read. */
+export function nextSteps(pair: Pair, files: readonly string[], isRoots: boolean): string {
+  const gateway = quote(join(pair.folder, 'gateway'))
+  const cluster = (name: string) => quote(join(pair.folder, 'cluster', name))
+  const ports = [
+    `${pair.endpoint.port}/udp`,
+    ...pair.forwards.map(({ listen }) => `${formatPorts(listen)}/tcp`),
+  ]
+  const mount = quote(`${explicit(join(pair.folder, 'gateway'))}:/etc/wg-punchhole:ro`)
+  return `Wrote ${files.map(file => join(pair.folder, file)).join(', ')}
+
+On the gateway, ${pair.endpoint.host}, with the folder ${gateway} and the image (docker build -t wg-punchhole .):
+
+${isRoots ? '' : `sudo chown -R 0:0 ${gateway}\n`}sudo docker run -d --name wg-punchhole --restart unless-stopped --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_BIND_SERVICE \\
+  --device /dev/net/tun --read-only --security-opt no-new-privileges --stop-timeout 45 -v wg-punchhole:/var/run/wireguard -v ${mount} wg-punchhole
+
+Its firewall must let in ${ports.join(', ')}.
+
+For the cluster, with image.repository in ${cluster('values.yaml')} set to where you pushed the image:
+
+kubectl create namespace edge && kubectl label namespace edge pod-security.kubernetes.io/enforce=privileged
+${pair.inline ? '' : `kubectl -n edge apply -f ${cluster('secret.yaml')} && `}helm -n edge install home ./chart --values ${cluster('values.yaml')} --wait
+
+${pair.target} must expect PROXY protocol headers from the pod.
+`
+}
+
+/** A path that docker takes for one: a bare name would be a volume's. */
+function explicit(path: string): string {
+  return isAbsolute(path) || path.startsWith('../') ? path : `./${path}`
+}
+
+/** As one word of a POSIX shell. */
+function quote(text: string): string {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}

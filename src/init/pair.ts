@@ -1,0 +1,203 @@
+import { parseArgs } from 'node:util'
+import {
+  covers,
+  familyOf,
+  fromNumber,
+  networkOf,
+  parseCidr,
+  parseHostPorts,
+  toNumber,
+} from '../config/address.ts'
+import { found } from '../config/issue.ts'
+import { usageError } from '../errors.ts'
+
+/** What the flags of `init` say of a gateway and a cluster end that belong together. */
+export interface Pair {
+  /** As it was given; relative to the working folder. */
+  readonly folder: string
+  /** Where the cluster end finds the gateway; the gateway listens on its port. */
+  readonly endpoint: { readonly host: string; readonly port: number }
+  readonly forwards: readonly Forward[]
+  /** A name or literal without brackets, in the cluster. */
+  readonly target: string
+  /** Addresses in the tunnel. */
+  readonly gateway: string
+  readonly cluster: string
+  /** Whether the cluster's wg0.conf stands in values.yaml instead of a Secret of its own. */
+  readonly inline: boolean
+}
+
+/** TCP ports, both included: the world's at the gateway, the tunnel's, and those of the target. */
+export interface Forward {
+  readonly name: string
+  readonly listen: Ports
+  readonly target: Ports
+}
+
+interface Ports {
+  readonly first: number
+  readonly last: number
+}
+
+const defaultPort = 51820
+const defaultSubnet = '10.1.10.0/24'
+/** Ports of every end's own: health and metrics, and the connection to the other end. */
+const ownPorts = [9586, 9587]
+/** No address of these is one for a tunnel: this host, link-local, multicast, reserved. */
+const unusable = [
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/3',
+  '::/8',
+  'fe80::/10',
+  'ff00::/8',
+]
+
+/** @throws EndError `USAGE` for the first flag that is wrong, with what was found and what is allowed. */
+export function parsePair(args: readonly string[]): Pair {
+  const { values, positionals } = parseFlags(args)
+  const folder = parseFolder(positionals)
+  const endpoint = parseEndpoint(required(values.endpoint, '--endpoint HOST[:PORT]'))
+  const forwards = required(values.forward, '--forward PORT[:TARGETPORT]').map(parseForward)
+  refuseOverlaps(forwards)
+  const target = parseTarget(required(values.target, '--target HOST'))
+  const subnet = parseSubnet(values.subnet ?? defaultSubnet)
+  if (covers(subnet, endpoint.host))
+    throw usageError(
+      `--endpoint: found ${endpoint.host}, which is inside the tunnel's --subnet ${networkOf(subnet)}; allowed: the gateway's public address`,
+    )
+  refuseReplicas(values.replicas ?? '1')
+  const first = toNumber(networkOf(subnet).split('/')[0]!)
+  return {
+    folder,
+    endpoint,
+    forwards,
+    target,
+    gateway: fromNumber(first + 1n, subnet.family),
+    cluster: fromNumber(first + 2n, subnet.family),
+    inline: values.inline ?? false,
+  }
+}
+
+function parseFlags(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        endpoint: { type: 'string' },
+        forward: { type: 'string', multiple: true },
+        target: { type: 'string' },
+        subnet: { type: 'string' },
+        replicas: { type: 'string' },
+        inline: { type: 'boolean' },
+      },
+    })
+  } catch (error) {
+    throw usageError((error as Error).message)
+  }
+}
+
+function required<T>(value: T | undefined, flag: string): T {
+  if (value === undefined) throw usageError(`${flag} is missing`)
+  return value
+}
+
+/** What may stand in the commands: docker splits a mount at its colons, helm a list of files at its commas. */
+function parseFolder(positionals: readonly string[]): string {
+  const [folder = '', ...more] = positionals
+  if (more.length > 0) throw usageError(`found ${positionals.length} folders; allowed: one DIR`)
+  if (folder === '') throw usageError('DIR is missing, the folder to make')
+  if (/^-|[:,\p{Cc}]/u.test(folder))
+    throw usageError(
+      `DIR: ${found(folder)}; allowed: a path without colons, commas and control characters, and no dash at its start`,
+    )
+  return folder
+}
+
+function parseEndpoint(text: string): Pair['endpoint'] {
+  const parsed = parseHostPorts(text) ?? parseHostPorts(`${text}:${defaultPort}`)
+  if (parsed === undefined || parsed.host === '' || parsed.first !== parsed.last)
+    throw usageError(
+      `--endpoint: ${found(text)}; allowed: HOST or HOST:PORT, where HOST is a name, an IPv4 address or [an IPv6 address] and PORT is 1 to 65535`,
+    )
+  return { host: parsed.host, port: parsed.first }
+}
+
+function parseForward(text: string): Forward {
+  if (/\/udp$/i.test(text))
+    throw usageError(
+      `--forward: ${found(text)}, udp is not supported yet; leave it out, only tcp is forwarded`,
+    )
+  const [from = '', to = from, ...more] = text.split(':')
+  const [listen, target] = [parsePorts(from), parsePorts(to)]
+  if (listen === undefined || target === undefined || more.length > 0)
+    throw usageError(
+      `--forward: ${found(text)}; allowed: PORT, PORT:TARGETPORT or a range FIRST-LAST, ports 1 to 65535`,
+    )
+  const ranges = listen.first !== listen.last || target.first !== target.last
+  if (ranges && (listen.first !== target.first || listen.last !== target.last))
+    throw usageError(`--forward: ${found(text)}; allowed: a range is forwarded to the same ports`)
+  const taken = ownPorts.find(port => listen.first <= port && port <= listen.last)
+  if (taken !== undefined)
+    throw usageError(
+      `--forward: ${found(text)}; allowed: any port but ${ownPorts.join(' and ')}, the program's own`,
+    )
+  return { name: nameOf(listen), listen, target }
+}
+
+function parsePorts(text: string): Ports | undefined {
+  const ports = parseHostPorts(`:${text}`)
+  return ports && { first: ports.first, last: ports.last }
+}
+
+function nameOf(ports: Ports): string {
+  const text = formatPorts(ports)
+  return { 80: 'http', 443: 'https' }[text] ?? `tcp-${text}`
+}
+
+/** `443`, `8000-8010`. */
+export function formatPorts({ first, last }: Ports): string {
+  return first === last ? `${first}` : `${first}-${last}`
+}
+
+function refuseOverlaps(forwards: readonly Forward[]): void {
+  const sorted = forwards.map(({ listen }) => listen).sort((a, b) => a.first - b.first || a.last - b.last)
+  let before: Ports | undefined
+  for (const ports of sorted) {
+    if (before !== undefined && ports.first <= before.last)
+      throw usageError(
+        `--forward: found port ${ports.first} twice, in ${formatPorts(before)} and ${formatPorts(ports)}; allowed: each port once`,
+      )
+    before = ports
+  }
+}
+
+function parseTarget(text: string): string {
+  const parsed = parseHostPorts(familyOf(text) === 6 ? `[${text}]:1` : `${text}:1`)
+  if (parsed === undefined || parsed.host === '')
+    throw usageError(`--target: ${found(text)}; allowed: a name or an address without a port`)
+  return parsed.host
+}
+
+function parseSubnet(text: string) {
+  const subnet = parseCidr(text)
+  const [shortest, longest] = subnet?.family === 6 ? [32, 126] : [8, 30]
+  if (
+    subnet === undefined ||
+    subnet.bits < shortest ||
+    subnet.bits > longest ||
+    unusable.some(prefix => covers(parseCidr(prefix)!, subnet.address))
+  )
+    throw usageError(
+      `--subnet: ${found(text)}; allowed: a private prefix such as ${defaultSubnet} (/8 to /30) or fd00:10::/64 (/32 to /126)`,
+    )
+  return subnet
+}
+
+function refuseReplicas(text: string): void {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw usageError(`--replicas: ${found(text)}; allowed: 1`)
+  if (text !== '1')
+    throw usageError(`--replicas: found ${text}, more than one replica is not supported yet; allowed: 1`)
+}

@@ -1,0 +1,232 @@
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { parse } from 'yaml'
+import { publicKeyOf } from '../../src/config/keys.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { parseWgConf } from '../../src/config/wg-conf.ts'
+import { writeFolder } from '../../src/init/folder.ts'
+import { init, nextSteps } from '../../src/init/init.ts'
+import { parsePair } from '../../src/init/pair.ts'
+import * as chart from '../chart/helm.ts'
+import { flags, folderOf, podFiles, read } from './made.ts'
+
+const everyFile = [
+  'cluster/secret.yaml',
+  'cluster/values.yaml',
+  'gateway/compose.yaml',
+  'gateway/config.yaml',
+  'gateway/wg0.conf',
+]
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort()
+}
+
+/** Both ends' configs as the program judges them; the cluster's of what the chart makes its pod. */
+async function judged(t: Test, pair: string) {
+  const pod = podFiles(pair)
+  const folder = folderOf(t)
+  writeFileSync(join(folder, 'config.yaml'), pod.config)
+  writeFileSync(join(folder, 'wg0.conf'), pod.wgConf, { mode: 0o600 })
+  const gateway = await loadConfig({ configFile: join(pair, 'gateway/config.yaml') })
+  const cluster = await loadConfig({
+    configFile: join(folder, 'config.yaml'),
+    wgConf: join(folder, 'wg0.conf'),
+    admin: ':9586',
+  })
+  t.same(gateway.issues, [])
+  t.same(cluster.issues, [])
+  return { gateway: gateway.config!, cluster: cluster.config! }
+}
+
+for (const [what, more] of [
+  ['the smallest pair', []],
+  ['with everything', ['--forward', '80:8080', '--forward', '8000-8010', '--subnet', '10.9.0.0/16']],
+  ['keys inline', ['--inline']],
+  [
+    'IPv6 throughout',
+    ['--subnet', 'fd00:10::/64', '--target', '2001:db8::2', '--endpoint', '[2001:db8::1]:4500'],
+  ],
+] as const) {
+  t.test(`${what}: both ends are valid and fit each other`, async t => {
+    const pair = join(folderOf(t), 'pair')
+    init(flags(pair, ...more))
+    const inline = what === 'keys inline'
+    t.same(
+      filesIn(pair),
+      everyFile.filter(file => !inline || file !== 'cluster/secret.yaml'),
+    )
+    const { gateway, cluster } = await judged(t, pair)
+    const [atGateway, atCluster] = [gateway.tunnel!, cluster.tunnel!]
+    t.equal(atGateway.peers[0]!.publicKey, atCluster.publicKey)
+    t.equal(atCluster.peers[0]!.publicKey, atGateway.publicKey)
+    t.not(atCluster.publicKey, atGateway.publicKey)
+    t.ok(atGateway.peers[0]!.presharedKey)
+    t.equal(atGateway.peers[0]!.presharedKey, atCluster.peers[0]!.presharedKey)
+    t.equal(atGateway.listenPort, atCluster.peers[0]!.endpoint!.port)
+    for (const { target, listen, name } of gateway.forwards) {
+      t.equal(target.host, atCluster.addresses[0]!.address)
+      const other = cluster.forwards.find(forward => forward.name === name)!
+      t.match(other.listen, { host: 'tunnel', first: target.first, last: target.last })
+      t.equal(listen.host, '')
+    }
+    t.equal(gateway.forwards.length, cluster.forwards.length)
+  })
+}
+
+t.test('the chart takes the values', { skip: chart.skip }, async t => {
+  for (const more of [['--forward', '80:8080', '--forward', '8000-8010'], ['--inline']]) {
+    const pair = join(folderOf(t), 'pair')
+    init(flags(pair, ...more))
+    const objects = await chart.render(parse(read(pair, 'cluster/values.yaml')))
+    const config = objects.get('ConfigMap/home-wg-punchhole')!.data['config.yaml']
+    t.same(parse(config).forwards, parse(podFiles(pair).config).forwards)
+    const { conf, issues } = parseWgConf('wg0.conf', podFiles(pair).wgConf)
+    t.same(issues, [])
+    t.ok(publicKeyOf(conf.privateKey!))
+    const conformed = await chart.kubeconform(more[0] === '--inline' ? '' : read(pair, 'cluster/secret.yaml'))
+    t.equal(conformed.status, 0, conformed.stdout)
+  }
+})
+
+t.test('keys are new each time', async t => {
+  const folder = folderOf(t)
+  const keys = ['a', 'b'].map(name => {
+    init(flags(join(folder, name)))
+    return read(join(folder, name), 'gateway/wg0.conf').match(/^(PrivateKey|PresharedKey) = .*$/gm)!
+  })
+  t.equal(new Set(keys.flat()).size, 4)
+})
+
+t.test('only the owner reads, whatever the umask', async t => {
+  for (const umask of [0o000, 0o022, 0o777]) {
+    const pair = join(folderOf(t), 'pair')
+    const before = process.umask(umask)
+    try {
+      init(flags(pair))
+      t.equal(process.umask(umask), umask, 'the umask is as it was')
+    } finally {
+      process.umask(before)
+    }
+    for (const file of everyFile) t.equal(statSync(join(pair, file)).mode & 0o7777, 0o600)
+    for (const folder of ['', 'gateway', 'cluster'])
+      t.equal(statSync(join(pair, folder)).mode & 0o7777, 0o700)
+  }
+})
+
+t.test('nothing is overwritten', async t => {
+  const taken = { code: 'FOLDER', exitCode: 1, message: /is there already, and nothing is overwritten$/ }
+  for (const [what, occupy] of [
+    ['a pair', pair => init(flags(pair))],
+    ['foreign files', pair => cpSync(import.meta.filename, join(pair, 'notes'))],
+    ['half of a pair', pair => mkdirSync(join(pair, 'cluster'), { recursive: true })],
+    ['a file', pair => writeFileSync(pair, 'mine')],
+    ['a dangling link', pair => symlinkSync('/nowhere', pair)],
+  ] as [string, (pair: string) => void][]) {
+    const folder = folderOf(t)
+    const pair = join(folder, 'pair')
+    occupy(pair)
+    const before = contents(folder)
+    t.throws(() => init(flags(pair)), taken, what)
+    t.same(contents(folder), before, `${what}: all as it was, and no draft stays`)
+  }
+})
+
+function contents(folder: string): unknown[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).map(entry => [
+    entry.parentPath,
+    entry.name,
+    entry.isFile() && readFileSync(join(entry.parentPath, entry.name), 'utf8'),
+  ])
+}
+
+t.test('an empty folder is filled, missing ones above it are made', async t => {
+  const folder = folderOf(t)
+  mkdirSync(join(folder, 'empty'))
+  init(flags(join(folder, 'empty')))
+  init(flags(`${join(folder, 'a/b/c')}/`))
+  t.same(filesIn(join(folder, 'empty')), everyFile)
+  t.same(filesIn(join(folder, 'a/b/c')), everyFile)
+})
+
+t.test('a failure in the middle leaves nothing', async t => {
+  const folder = folderOf(t)
+  const files = new Map([
+    ['a/b', ''],
+    ['a/b/c', ''],
+  ])
+  t.throws(() => writeFolder(join(folder, 'pair'), files), { code: 'FOLDER' })
+  t.same(readdirSync(folder), [])
+})
+
+t.test('not the working folder, which the shell stands in', async t => {
+  const folder = folderOf(t)
+  const before = process.cwd()
+  process.chdir(folder)
+  t.teardown(() => process.chdir(before))
+  t.throws(() => init(flags('.')), { code: 'FOLDER', message: '. is the working folder' })
+  t.throws(() => init(flags(folder)), { code: 'FOLDER' })
+  t.same(readdirSync(folder), [])
+})
+
+t.test('as another user', { skip: process.geteuid!() !== 0 && 'needs root' }, async t => {
+  const folder = folderOf(t)
+  chmodSync(folder, 0o755)
+  mkdirSync(join(folder, 'mine'), { mode: 0o777 })
+  chmodSync(join(folder, 'mine'), 0o777)
+  process.seteuid!(65534)
+  try {
+    t.throws(() => init(flags(join(folder, 'pair'))), {
+      code: 'FOLDER',
+      message: /pair cannot be written: EACCES/,
+    })
+    const text = init(flags(join(folder, 'mine/pair')))
+    t.match(text, `sudo chown -R 0:0 ${folder}/mine/pair/gateway\nsudo docker run `)
+  } finally {
+    process.seteuid!(0)
+  }
+  t.notMatch(init(flags(join(folder, 'pair'))), 'chown')
+})
+
+t.test('the commands are those of the documents', async t => {
+  const text = (args: string[]) => nextSteps(parsePair(args), everyFile, false)
+  const steps = text(flags('.', '--forward', '8000-8010'))
+  const inDocument = (name: string, pattern: RegExp) => pattern.exec(chart.read(name))![0]
+  t.match(steps, inDocument('docs/gateway-docker.md', /^sudo chown .*$/m))
+  t.match(steps, inDocument('docs/gateway-docker.md', /^sudo docker run -d [\s\S]*?[^\\]$/m))
+  const helm = inDocument('docs/cluster-helm.md', /^helm .*$/m)
+  t.match(steps.replaceAll('cluster/', ''), helm)
+  for (const line of chart.read('docs/cluster-helm.md').match(/^kubectl (?:create|label) .*$/gm)!)
+    t.match(steps, line)
+  t.match(steps, 'Its firewall must let in 51820/udp, 443/tcp, 8000-8010/tcp.')
+  t.match(steps, 'kubectl -n edge apply -f cluster/secret.yaml')
+  t.notMatch(text(flags('x', '--inline')), 'secret.yaml &&')
+})
+
+t.test('paths stand in the commands as one word', async t => {
+  const text = (folder: string) => nextSteps(parsePair(flags(folder)), everyFile, false)
+  t.match(text('pair'), '-v ./pair/gateway:/etc/wg-punchhole:ro wg-punchhole')
+  t.match(text('../pair'), '-v ../pair/gateway:')
+  t.match(text('/srv/pair/'), '-v /srv/pair/gateway:')
+  t.match(text("my pair's"), `sudo chown -R 0:0 'my pair'\\''s/gateway'`)
+})
+
+t.test('compose.yaml is that of the documents, with this folder mounted', async t => {
+  const pair = join(folderOf(t), 'pair')
+  init(flags(pair))
+  const documented = parse(chart.read('docs/compose.yaml').replace('./gateway:', '.:'))
+  t.same(parse(read(pair, 'gateway/compose.yaml')), documented)
+})

@@ -1,0 +1,39 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { parse, stringify } from 'yaml'
+
+/** What `init` writes, as its tests read it. */
+
+/** A folder of a test's own, gone after it. */
+export function folderOf(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'init-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Flags that are right, for a folder. */
+export function flags(folder: string, ...more: string[]): string[] {
+  return [
+    folder,
+    '--endpoint',
+    'gateway.example.com',
+    '--forward',
+    '443',
+    '--target',
+    'traefik.dmz.svc',
+    ...more,
+  ]
+}
+
+export function read(pair: string, file: string): string {
+  return readFileSync(join(pair, file), 'utf8')
+}
+
+/** The files of the cluster's pod, made of values.yaml and secret.yaml as the chart does. */
+export function podFiles(pair: string): { config: string; wgConf: string } {
+  const { tunnel, config } = parse(read(pair, 'cluster/values.yaml'))
+  const wgConf = tunnel.wgConf ?? parse(read(pair, 'cluster/secret.yaml')).stringData['wg0.conf']
+  return { config: stringify({ tunnel: { mode: 'tun' }, ...config }), wgConf }
+}
