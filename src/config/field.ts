@@ -56,6 +56,17 @@ export const ipAddress = (description: string) =>
 export const path = (description: string) =>
   v.pipe(v.string('a path'), v.regex(/^[^\0]+$/, 'a path'), v.description(description))
 
+const PORT = 'a whole number from 1 to 65535'
+
+export const port = (description: string) =>
+  v.pipe(
+    v.number(PORT),
+    v.integer(PORT),
+    v.minValue(1, PORT),
+    v.maxValue(65_535, PORT),
+    v.description(description),
+  )
+
 /** One of a few words. */
 export function choice<const T extends readonly string[]>(description: string, options: T) {
   return v.pipe(v.picklist(options, options.join(', ')), v.description(description))

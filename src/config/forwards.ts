@@ -1,9 +1,9 @@
 import { familyOf, formatHostPort, type HostPorts } from './address.ts'
 import type { ForwardConfig, TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
+import type { ForwardSection } from './forward-schema.ts'
 import type { Issue } from './issue.ts'
 import { leadsTo } from './listeners.ts'
-import type { ForwardSection } from './schema.ts'
 
 /** What the keys of one forward mean together, and beside the tunnel. */
 export interface ForwardSource {

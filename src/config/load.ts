@@ -4,18 +4,12 @@ import { parseHostPorts } from './address.ts'
 import type { AdminConfig, Config, ForwardConfig, TunnelConfig } from './config.ts'
 import { type ConfigDocument, readDocument } from './document.ts'
 import { digestOf, type FileText, readText } from './file.ts'
+import { forwardSchema } from './forward-schema.ts'
 import { isListenHost, resolveForward } from './forwards.ts'
 import { type Host, readHost } from './host.ts'
 import { found, hasErrors, type Issue } from './issue.ts'
 import { collisions, type ListenerPlan } from './listeners.ts'
-import {
-  adminSchema,
-  configSchema,
-  forwardSchema,
-  linkSchema,
-  type TunnelSection,
-  tunnelSchema,
-} from './schema.ts'
+import { adminSchema, configSchema, linkSchema, type TunnelSection, tunnelSchema } from './schema.ts'
 import { resolveTunnel } from './tunnel.ts'
 
 export interface LoadOptions {

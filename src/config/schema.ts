@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { parseCidr } from './address.ts'
-import { choice, DURATION, duration, durationOrZero, hostPorts, ipAddress, path, text } from './field.ts'
+import { choice, duration, durationOrZero, hostPorts, ipAddress, path, port } from './field.ts'
+import { forwardSchema } from './forward-schema.ts'
 import { isKey } from './keys.ts'
 
 /**
@@ -17,7 +17,6 @@ const NAME =
 const FLAG = 'true or false'
 
 const PROBE = 'false or a mapping of port, interval, timeout, addresses'
-const PORT = 'a whole number from 1 to 65535'
 
 const probe = v.union(
   [
@@ -25,13 +24,7 @@ const probe = v.union(
     v.strictObject(
       {
         port: v.optional(
-          v.pipe(
-            v.number(PORT),
-            v.integer(PORT),
-            v.minValue(1, PORT),
-            v.maxValue(65535, PORT),
-            v.description('A port, TCP and UDP, that is closed at the peers: its refusal is the answer.'),
-          ),
+          port('A port, TCP and UDP, that is closed at the peers: its refusal is the answer.'),
           9,
         ),
         interval: v.optional(duration('How often a peer is probed; more than once a second is once.'), '5s'),
@@ -98,70 +91,6 @@ export const tunnelSchema = v.strictObject(
   'a mapping with wgConf in it',
 )
 
-const timeoutsSchema = v.strictObject(
-  {
-    connect: v.optional(duration('How long a target may take to answer a connect.'), '5s'),
-    header: v.optional(duration('How long a client may take to send its whole PROXY header.'), '5s'),
-    idle: v.optional(
-      v.pipe(
-        v.union(
-          [
-            v.pipe(
-              v.literal('none', DURATION),
-              v.transform(() => 0),
-            ),
-            duration('A duration.'),
-          ],
-          `none, or ${DURATION}`,
-        ),
-        v.description('How long a connection may stay silent in both directions; none: for ever.'),
-      ),
-      'none',
-    ),
-    halfClosed: v.optional(duration('How long one direction may outlive the other.'), '5m'),
-  },
-  'a mapping of connect, header, idle, halfClosed to durations',
-)
-
-const LISTEN = 'host:port, [v6]:port, :port (all addresses) or tunnel:port, ports 1 to 65535, a-b for a range'
-const TARGET = 'host:port or [v6]:port, ports 1 to 65535, a-b for the same range as listen'
-const CIDRS = 'a list of one or more prefixes such as 10.0.0.0/8 or 2001:db8::/32'
-
-export const forwardSchema = v.strictObject(
-  {
-    listen: hostPorts(
-      'Where clients connect: host:port, [v6]:port, :port, tunnel:port, or a range a-b.',
-      LISTEN,
-    ),
-    target: hostPorts('Where connections go: host:port; the host is a name or an address.', TARGET),
-    protocol: v.optional(choice('The protocol that is forwarded.', ['tcp']), 'tcp'),
-    acceptProxy: v.optional(
-      v.pipe(
-        v.union([v.boolean(), v.picklist(['v1', 'v2'])], 'false, true (v1 or v2), v1, v2'),
-        v.description(
-          'The PROXY header that every connection must begin with. Default: true (v1 or v2) on tunnel:, else false.',
-        ),
-      ),
-    ),
-    trustedProxies: v.optional(
-      v.pipe(
-        v.array(text('A prefix.', 'a prefix such as 10.0.0.0/8', /^[0-9A-Fa-f:./]+$/, parseCidr), CIDRS),
-        v.minLength(1, CIDRS),
-        v.description("Who may send a PROXY header. Default on tunnel:: the peers' AllowedIPs."),
-      ),
-    ),
-    sendProxy: v.optional(
-      v.pipe(
-        v.union([v.literal(false), v.picklist(['v1', 'v2'])], 'false, v1, v2'),
-        v.description('The PROXY header that the target gets.'),
-      ),
-      'v2',
-    ),
-    timeouts: v.optional(v.pipe(timeoutsSchema, v.description('Time limits of each connection.')), {}),
-  },
-  'a mapping with listen and target in it',
-)
-
 export const adminSchema = v.strictObject(
   {
     listen: v.optional(
@@ -173,26 +102,17 @@ export const adminSchema = v.strictObject(
   'a mapping of listen, page',
 )
 
-export const linkSchema = v.pipe(
-  v.union(
-    [
-      v.literal(false),
-      v.strictObject({
-        port: v.optional(
-          v.pipe(
-            v.number(),
-            v.integer(),
-            v.minValue(1),
-            v.maxValue(65_535),
-            v.description('TCP port on the tunnel addresses, the same at both ends.'),
-          ),
-          9587,
-        ),
-      }),
-    ],
-    'false or a mapping of port, 1 to 65535',
-  ),
-  v.description('Many connections over one, between two of our own ends; false: each has its own.'),
+const LINK = 'false or a mapping of port'
+
+export const linkSchema = v.union(
+  [
+    v.literal(false, 'false'),
+    v.strictObject(
+      { port: v.optional(port('TCP, on the tunnel addresses; the same at both ends.'), 9587) },
+      LINK,
+    ),
+  ],
+  LINK,
 )
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -255,7 +175,13 @@ export const configSchema = v.pipe(
         ),
         {},
       ),
-      link: v.optional(linkSchema, {}),
+      link: v.optional(
+        v.pipe(
+          linkSchema,
+          v.description('Many connections over one, between two ends of this program; false: off.'),
+        ),
+        {},
+      ),
     },
     'a mapping of tunnel, forwards, admin, readiness, drainTimeout, log',
   ),
@@ -263,4 +189,3 @@ export const configSchema = v.pipe(
 )
 
 export type TunnelSection = v.InferOutput<typeof tunnelSchema>
-export type ForwardSection = v.InferOutput<typeof forwardSchema>

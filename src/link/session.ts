@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net'
 import { systemCode } from '../errors.ts'
-import type { ReadSocket, Sink } from '../reader.ts'
+import type { ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
-import { exactly, FrameReader, type FrameSink, frame, LinkError, maxData } from './frame.ts'
+import { frame, LinkError, maxData } from './frame.ts'
 import type { Greeting } from './greeting.ts'
+import { type Hearer, Inbox } from './inbox.ts'
 import { copied, Outbox } from './outbox.ts'
 import { Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
@@ -30,7 +31,7 @@ export interface SessionOptions {
 }
 
 /** One link that is up: a tunnel connection with the frames of many streams. */
-export class Session implements FrameSink, Sink {
+export class Session implements Hearer {
   readonly far: Greeting
   readonly own: Greeting
   /** Both ends of the tunnel connection. */
@@ -40,29 +41,27 @@ export class Session implements FrameSink, Sink {
   readonly #socket: ReadSocket
   readonly #options: SessionOptions
   readonly #outbox: Outbox
-  readonly isBusy = true
-  readonly #reader = new FrameReader(this)
+  readonly #inbox = new Inbox(this)
   readonly #streams = new Map<number, Stream>()
   readonly #pulse: Pulse
   readonly #waiting: Stream[] = []
   #lastId = 0
-  #holdsBuffer = false
   #isDraining = false
   #isRetired = false
   #isClosed = false
   promoted = 0
 
-  /** The socket has exchanged greetings; `rest` is what came behind the far one. */
+  /** The socket has exchanged greetings. */
   constructor(socket: Socket, options: SessionOptions) {
     this.#socket = socket as ReadSocket
-    this.#socket.sink = this
+    this.#socket.sink = this.#inbox
     this.#options = options
     this.far = options.far
     this.own = options.own
     this.localAddress = socket.localAddress ?? ''
     this.remoteAddress = socket.remoteAddress ?? ''
     this.#outbox = new Outbox(socket)
-    socket.on('data', chunk => this.read(chunk))
+    socket.on('data', chunk => this.#inbox.read(chunk))
     socket.on('drain', () => this.#unblock())
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
@@ -77,17 +76,8 @@ export class Session implements FrameSink, Sink {
 
   /** Whether new streams may be opened; where not, a connection of its own is the better way now. */
   get isReady(): boolean {
-    return (
-      !this.#isClosed &&
-      !this.#isDraining &&
-      !this.#isRetired &&
-      !this.#pulse.isDoubtful &&
-      this.#streams.size < this.far.streams
-    )
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed
+    if (this.#isClosed || this.#isDraining || this.#isRetired) return false
+    return !this.#pulse.isDoubtful && this.#streams.size < this.far.streams
   }
 
   get streams(): number {
@@ -139,8 +129,6 @@ export class Session implements FrameSink, Sink {
     this.#streams.clear()
     this.#options.closed(this, why)
   }
-
-  // What streams ask for.
 
   send(stream: number, type: number, payload?: Buffer): void {
     if (this.#isClosed) return
@@ -206,51 +194,33 @@ export class Session implements FrameSink, Sink {
 
   /** Bytes of the read buffer are referenced by pending writes. */
   holdBuffer(): void {
-    this.#holdsBuffer = true
+    this.#inbox.holdBuffer()
   }
 
   // What arrives.
 
-  read(chunk: Buffer, isShared = false): boolean {
-    try {
-      this.#reader.read(isShared ? Buffer.from(chunk) : chunk)
-    } catch (error) {
-      if (!(error instanceof LinkError)) throw error
-      this.close(error.message)
-    }
-    return !this.#isClosed
-  }
-
-  isHeld(): boolean {
-    const held = this.#holdsBuffer
-    this.#holdsBuffer = false
-    return held
-  }
-
-  part(stream: number, part: Buffer): void {
+  heardPart(): void {
     this.#pulse.parts++
-    this.#streams.get(stream)?.data(part)
   }
 
-  control(id: number, type: number, payload: Buffer): void {
-    if (type === frame.open) this.#opened(id, payload)
-    else if (id === 0) this.#about(type, payload)
-    else if (!this.#streams.get(id)?.control(type, payload)) checkType(type)
+  heardPing(): void {
+    this.send(0, frame.pong)
   }
 
-  /** Frames about the link as a whole. */
-  #about(type: number, payload: Buffer): void {
-    if (type === frame.ping) this.send(0, frame.pong)
-    else if (type === frame.pong) this.#pulse.answered()
-    else if (type === frame.target)
-      this.#options.target?.(exactly(3, payload).readUInt16BE(), payload[2] === 1)
-    else if (type === frame.goaway) {
-      this.#isDraining = true
-      this.#options.draining?.()
-    } else throw new LinkError(`a frame of type ${type} without a stream`)
+  heardPong(): void {
+    this.#pulse.answered()
   }
 
-  #opened(id: number, payload: Buffer): void {
+  heardGoaway(): void {
+    this.#isDraining = true
+    this.#options.draining?.()
+  }
+
+  heardTarget(port: number, isUp: boolean): void {
+    this.#options.target?.(port, isUp)
+  }
+
+  heardOpen(id: number, payload: Buffer): void {
     if (this.#options.opened === undefined) throw new LinkError('a stream opened by the end that was dialled')
     if (id === 0 || payload.length < 3 || this.#streams.has(id))
       throw new LinkError(`stream ${id} opened wrongly`)
@@ -277,10 +247,3 @@ export class Session implements FrameSink, Sink {
     for (const stream of this.#waiting.splice(0)) stream.unblock()
   }
 }
-
-/** A stream that has ended here may not have there yet: what is still said of it is no fault. */
-function checkType(type: number): void {
-  if (!streamTypes.has(type)) throw new LinkError(`a frame of type ${type} for a stream`)
-}
-
-const streamTypes = new Set<number>([frame.end, frame.reset, frame.credit, frame.want, frame.switch])

@@ -3,7 +3,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { HostPorts } from '../../src/config/address.ts'
 import type { ForwardConfig } from '../../src/config/config.ts'
-import { Forwarder, type ForwardPlan } from '../../src/forward/forwarder.ts'
+import { Forwarder } from '../../src/forward/forwarder.ts'
+import type { ForwardPlan } from '../../src/forward/plan.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
 /** Forwards on loopback with a target of the test's own. */

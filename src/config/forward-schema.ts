@@ -1,0 +1,71 @@
+import * as v from 'valibot'
+import { parseCidr } from './address.ts'
+import { choice, DURATION, duration, hostPorts, text } from './field.ts'
+
+/** The shape of one entry of `forwards`. */
+
+const timeoutsSchema = v.strictObject(
+  {
+    connect: v.optional(duration('How long a target may take to answer a connect.'), '5s'),
+    header: v.optional(duration('How long a client may take to send its whole PROXY header.'), '5s'),
+    idle: v.optional(
+      v.pipe(
+        v.union(
+          [
+            v.pipe(
+              v.literal('none', DURATION),
+              v.transform(() => 0),
+            ),
+            duration('A duration.'),
+          ],
+          `none, or ${DURATION}`,
+        ),
+        v.description('How long a connection may stay silent in both directions; none: for ever.'),
+      ),
+      'none',
+    ),
+    halfClosed: v.optional(duration('How long one direction may outlive the other.'), '5m'),
+  },
+  'a mapping of connect, header, idle, halfClosed to durations',
+)
+
+const LISTEN = 'host:port, [v6]:port, :port (all addresses) or tunnel:port, ports 1 to 65535, a-b for a range'
+const TARGET = 'host:port or [v6]:port, ports 1 to 65535, a-b for the same range as listen'
+const CIDRS = 'a list of one or more prefixes such as 10.0.0.0/8 or 2001:db8::/32'
+
+export const forwardSchema = v.strictObject(
+  {
+    listen: hostPorts(
+      'Where clients connect: host:port, [v6]:port, :port, tunnel:port, or a range a-b.',
+      LISTEN,
+    ),
+    target: hostPorts('Where connections go: host:port; the host is a name or an address.', TARGET),
+    protocol: v.optional(choice('The protocol that is forwarded.', ['tcp']), 'tcp'),
+    acceptProxy: v.optional(
+      v.pipe(
+        v.union([v.boolean(), v.picklist(['v1', 'v2'])], 'false, true (v1 or v2), v1, v2'),
+        v.description(
+          'The PROXY header that every connection must begin with. Default: true (v1 or v2) on tunnel:, else false.',
+        ),
+      ),
+    ),
+    trustedProxies: v.optional(
+      v.pipe(
+        v.array(text('A prefix.', 'a prefix such as 10.0.0.0/8', /^[0-9A-Fa-f:./]+$/, parseCidr), CIDRS),
+        v.minLength(1, CIDRS),
+        v.description("Who may send a PROXY header. Default on tunnel:: the peers' AllowedIPs."),
+      ),
+    ),
+    sendProxy: v.optional(
+      v.pipe(
+        v.union([v.literal(false), v.picklist(['v1', 'v2'])], 'false, v1, v2'),
+        v.description('The PROXY header that the target gets.'),
+      ),
+      'v2',
+    ),
+    timeouts: v.optional(v.pipe(timeoutsSchema, v.description('Time limits of each connection.')), {}),
+  },
+  'a mapping with listen and target in it',
+)
+
+export type ForwardSection = v.InferOutput<typeof forwardSchema>

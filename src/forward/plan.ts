@@ -1,0 +1,66 @@
+import type { Cidr } from '../config/address.ts'
+import type { ForwardConfig } from '../config/config.ts'
+import type { LinkPlan } from '../link/links.ts'
+import type { Forward } from './forward.ts'
+
+/** What an end forwards. */
+export interface ForwardPlan {
+  readonly forwards: readonly ForwardConfig[]
+  /** What `tunnel` stands for in a listen address. */
+  readonly tunnelAddresses: readonly string[]
+  /** Milliseconds that the connections of a forward have which is left out. */
+  readonly drainTimeout: number
+  readonly link: LinkEnds | undefined
+}
+
+/** Who may be at the other end of a link. */
+export interface LinkEnds {
+  readonly port: number
+  /** The peers' own tunnel addresses, where they are known. */
+  readonly peers: readonly string[]
+  /** Who may open a link to this end. */
+  readonly trusted: readonly Cidr[]
+}
+
+/** Whose the connections are that come to an address and port. */
+export type Route = { readonly forward: Forward; readonly targetPort: number } | 'link'
+
+/** Where a forward wants connections from, and the port of its target that they go to. */
+export interface Wanted {
+  readonly host: string
+  readonly port: number
+  readonly route: Route
+}
+
+export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forward>): Wanted[] {
+  const { tunnelAddresses, link } = plan
+  const wanted = plan.forwards.flatMap(({ name, listen, target }) => {
+    const hosts = listen.host === 'tunnel' ? tunnelAddresses : [listen.host]
+    const ports = Array.from({ length: listen.last - listen.first + 1 }, (_, i) => listen.first + i)
+    const forward = forwards.get(name)!
+    return hosts.flatMap(host =>
+      ports.map(
+        (port): Wanted => ({
+          host,
+          port,
+          route: { forward, targetPort: target.first + port - listen.first },
+        }),
+      ),
+    )
+  })
+  if (link !== undefined)
+    for (const host of tunnelAddresses) wanted.push({ host, port: link.port, route: 'link' })
+  return wanted
+}
+
+/** Links go to the peers that forwards with a PROXY header send to. */
+export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined {
+  if (link === undefined) return undefined
+  const targets = forwards.filter(({ sendProxy }) => sendProxy !== false).map(({ target }) => target.host)
+  const addresses = new Set(targets.filter(host => link.peers.includes(host)))
+  return { port: link.port, addresses, trusted: link.trusted }
+}
+
+export function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `${host} ${port}`
+}

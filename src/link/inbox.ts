@@ -1,0 +1,71 @@
+import type { Sink } from '../reader.ts'
+import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
+import type { Stream } from './stream.ts'
+
+/** What a link hears from the far end. */
+export interface Hearer {
+  stream(id: number): Stream | undefined
+  /** Bytes of a stream, or of one that has ended here. */
+  heardPart(): void
+  /** A stream was opened. `payload` refers to the read buffer. */
+  heardOpen(id: number, payload: Buffer): void
+  heardPing(): void
+  heardPong(): void
+  heardGoaway(): void
+  heardTarget(port: number, isUp: boolean): void
+  close(why: string): void
+}
+
+/** Types of frames about one stream, `data` and `open` not among them. */
+const streamTypes = new Set<number>([frame.end, frame.reset, frame.credit, frame.want, frame.switch])
+
+/** Reads a link's socket: bytes to frames, frames to their streams. What is no frame ends the link, and nothing else. */
+export class Inbox implements FrameSink, Sink {
+  readonly isBusy = true
+  readonly #hearer: Hearer
+  readonly #reader = new FrameReader(this)
+  #holdsBuffer = false
+
+  constructor(hearer: Hearer) {
+    this.#hearer = hearer
+  }
+
+  read(chunk: Buffer, isShared = false): boolean {
+    try {
+      this.#reader.read(isShared ? Buffer.from(chunk) : chunk)
+      return true
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error
+      this.#hearer.close(error.message)
+      return false
+    }
+  }
+
+  /** Bytes of the read buffer are referenced by pending writes. */
+  holdBuffer(): void {
+    this.#holdsBuffer = true
+  }
+
+  isHeld(): boolean {
+    const held = this.#holdsBuffer
+    this.#holdsBuffer = false
+    return held
+  }
+
+  part(id: number, part: Buffer): void {
+    this.#hearer.heardPart()
+    this.#hearer.stream(id)?.data(part)
+  }
+
+  control(id: number, type: number, payload: Buffer): void {
+    const hearer = this.#hearer
+    if (type === frame.open) hearer.heardOpen(id, payload)
+    // One that has ended here may not have there yet: what is still said of it is no fault.
+    else if (streamTypes.has(type)) hearer.stream(id)?.control(type, payload)
+    else if (type === frame.ping) hearer.heardPing()
+    else if (type === frame.pong) hearer.heardPong()
+    else if (type === frame.goaway) hearer.heardGoaway()
+    else if (type === frame.target) hearer.heardTarget(exactly(3, payload).readUInt16BE(), payload[2] === 1)
+    else throw new LinkError(`a frame of the unknown type ${type}`)
+  }
+}
