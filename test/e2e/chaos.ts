@@ -60,6 +60,8 @@ export async function chaos({ seed, faults, print }: ChaosOptions): Promise<stri
     await beginLoad(relayed, seed)
     for (let number = 1; number <= faults && violations.length === 0; number++) {
       const fault = draw(random)
+      // Transfers are to be under way, not all waiting from the fault before.
+      await sleep(random.between(200, 1500))
       when = `fault ${number} ${fault.text}`
       const excuse: Excuse = { transfers: fault.transfers, from: Date.now(), to: Number.POSITIVE_INFINITY }
       excuses.push(excuse)
@@ -147,7 +149,7 @@ async function footprints(relayed: Relayed): Promise<Map<string, Footprint>> {
   const all = new Map<string, Footprint>()
   for (const end of ends) {
     all.set(`${end} program`, footprint(relayed[end].pid))
-    all.set(`${end} wireguard-go`, footprint((await relayed.status(end)).tunnel.process.pid))
+    all.set(`${end} wireguard-go`, footprint(await relayed.childPid(end)))
   }
   return all
 }

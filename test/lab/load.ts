@@ -133,7 +133,7 @@ export class Load {
     for (let i = 0; !this.#finishing; i++) {
       const way = random.pick(['down', 'up'] as const)
       // Many are short requests.
-      const bytes = random.between(1, random.pick([1000, 100_000, 8_000_000]))
+      const bytes = random.between(1, random.pick([1000, 100_000, 3_000_000]))
       const began = Date.now()
       const end = await this.#transfer(way, bytes, `${seed}-${i}`)
       this.#transfers.push({ way, bytes, began, ended: Date.now(), end })
