@@ -26,7 +26,7 @@ t.test('config.schema.json is what scripts/schema.ts makes', async t => {
     for (const [key, child] of Object.entries(node)) walk(child, `${path}/${key}`)
   }
   walk(schema, '')
-  t.equal(objects, 8)
+  t.equal(objects, 9)
   for (const absent of [
     'netstack',
     'udp',

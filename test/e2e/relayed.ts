@@ -112,7 +112,12 @@ export class Relayed implements AsyncDisposable {
 
   /** Kills the wireguard-go of an end. */
   async killChild(end: 'gateway' | 'cluster'): Promise<void> {
-    process.kill((await this.status(end)).tunnel.process.pid, 'SIGKILL')
+    process.kill(await this.childPid(end), 'SIGKILL')
+  }
+
+  /** The status has no pid for a wireguard-go that was adopted. */
+  async childPid(end: 'gateway' | 'cluster'): Promise<number> {
+    return Number(await this.world[end].exec('pgrep', '-f', `wireguard-go -f ${this.world.interfaces[end]}$`))
   }
 
   /** How often an end's readiness changed. */

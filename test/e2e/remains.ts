@@ -4,16 +4,22 @@ import type { Host } from '../lab/lab.ts'
 
 /** Asserts that an end which used this interface on this host has left nothing. */
 export async function nothingLeft(t: Test, host: Host, name: string): Promise<void> {
-  const links: { ifname: string }[] = JSON.parse(await host.exec('ip', '-json', 'link', 'show'))
-  t.notOk(
-    links.some(link => link.ifname === name),
-    'no interface',
-  )
-  t.notOk(existsSync(`/var/run/wireguard/${name}.sock`), 'no UAPI socket')
-  t.notOk(existsSync(`/var/run/wireguard/${name}.admin.json`), 'no admin file')
-  t.same(processesWith(name), [], 'no process')
+  t.same(await leftBehind(host, name), [])
   t.equal(await host.exec('ss', '-Hltnu'), '', 'nothing listens')
-  t.notMatch(await host.exec('cat', '/proc/net/unix'), `@wg-punchhole/${name}`, 'no lock')
+}
+
+/** What an end which used this interface on this host has left, listeners apart. */
+export async function leftBehind(host: Host, name: string): Promise<string[]> {
+  const links: { ifname: string }[] = JSON.parse(await host.exec('ip', '-json', 'link', 'show'))
+  const lock = `@wg-punchhole/${name}`
+  return [
+    ...links.filter(link => link.ifname === name).map(() => `interface ${name}`),
+    ...['sock', 'admin.json']
+      .map(suffix => `/var/run/wireguard/${name}.${suffix}`)
+      .filter(path => existsSync(path)),
+    ...processesWith(name).map(commandLine => `process ${commandLine}`),
+    ...((await host.exec('cat', '/proc/net/unix')).includes(lock) ? [`lock ${lock}`] : []),
+  ]
 }
 
 /** The command lines of the processes that have this text in their command line or their environment. */
