@@ -202,6 +202,33 @@ export const metrics: readonly Metric[] = [
     read: perForward(({ target: { state } }) => (state === 'unknown' ? undefined : state === 'up' ? 1 : 0)),
   },
   {
+    name: 'wg_punchhole_links_up',
+    kind: 'gauge',
+    help: 'Links to and from other ends that take streams now.',
+    labels: [],
+    read: single(
+      ({ status: { tunnel, links } }) => tunnel && links.filter(({ state }) => state === 'up').length,
+    ),
+  },
+  {
+    name: 'wg_punchhole_link_streams',
+    kind: 'gauge',
+    help: 'Connections that cross the tunnel over a link now, promoted ones among them.',
+    labels: [],
+    read: single(
+      ({ status: { tunnel, links } }) => tunnel && links.reduce((sum, { streams }) => sum + streams, 0),
+    ),
+  },
+  {
+    name: 'wg_punchhole_link_streams_promoted',
+    kind: 'gauge',
+    help: 'Of these, the long ones that have a tunnel connection of their own.',
+    labels: [],
+    read: single(
+      ({ status: { tunnel, links } }) => tunnel && links.reduce((sum, { promoted }) => sum + promoted, 0),
+    ),
+  },
+  {
     name: 'wg_punchhole_process_resident_memory_bytes',
     kind: 'gauge',
     help: 'Resident memory of the program, wireguard-go not included.',

@@ -24,6 +24,7 @@ export function formatStatus(status: EndStatus, { color, now = Date.now() }: For
     summary(status, age),
     status.tunnel === undefined ? [] : [...tunnelRows(status.tunnel, age)],
     status.tunnel === undefined ? [] : peerRows(status.tunnel, age),
+    linkRows(status, age),
     forwardRows(status),
     connectionRows(status, age),
   ]
@@ -78,6 +79,19 @@ function peerRows(tunnel: Dated<TunnelStatus>, age: Age): Cell[][] {
     ['peer', 'endpoint', 'path', 'RTT', 'handshake', 'received', 'sent', 'keepalive', 'allowed'],
     rows,
   )
+}
+
+function linkRows({ links }: EndStatus, age: Age): Cell[][] {
+  const rows = links.map(link => [
+    link.address,
+    link.role,
+    { text: link.state, style: link.state === 'up' ? ('green' as const) : ('dim' as const) },
+    link.since === undefined ? '-' : age(link.since),
+    link.rtt === undefined ? '-' : `${Math.round(link.rtt)} ms`,
+    `${link.streams}`,
+    `${link.promoted}`,
+  ])
+  return titled(['link', 'role', 'state', 'age', 'RTT', 'streams', 'promoted'], rows)
 }
 
 function forwardRows({ forwards }: EndStatus): Cell[][] {

@@ -16,10 +16,7 @@ export interface Change {
   rollback(): Promise<void>
 }
 
-export interface ForwarderOptions extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged'> {
-  /** A link's ping to this peer's address came back. Milliseconds. */
-  readonly pinged?: (address: string, roundTrip: number) => void
-}
+export type ForwarderOptions = Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged'>
 
 /**
  * The forwards of one end.
@@ -40,10 +37,9 @@ export class Forwarder {
   #routes = new Map<string, Route>()
   #isDraining = false
 
-  constructor({ pinged, ...options }: ForwarderOptions) {
+  constructor(options: ForwarderOptions) {
     this.#links = new Links({
       log: options.log,
-      pinged: pinged ?? (() => {}),
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
         for (const [port, isUp] of this.#targets()) session.tellTarget(port, isUp)
@@ -54,7 +50,11 @@ export class Forwarder {
       ...options,
       deadlines: this.#deadlines,
       linkTo: address => this.#links.to(address),
-      targetChanged: forward => this.#tell(forward),
+      targetChanged: forward => {
+        this.#tell(forward)
+        // Reached without a link, so there may be one now.
+        if (forward.target.status.state === 'up') this.#links.retry(forward.config.target.host)
+      },
     }
   }
 
@@ -111,11 +111,6 @@ export class Forwarder {
       this.#links.configure(linkPlan(plan))
     }
     return { commit, rollback }
-  }
-
-  /** The path to this tunnel address has come back. */
-  recovered(address: string): void {
-    this.#links.retry(address)
   }
 
   #accept(key: string, socket: Socket): void {

@@ -19,8 +19,16 @@ import type { Stream } from './stream.ts'
 
 /** Milliseconds for a greeting. */
 const greetingTimeout = 5000
-/** Connections of one link that wait for a stream; the far end dials eight. */
+/** Lanes of one link that wait for a stream; the far end dials eight ahead. */
 const mostLanes = 64
+
+/** The lanes of one link. */
+interface Lanes {
+  /** They do not know yet for which stream. */
+  readonly idle: Set<Socket>
+  /** They know, and it has not been opened: a lane is idle and the link may be busy, so that it is overtaken. */
+  readonly early: Map<number, Socket>
+}
 
 /** A stream that the other end opened. */
 export interface Arrival {
@@ -36,7 +44,6 @@ export interface AcceptorOptions {
   readonly log: Log
   readonly arrived: (arrival: Arrival) => void
   readonly accepted: (session: Session) => void
-  readonly pinged: (address: string, roundTrip: number) => void
 }
 
 /** The links that other ends have dialled, and their lanes. */
@@ -44,7 +51,7 @@ export class Acceptor {
   readonly #options: AcceptorOptions
   /** By token, in hex. */
   readonly #sessions = new Map<string, Session>()
-  readonly #lanes = new Map<Session, Set<Socket>>()
+  readonly #lanes = new Map<Session, Lanes>()
   #isDraining = false
 
   constructor(options: AcceptorOptions) {
@@ -89,18 +96,21 @@ export class Acceptor {
     const session = new Session(socket, {
       far,
       own,
-      opened: (stream, port, header, { localAddress, remoteAddress }) =>
-        this.#options.arrived({ stream, port, header, localAddress, remoteAddress }),
-      pinged: roundTrip => this.#options.pinged(session.remoteAddress, roundTrip),
+      opened: (stream, port, header, session) => {
+        const { localAddress, remoteAddress } = session
+        this.#options.arrived({ stream, port, header, localAddress, remoteAddress })
+        this.#lendEarly(session, stream.id)
+      },
       closed: (session, why) => {
         this.#sessions.delete(name)
-        for (const lane of this.#lanes.get(session) ?? []) reset(lane)
+        const { idle, early } = this.#lanes.get(session)!
+        for (const lane of [...idle, ...early.values()]) reset(lane)
         this.#lanes.delete(session)
         this.#options.log.info({ address: session.remoteAddress, why }, 'link down')
       },
     })
     this.#sessions.set(name, session)
-    this.#lanes.set(session, new Set())
+    this.#lanes.set(session, { idle: new Set(), early: new Map() })
     this.#options.log.info({ address: session.remoteAddress }, 'link up')
     this.#options.accepted(session)
   }
@@ -110,16 +120,27 @@ export class Acceptor {
     const lanes = session && this.#lanes.get(session)
     if (session === undefined || lanes === undefined || socket.remoteAddress !== session.remoteAddress)
       throw new LinkError('a lane of no link')
-    if (lanes.size >= mostLanes) throw new LinkError(`more than ${mostLanes} lanes wait`)
-    lanes.add(socket)
-    let id: Buffer
+    const { idle, early } = lanes
+    if (idle.size + early.size >= mostLanes) throw new LinkError(`more than ${mostLanes} lanes wait`)
+    idle.add(socket)
+    let bytes: Buffer
     try {
-      id = await readFirst(socket, 4, 0)
+      bytes = await readFirst(socket, 4, 0)
     } finally {
-      lanes.delete(socket)
+      idle.delete(socket)
     }
-    const stream = session.stream(id.readUInt32BE())
-    if (stream === undefined || stream.isPromoted) throw new LinkError('a lane of no stream')
-    session.lend(stream, socket)
+    const id = bytes.readUInt32BE()
+    early.set(id, socket)
+    if (!session.isAhead(id)) this.#lendEarly(session, id)
+  }
+
+  /** A lane and its stream are both there. */
+  #lendEarly(session: Session, id: number): void {
+    const lane = this.#lanes.get(session)?.early.get(id)
+    if (lane === undefined) return
+    this.#lanes.get(session)?.early.delete(id)
+    const stream = session.stream(id)
+    if (stream === undefined || stream.isPromoted) reset(lane)
+    else session.lend(stream, lane)
   }
 }

@@ -27,7 +27,6 @@ const warmLanes = 8
 
 export interface DiallerOptions {
   readonly log: Log
-  readonly pinged: (roundTrip: number) => void
   readonly target: (port: number, isUp: boolean) => void
 }
 
@@ -118,12 +117,11 @@ export class Dialler {
       reset(socket)
       return
     }
-    const { log, pinged, target } = this.#options
+    const { log, target } = this.#options
     const session = new Session(socket, {
       far,
       own: { ...defaults, kind: greetingKind.link, token: noToken },
       lane: () => this.#lane(far),
-      pinged,
       target,
       draining: () => this.#later(),
       closed: (session, why) => this.#lost(session, why),
@@ -134,6 +132,8 @@ export class Dialler {
     this.#pause = 0
     this.#saidWhy = ''
     log.info({ address: formatHostPort(this.address, this.#port) }, 'link up')
+    // Lanes are the link's that they were dialled for.
+    this.#closeLanes()
     this.#warm(far)
   }
 

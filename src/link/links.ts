@@ -10,8 +10,6 @@ export interface LinksOptions {
   readonly log: Log
   /** A stream that another end opened. */
   readonly arrived: (arrival: Arrival) => void
-  /** A ping to this peer's address came back: its path is alive. Milliseconds. */
-  readonly pinged: (address: string, roundTrip: number) => void
   /** A link was dialled to this end. */
   readonly accepted: (session: Session) => void
   /** The far end tells how the target behind its port does. */
@@ -123,10 +121,9 @@ export class Links {
   }
 
   #dialler(address: string, port: number): Dialler {
-    const { log, pinged, target } = this.#options
+    const { log, target } = this.#options
     return new Dialler(address, port, {
       log,
-      pinged: roundTrip => pinged(address, roundTrip),
       target: (port, isUp) => target(address, port, isUp),
     })
   }

@@ -13,8 +13,6 @@ const busyParts = 4
 export interface PulseOptions {
   /** Sends a ping. */
   readonly ping: () => void
-  /** One came back. Milliseconds. */
-  readonly pinged: (roundTrip: number) => void
   readonly dead: (why: string) => void
 }
 
@@ -49,10 +47,8 @@ export class Pulse {
   answered(): void {
     if (this.#sentAt === 0) throw new LinkError('an answer to no ping')
     const now = performance.now()
-    const roundTrip = now - this.#sentAt
+    this.pace.answered(now - this.#sentAt, now)
     this.#sentAt = 0
-    this.pace.answered(roundTrip, now)
-    this.#options.pinged(roundTrip)
   }
 
   stop(): void {

@@ -21,8 +21,6 @@ export interface SessionOptions {
   readonly lane?: (session: Session) => Socket | undefined
   /** Only at the other end: a stream was opened. */
   readonly opened?: (stream: Stream, port: number, header: Buffer, session: Session) => void
-  /** A ping came back. */
-  readonly pinged: (roundTrip: number) => void
   /** The far end's target behind a port goes up or down. */
   readonly target?: (port: number, isUp: boolean) => void
   /** The far end drains. */
@@ -68,7 +66,6 @@ export class Session implements Hearer {
     socket.on('close', () => this.close('it was closed'))
     this.#pulse = new Pulse({
       ping: () => this.send(0, frame.ping),
-      pinged: options.pinged,
       dead: why => this.close(why),
     })
     socket.resume()
@@ -117,6 +114,11 @@ export class Session implements Hearer {
 
   stream(id: number): Stream | undefined {
     return this.#streams.get(id)
+  }
+
+  /** Whether the stream of this number is still to be opened; they are numbered in order, and begin anew at 2^32. */
+  isAhead(id: number): boolean {
+    return id !== this.#lastId && (id - this.#lastId) >>> 0 < 2 ** 31
   }
 
   /** Ends the link. Streams that have left it go on, the others are cut. */
@@ -197,8 +199,6 @@ export class Session implements Hearer {
     this.#inbox.holdBuffer()
   }
 
-  // What arrives.
-
   heardPart(): void {
     this.#pulse.parts++
   }
@@ -232,6 +232,7 @@ export class Session implements Hearer {
       )
       return
     }
+    this.#lastId = id
     // Copied: the payload refers to the read buffer.
     const header = Buffer.from(payload.subarray(2))
     this.#options.opened(this.#newStream(id), payload.readUInt16BE(), header, this)

@@ -127,7 +127,9 @@ function relayLines(stream: Readable, log: Log): void {
   createInterface({ input: stream }).on('line', text => {
     const match = /^(DEBUG|ERROR): \([^)]*\) \d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d (.*)$/.exec(text)
     const line = (match?.[2] ?? text).replace(keyText, '(key)')
-    if (match?.[1] === 'DEBUG') log.debug({ line }, 'wireguard-go')
+    // A gateway whose peer has not called yet; health says so, once.
+    if (match?.[1] === 'DEBUG' || line.includes('no known endpoint for peer'))
+      log.debug({ line }, 'wireguard-go')
     else if (match?.[1] === 'ERROR') log.error({ line }, 'wireguard-go')
     else log.warn({ line }, 'wireguard-go')
   })

@@ -113,7 +113,26 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
     },
     tunnel,
     forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown')],
-    links: [],
+    links: [
+      {
+        address: '10.1.10.2',
+        role: 'dialled',
+        state: 'up',
+        since: started,
+        streams: 5,
+        promoted: 1,
+        rtt: 40.6,
+      },
+      {
+        address: '10.1.10.3',
+        role: 'dialled',
+        state: 'down',
+        since: undefined,
+        streams: 0,
+        promoted: 0,
+        rtt: undefined,
+      },
+    ],
     connections: [
       {
         forward: 'https',

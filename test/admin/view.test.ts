@@ -27,10 +27,14 @@ peer      endpoint                   path      RTT    handshake  received  sent 
 UGVlcktl  198.51.100.7:51820         up        41 ms  12 s       1.5 MiB   0 B    25 s       10.1.10.2/32
 TmV2ZXJT  gateway.example.com:51820  starting  -      never      0 B       148 B  off        10.1.10.3/32, fd00::3/128
 
+link       role     state  age   RTT    streams  promoted
+10.1.10.2  dialled  up     60 s  41 ms  5        1
+10.1.10.3  dialled  down   -     -      0        0
+
 forward  listens on             target         state    open  total  refused  received  sent
-https    0.0.0.0:443, [::]:443  10.1.10.2:443  up       1     7      15       2.0 KiB   20 MiB
-ssh      0.0.0.0:443, [::]:443  10.1.10.2:443  down     1     7      15       2.0 KiB   20 MiB  connect ECONNREFUSED 10.1.10.2:443
-new      0.0.0.0:443, [::]:443  10.1.10.2:443  unknown  1     7      15       2.0 KiB   20 MiB
+https    0.0.0.0:443, [::]:443  10.1.10.2:443  up       1     7      36       2.0 KiB   20 MiB
+ssh      0.0.0.0:443, [::]:443  10.1.10.2:443  down     1     7      36       2.0 KiB   20 MiB  connect ECONNREFUSED 10.1.10.2:443
+new      0.0.0.0:443, [::]:443  10.1.10.2:443  unknown  1     7      36       2.0 KiB   20 MiB
 
 connection         forward  target         age   received  sent
 203.0.113.7:50000  https    10.1.10.2:443  10 s  512 B     1.0 KiB`,

@@ -89,7 +89,9 @@ t.test('a target that refuses makes an end degraded, not unready', async t => {
   await world.client.exec('curl', '-s', '--max-time', '10', 'http://203.0.113.1:9001').catch(() => {})
   await ends.cluster!.logged(line => line.msg === 'health changed' && line.status === 'degraded')
   await health(t, 'cluster', 'degraded', ['backend-down'])
-  await health(t, 'gateway', 'ready', [])
+  // The link tells.
+  await ends.gateway!.logged(line => line.msg === 'health changed' && line.status === 'degraded')
+  await health(t, 'gateway', 'degraded', ['backend-down'])
 })
 
 for (const end of ['gateway', 'cluster'] as const)
@@ -117,7 +119,7 @@ t.test('while wireguard-go cannot be started the end is unready, and goes on by 
   await unlink(wireguardGo)
   process.kill(await pidOf('gateway'), 'SIGKILL')
   await gateway.logged(line => line.msg === 'health changed' && line.status === 'unready', { from })
-  await health(t, 'gateway', 'unready', ['tunnel-process-down'])
+  await health(t, 'gateway', 'unready', ['tunnel-process-down', 'backend-down'])
   await symlink(realWireguardGo, wireguardGo)
   await gateway.logged(line => line.msg === 'tunnel up', { from, ms: 30_000 })
   await dataFlows(t)
