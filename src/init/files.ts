@@ -35,7 +35,7 @@ forwards:
 ${forwards
   .map(({ name, listen }) => {
     const ports = formatPorts(listen)
-    return `  ${name}: { listen: ":${ports}", target: "${hostPorts(cluster, ports)}" }\n`
+    return `  ${name}: { listen: ":${ports}", target: "${hostPorts(cluster[0]!, ports)}" }\n`
   })
   .join('')}`
 }
@@ -43,7 +43,7 @@ ${forwards
 function gatewayWgConf({ gateway, cluster, endpoint }: Pair, keys: Keys): string {
   return `# The gateway's side of the tunnel. Keep it secret.
 [Interface]
-Address = ${gateway}
+Address = ${gateway.join(', ')}
 PrivateKey = ${keys.gateway}
 ListenPort = ${endpoint.port}
 
@@ -51,14 +51,14 @@ ListenPort = ${endpoint.port}
 [Peer]
 PublicKey = ${publicKeyOf(keys.cluster)}
 PresharedKey = ${keys.shared}
-AllowedIPs = ${hostPrefix(cluster)}
+AllowedIPs = ${hostPrefixes(cluster)}
 `
 }
 
 function clusterWgConf({ gateway, cluster, endpoint }: Pair, keys: Keys): string {
   return `# The cluster's side of the tunnel. Keep it secret.
 [Interface]
-Address = ${cluster}
+Address = ${cluster.join(', ')}
 PrivateKey = ${keys.cluster}
 
 # The gateway
@@ -66,7 +66,7 @@ PrivateKey = ${keys.cluster}
 PublicKey = ${publicKeyOf(keys.gateway)}
 PresharedKey = ${keys.shared}
 Endpoint = ${formatHostPort(endpoint.host, endpoint.port)}
-AllowedIPs = ${hostPrefix(gateway)}
+AllowedIPs = ${hostPrefixes(gateway)}
 # Keeps the way through the NAT open.
 PersistentKeepalive = 25
 `
@@ -137,6 +137,6 @@ function hostPorts(host: string, ports: string): string {
   return host.includes(':') ? `[${host}]:${ports}` : `${host}:${ports}`
 }
 
-function hostPrefix(address: string): string {
-  return `${address}/${address.includes(':') ? 128 : 32}`
+function hostPrefixes(addresses: readonly string[]): string {
+  return addresses.map(address => `${address}/${address.includes(':') ? 128 : 32}`).join(', ')
 }

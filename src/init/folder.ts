@@ -2,9 +2,12 @@ import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync
 import { basename, dirname, join, resolve } from 'node:path'
 import { EndError, messageOf, systemCode } from '../errors.ts'
 
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
 /**
  * Makes a folder of files, all of it or nothing: it is written beside its place and renamed. Files get mode 0600 and
- * folders 0700, whatever the umask. An empty folder may stand there; rename(2) refuses any other.
+ * folders 0700, whatever the umask. An empty folder may stand there; rename(2) refuses any other. A signal that comes
+ * meanwhile has no effect, so that no draft with keys is left behind.
  * @throws EndError `FOLDER` when something is there, or it cannot be written.
  */
 export function writeFolder(path: string, files: ReadonlyMap<string, string>): void {
@@ -13,6 +16,7 @@ export function writeFolder(path: string, files: ReadonlyMap<string, string>): v
   let draft: string | undefined
   // Nothing below waits, so nothing else of this process is made under this umask.
   const umask = process.umask(0o077)
+  for (const signal of signals) process.on(signal, ignore)
   try {
     mkdirSync(dirname(folder), { recursive: true })
     draft = mkdtempSync(join(dirname(folder), `.${basename(folder)}.`))
@@ -25,9 +29,12 @@ export function writeFolder(path: string, files: ReadonlyMap<string, string>): v
     if (draft !== undefined) rmSync(draft, { recursive: true, force: true })
     throw asEndError(error, path)
   } finally {
+    for (const signal of signals) process.off(signal, ignore)
     process.umask(umask)
   }
 }
+
+function ignore(): void {}
 
 /** It would be replaced, and the shell that stands in it be left in a folder that is gone. */
 function refuseWorkingFolder(folder: string, path: string): void {

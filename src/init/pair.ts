@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import {
+  type Cidr,
   covers,
   familyOf,
   fromNumber,
@@ -20,9 +21,9 @@ export interface Pair {
   readonly forwards: readonly Forward[]
   /** A name or literal without brackets, in the cluster. */
   readonly target: string
-  /** Addresses in the tunnel. */
-  readonly gateway: string
-  readonly cluster: string
+  /** Addresses in the tunnel, one of each family at most; the gateway forwards to the cluster's first. */
+  readonly gateway: readonly string[]
+  readonly cluster: readonly string[]
   /** Whether the cluster's wg0.conf stands in values.yaml instead of a Secret of its own. */
   readonly inline: boolean
 }
@@ -62,20 +63,17 @@ export function parsePair(args: readonly string[]): Pair {
   const forwards = required(values.forward, '--forward PORT[:TARGETPORT]').map(parseForward)
   refuseOverlaps(forwards)
   const target = parseTarget(required(values.target, '--target HOST'))
-  const subnet = parseSubnet(values.subnet ?? defaultSubnet)
-  if (covers(subnet, endpoint.host))
-    throw usageError(
-      `--endpoint: found ${endpoint.host}, which is inside the tunnel's --subnet ${networkOf(subnet)}; allowed: the gateway's public address`,
-    )
+  const subnets = parseSubnets(values.subnet ?? defaultSubnet)
+  refuseInside(subnets, '--endpoint', endpoint.host, "the gateway's public address")
+  refuseInside(subnets, '--target', target, 'a name or an address in the cluster')
   refuseReplicas(values.replicas ?? '1')
-  const first = toNumber(networkOf(subnet).split('/')[0]!)
   return {
     folder,
     endpoint,
     forwards,
     target,
-    gateway: fromNumber(first + 1n, subnet.family),
-    cluster: fromNumber(first + 2n, subnet.family),
+    gateway: subnets.map(subnet => hostOf(subnet, 1n)),
+    cluster: subnets.map(subnet => hostOf(subnet, 2n)),
     inline: values.inline ?? false,
   }
 }
@@ -181,7 +179,14 @@ function parseTarget(text: string): string {
   return parsed.host
 }
 
-function parseSubnet(text: string) {
+function parseSubnets(text: string): Cidr[] {
+  const subnets = text.split(',').map(parseSubnet)
+  if (new Set(subnets.map(({ family }) => family)).size < subnets.length)
+    throw usageError(`--subnet: ${found(text)}; allowed: one prefix of each family`)
+  return subnets
+}
+
+function parseSubnet(text: string): Cidr {
   const subnet = parseCidr(text)
   const [shortest, longest] = subnet?.family === 6 ? [32, 126] : [8, 30]
   if (
@@ -194,6 +199,20 @@ function parseSubnet(text: string) {
       `--subnet: ${found(text)}; allowed: a private prefix such as ${defaultSubnet} (/8 to /30) or fd00:10::/64 (/32 to /126)`,
     )
   return subnet
+}
+
+/** The tunnel cannot lead to itself. */
+function refuseInside(subnets: readonly Cidr[], flag: string, host: string, allowed: string): void {
+  const subnet = subnets.find(subnet => covers(subnet, host))
+  if (subnet !== undefined)
+    throw usageError(
+      `${flag}: found ${host}, which is inside the tunnel's --subnet ${networkOf(subnet)}; allowed: ${allowed}`,
+    )
+}
+
+function hostOf(subnet: Cidr, number: bigint): string {
+  const [network = ''] = networkOf(subnet).split('/')
+  return fromNumber(toNumber(network) + number, subnet.family)
 }
 
 function refuseReplicas(text: string): void {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   cpSync,
@@ -56,6 +57,7 @@ for (const [what, more] of [
   ['the smallest pair', []],
   ['with everything', ['--forward', '80:8080', '--forward', '8000-8010', '--subnet', '10.9.0.0/16']],
   ['keys inline', ['--inline']],
+  ['both families', ['--subnet', '10.9.0.0/16,fd00:10::/64']],
   [
     'IPv6 throughout',
     ['--subnet', 'fd00:10::/64', '--target', '2001:db8::2', '--endpoint', '[2001:db8::1]:4500'],
@@ -77,6 +79,14 @@ for (const [what, more] of [
     t.ok(atGateway.peers[0]!.presharedKey)
     t.equal(atGateway.peers[0]!.presharedKey, atCluster.peers[0]!.presharedKey)
     t.equal(atGateway.listenPort, atCluster.peers[0]!.endpoint!.port)
+    t.same(
+      atGateway.peers[0]!.allowedIps.map(({ address }) => address),
+      atCluster.addresses.map(({ address }) => address),
+    )
+    t.same(
+      atCluster.peers[0]!.allowedIps.map(({ address }) => address),
+      atGateway.addresses.map(({ address }) => address),
+    )
     for (const { target, listen, name } of gateway.forwards) {
       t.equal(target.host, atCluster.addresses[0]!.address)
       const other = cluster.forwards.find(forward => forward.name === name)!
@@ -171,6 +181,28 @@ t.test('a failure in the middle leaves nothing', async t => {
   t.throws(() => writeFolder(join(folder, 'pair'), files), { code: 'FOLDER' })
   t.same(readdirSync(folder), [])
 })
+
+t.test('a signal in the middle leaves no half and no draft', async t => {
+  const folder = folderOf(t)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    // tap adds to the NODE_OPTIONS of each child a module that handles signals itself; env takes it away again.
+    const node = ['-i', process.execPath, '--input-type=module', '--eval', interrupted(signal)]
+    const { status } = spawnSync('/usr/bin/env', node, { cwd: folder })
+    t.equal(status, 0, signal)
+    t.same(readdirSync(join(folder, signal)), ['a', 'b'])
+  }
+  t.same(readdirSync(folder).sort(), ['SIGHUP', 'SIGINT', 'SIGTERM'])
+})
+
+/** A program that gets a signal between two files of a folder of the signal's name. */
+function interrupted(signal: string): string {
+  return `import { writeFolder } from ${JSON.stringify(new URL('../../src/init/folder.ts', import.meta.url).href)}
+    writeFolder('${signal}', (function* () {
+      yield ['a', '']
+      process.kill(process.pid, '${signal}')
+      yield ['b', '']
+    })())`
+}
 
 t.test('not the working folder, which the shell stands in', async t => {
   const folder = folderOf(t)

@@ -16,8 +16,8 @@ t.test('defaults', async t => {
     endpoint: { host: 'gateway.example.com', port: 51820 },
     forwards: [{ name: 'https', listen: { first: 443, last: 443 }, target: { first: 443, last: 443 } }],
     target: 'traefik.dmz.svc',
-    gateway: '10.1.10.1',
-    cluster: '10.1.10.2',
+    gateway: ['10.1.10.1'],
+    cluster: ['10.1.10.2'],
     inline: false,
   })
   t.equal(parsePair(withFlag('replicas', '1')).folder, 'pair')
@@ -67,12 +67,16 @@ t.test('targets', async t => {
 
 t.test('subnets', async t => {
   for (const [text, gateway, cluster] of [
-    ['10.9.0.0/16', '10.9.0.1', '10.9.0.2'],
-    ['10.9.8.7/24', '10.9.8.1', '10.9.8.2'],
-    ['192.168.7.4/30', '192.168.7.5', '192.168.7.6'],
-    ['fd00:10::/64', 'fd00:10::1', 'fd00:10::2'],
-  ] as const)
-    t.match(parsePair(withFlag('subnet', text)), { gateway, cluster }, text)
+    ['10.9.0.0/16', ['10.9.0.1'], ['10.9.0.2']],
+    ['10.9.8.7/24', ['10.9.8.1'], ['10.9.8.2']],
+    ['192.168.7.4/30', ['192.168.7.5'], ['192.168.7.6']],
+    ['fd00:10::/64', ['fd00:10::1'], ['fd00:10::2']],
+    ['10.9.0.0/24,fd00:10::/64', ['10.9.0.1', 'fd00:10::1'], ['10.9.0.2', 'fd00:10::2']],
+    ['fd00:10::/64,10.9.0.0/24', ['fd00:10::1', '10.9.0.1'], ['fd00:10::2', '10.9.0.2']],
+  ] as const) {
+    const pair = parsePair(withFlag('subnet', text))
+    t.same([pair.gateway, pair.cluster], [gateway, cluster], text)
+  }
 })
 
 t.test('a wrong flag is a usage error that says what was found and what is allowed', async t => {
@@ -114,7 +118,7 @@ t.test('a wrong flag is a usage error that says what was found and what is allow
       '9000-9999',
       '9587:80',
     ],
-    target: ['', 'a:80', '[a]', 'a b', 'a"b', '256.1.1.1', '[::1]:80'],
+    target: ['', '10.1.10.2', 'a:80', '[a]', 'a b', 'a"b', '256.1.1.1', '[::1]:80'],
     subnet: [
       '',
       '10.1.10.0',
@@ -126,6 +130,10 @@ t.test('a wrong flag is a usage error that says what was found and what is allow
       'fe80::/64',
       '::ffff:10.1.10.0/120',
       '10.1.10.0/24/8',
+      '10.1.10.0/24,',
+      '10.1.10.0/24,10.2.0.0/24',
+      '10.1.10.0/24, fd00::/64',
+      'fd00::/64,fd01::/64,10.1.10.0/24',
       'x',
     ],
     replicas: ['', '0', '-1', '1.5', 'two', '2', '1000'],
