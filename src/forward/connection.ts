@@ -218,11 +218,15 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
 
   #done(end: CarrierEnd, detail: string): void {
     if (this.#phase === 'closed') return
-    const { since, ...connection } = this.status()
-    const fields = { ...connection, durationMs: Date.now() - since, end, detail: detail || undefined }
-    if (this.#downstream.client.isCheck) this.forward.log.debug(fields, 'check ended')
-    else if (this.forward.logConnections()) this.forward.log.info(fields, 'connection ended')
+    if (this.#downstream.client.isCheck) this.forward.log.debug(this.#endFields(end, detail), 'check ended')
+    else if (this.forward.logConnections())
+      this.forward.log.info(this.#endFields(end, detail), 'connection ended')
     this.#close()
+  }
+
+  #endFields(end: CarrierEnd, detail: string) {
+    const { since, ...connection } = this.status()
+    return { ...connection, durationMs: Date.now() - since, end, detail: detail || undefined }
   }
 
   #close(): void {
