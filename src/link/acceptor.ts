@@ -72,9 +72,14 @@ export class Acceptor {
     })
   }
 
-  /** Tells every far end to open no more streams. */
+  /** Takes no more links. */
   drain(): void {
     this.#isDraining = true
+    this.retire()
+  }
+
+  /** Tells every far end to open no more streams; each link ends with its last one. */
+  retire(): void {
     for (const session of this.#sessions.values()) session.goaway()
   }
 

@@ -123,7 +123,10 @@ export class Dialler {
       own: { ...defaults, kind: greetingKind.link, token: noToken },
       lane: () => this.#lane(far),
       target,
-      draining: () => this.#later(),
+      draining: () => {
+        session.retire()
+        this.#later()
+      },
       closed: (session, why) => this.#lost(session, why),
     })
     for (const earlier of this.#sessions) earlier.retire()

@@ -66,6 +66,7 @@ export class Links {
       if (keep) before.delete(address)
     }
     for (const dialler of before.values()) dialler.close()
+    if (plan === undefined) this.#acceptor.retire()
   }
 
   /** A connection to the link's port. */
