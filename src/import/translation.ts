@@ -1,0 +1,211 @@
+import type { HostPorts } from '../config/address.ts'
+import { found } from '../config/issue.ts'
+import type { Bind } from './bind.ts'
+import { forwardOf } from './forward.ts'
+import type { Ledger } from './ledger.ts'
+import { globalReason } from './left-out.ts'
+import { type ProxySection, readProxy } from './proxy.ts'
+import type { ProxyKind, Section } from './section.ts'
+import { type Entry, linesOf } from './yaml.ts'
+
+/** The tunnel of this end, when the wg-quick file was named. */
+export interface Tunnel {
+  readonly wgConf: string
+  /** Canonical. */
+  readonly addresses: readonly string[]
+}
+
+/** The config that these sections come to. Each of their lines is in it, or in the ledger. */
+export function translate(sections: readonly Section[], tunnel: Tunnel | undefined, ledger: Ledger): Entry[] {
+  const proxies = readProxies(sections, ledger)
+  for (const section of sections) leaveOutWhole(section, ledger)
+  const names = new Set<string>()
+  const forwards = proxies.flatMap(frontend => {
+    if (frontend.binds.length === 0) {
+      if (frontend.kind === 'frontend' || frontend.kind === 'listen')
+        ledger.error(
+          frontend.line,
+          `found no bind in ${frontend.kind} ${frontend.name}; add one, or remove it`,
+        )
+      return []
+    }
+    const backend = backendOf(frontend, proxies, ledger)
+    if (backend === undefined || !isTcp([frontend, backend], ledger)) return []
+    const listeners = listenersOf(frontend.binds, tunnel, ledger)
+    return listeners.flatMap(({ listen, binds }): Entry[] => {
+      const source = { frontend, backend, binds, listen, backendNamed: named(proxies) }
+      const value = forwardOf(source, ledger)
+      if (value.length === 0) return []
+      const key = nameOf(frontend.name, listeners.length > 1 ? listen.first : undefined, names)
+      const lines = [
+        frontend.line,
+        ...(frontend.defaultBackend ? [frontend.defaultBackend.line] : []),
+        backend.line,
+      ]
+      const remark = frontend === backend ? undefined : `frontend ${frontend.name}, backend ${backend.name}`
+      return [{ key, value, lines, ...(remark && { remark }) }]
+    })
+  })
+  if (forwards.length === 0 && !ledger.hasErrors)
+    ledger.error(0, 'found nothing to forward; name a file with a frontend or listen section in mode tcp')
+  const entries: Entry[] = [
+    ...(tunnel
+      ? [{ key: 'tunnel', value: [{ key: 'wgConf', value: tunnel.wgConf, lines: [] }], lines: [] }]
+      : []),
+    { key: 'forwards', value: forwards, lines: [] },
+  ]
+  leaveOutRest(sections, entries, ledger)
+  return entries
+}
+
+/** The sections that are proxies, each with what it inherits: of `from NAME`, else of the last defaults before it. */
+function readProxies(sections: readonly Section[], ledger: Ledger): ProxySection[] {
+  const defaults = new Map<string, ProxySection>()
+  let last: ProxySection | undefined
+  const proxies: ProxySection[] = []
+  for (const section of sections) {
+    if (!isProxy(section) || isStatusPage(section)) continue
+    const inherited = section.from === undefined ? undefined : defaults.get(section.from)
+    if (section.from !== undefined && inherited === undefined)
+      ledger.error(
+        section.line,
+        `found from ${section.from}; there is no defaults section of that name before it`,
+      )
+    const isDefaults = section.kind === 'defaults'
+    const proxy = readProxy(section, inherited ?? (isDefaults ? undefined : last), ledger)
+    if (isDefaults) {
+      last = proxy
+      defaults.set(proxy.name, proxy)
+    } else if (!proxy.disabled) proxies.push(proxy)
+  }
+  return proxies
+}
+
+function isProxy(section: Section): section is Section<ProxyKind> {
+  return section.kind !== 'global' && section.kind !== 'resolvers'
+}
+
+/** HAProxy's page of statistics: HTTP, and no server behind it. */
+function isStatusPage({ kind, directives }: Section): boolean {
+  const has = (name: string) => directives.some(directive => directive.name === name)
+  return (
+    kind !== 'defaults' && has('stats') && !has('server') && !has('default_backend') && !has('use_backend')
+  )
+}
+
+function leaveOutWhole(section: Section, ledger: Ledger): void {
+  if (section.kind === 'global') {
+    for (const { line, name, args } of section.directives) {
+      const reason = globalReason([name, ...args])
+      if (reason === undefined)
+        ledger.error(
+          line,
+          `${found([name, ...args].slice(0, 2).join(' '))} in global; there is no such thing here, remove it`,
+        )
+      else ledger.leaveOut(line, reason)
+    }
+  } else if (section.kind === 'resolvers') {
+    for (const { line } of [section, ...section.directives])
+      ledger.leaveOut(line, "names are resolved by this host's own name servers")
+    ledger.warn(
+      section.line,
+      `found resolvers ${section.name}; names are resolved by this host's own name servers, for as long as their TTL says`,
+    )
+  } else if (isStatusPage(section))
+    for (const { line } of [section, ...section.directives])
+      ledger.leaveOut(line, 'HAProxy about itself; here it is wg-punchhole status and admin.listen')
+}
+
+function named(proxies: readonly ProxySection[]): (name: string) => ProxySection | undefined {
+  return name =>
+    proxies.find(proxy => proxy.name === name && (proxy.kind === 'backend' || proxy.kind === 'listen'))
+}
+
+function backendOf(
+  frontend: ProxySection,
+  proxies: readonly ProxySection[],
+  ledger: Ledger,
+): ProxySection | undefined {
+  const { defaultBackend, kind, name, line } = frontend
+  if (defaultBackend === undefined) {
+    if (kind === 'listen') return frontend
+    ledger.error(line, `found no default_backend for frontend ${name}; add one`)
+    return undefined
+  }
+  const backend = named(proxies)(defaultBackend.value)
+  if (backend === undefined)
+    ledger.error(
+      defaultBackend.line,
+      `${found(defaultBackend.value)} as default_backend; there is no backend of that name, or it is disabled`,
+    )
+  return backend
+}
+
+/** tcp is HAProxy's default, too. */
+function isTcp(proxies: readonly ProxySection[], ledger: Ledger): boolean {
+  const others = proxies.filter(({ mode }) => mode !== undefined && mode.value !== 'tcp')
+  for (const { mode, kind, name } of others)
+    ledger.error(
+      mode!.line,
+      `found mode ${mode!.value} for ${kind} ${name}; allowed: mode tcp: HTTP routing is the reverse proxy's work, put one behind the target`,
+    )
+  return others.length === 0
+}
+
+interface Listener {
+  readonly listen: HostPorts
+  readonly binds: readonly [Bind, ...Bind[]]
+}
+
+/** Binds on every IPv4 and every IPv6 address make one listener, those on the tunnel's addresses another. */
+function listenersOf(binds: readonly Bind[], tunnel: Tunnel | undefined, ledger: Ledger): Listener[] {
+  const listeners = new Map<string, Listener>()
+  for (const bind of binds) {
+    const { first, last } = bind.listen
+    const isWildcard = ['0.0.0.0', '::'].includes(bind.listen.host)
+    const host = tunnel?.addresses.includes(bind.listen.host) ? 'tunnel' : bind.listen.host
+    const key = `${isWildcard ? '' : host} ${first} ${last}`
+    const earlier = listeners.get(key)
+    if (earlier !== undefined && earlier.binds[0].acceptProxy !== bind.acceptProxy)
+      ledger.error(
+        bind.line,
+        `found port ${first} with and without accept-proxy, see line ${earlier.binds[0].line}; one listener takes it always or never`,
+      )
+    const isBothFamilies = earlier !== undefined && earlier.listen.host !== host
+    listeners.set(key, {
+      listen: { host: isBothFamilies ? '' : host, first, last },
+      binds: earlier === undefined ? [bind] : [...earlier.binds, bind],
+    })
+  }
+  for (const { listen, binds } of listeners.values())
+    if (listen.host === '::' && binds.every(({ ipv6Only }) => ipv6Only))
+      ledger.error(
+        binds[0].line,
+        'found v6only; a listener on every IPv6 address takes IPv4, too: name the address, or add a bind on *',
+      )
+  return [...listeners.values()]
+}
+
+/** A name that the config takes, used once: HAProxy's may have colons, and sections of two kinds the same name. */
+function nameOf(name: string, port: number | undefined, taken: Set<string>): string {
+  const plain = name.replace(/[^\w.-]/g, '-').replace(/^[^a-zA-Z0-9]+/, '')
+  const base = `${plain.slice(0, 50) || 'forward'}${port === undefined ? '' : `-${port}`}`
+  let unique = base === 'constructor' || base === 'prototype' ? `${base}-1` : base
+  for (let i = 2; taken.has(unique); i++) unique = `${base}-${i}`
+  taken.add(unique)
+  return unique
+}
+
+/** What nobody asked for: sections that nothing leads to, and settings that another one replaces. */
+function leaveOutRest(sections: readonly Section[], entries: readonly Entry[], ledger: Ledger): void {
+  const carried = new Set(linesOf(entries))
+  for (const { line, directives } of sections) {
+    if (!carried.has(line)) ledger.leaveOut(line, 'no forward of its own')
+    for (const { line, name, args } of directives)
+      if (!carried.has(line))
+        ledger.leaveOut(
+          line,
+          name === 'mode' && args[0] === 'tcp' ? 'forwards are TCP' : 'no forward uses it',
+        )
+  }
+}
