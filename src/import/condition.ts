@@ -36,7 +36,7 @@ export function readCondition(words: readonly string[], line: number, acls: Acls
   const isInverted = first.startsWith('!')
   const term = [...(isInverted ? [first.slice(1)] : [first]), ...others].filter(word => word !== '')
   const negated = (keyword === 'unless') !== isInverted
-  if (term[0] === '{' && term.at(-1) === '}' && term.length > 2) {
+  if (term[0] === '{' && term.indexOf('}') === term.length - 1) {
     const criterion = readCriterion(term.slice(1, -1), line)
     return criterion && { ...criterion, negated }
   }

@@ -41,15 +41,15 @@ export function forwardOf(source: Source, ledger: Ledger): Entry[] {
 }
 
 function listenOf(binds: readonly Bind[], { host, first, last }: HostPorts): Entry {
-  const value = `${formatHostPort(host, first)}${first === last ? '' : `-${last}`}`
+  const range = first === last ? '' : `-${last}`
   const without = [...new Set(binds.flatMap(bind => bind.without))]
   const remarks = [
-    ...(host === '0.0.0.0' ? [`IPv4 alone, as there; ":${first}" takes IPv6, too`] : []),
+    ...(host === '0.0.0.0' ? [`IPv4 alone, as there; ":${first}${range}" takes IPv6, too`] : []),
     ...(without.length > 0 ? [`without ${without.join(', ')}`] : []),
   ]
   return {
     key: 'listen',
-    value,
+    value: `${formatHostPort(host, first)}${range}`,
     lines: binds.map(({ line }) => line),
     ...(remarks.length > 0 && { remark: remarks.join('; ') }),
   }

@@ -73,7 +73,7 @@ export async function importText(file: string, text: string, tunnel?: Tunnel): P
   const sections = readSections(text, ledger)
   const entries = translate(sections, tunnel, ledger)
   const yaml = writeYaml(comment(file, sections, tunnel, ledger), entries)
-  const beside = await judge(yaml, file, ledger)
+  const beside = await judge(yaml, ledger)
   const messages = ledger.findings.map(finding => format(file, finding))
   return {
     yaml: ledger.hasErrors || beside.failed ? undefined : yaml.text,
@@ -84,7 +84,6 @@ export async function importText(file: string, text: string, tunnel?: Tunnel): P
 /** What the program itself says of the config, at the lines that it comes from. */
 async function judge(
   { text, origins }: Yaml,
-  file: string,
   ledger: Ledger,
 ): Promise<{ failed: boolean; messages: string[] }> {
   const configFile = resolve('config.yaml')
@@ -93,10 +92,17 @@ async function judge(
     path === configFile ? Promise.resolve({ text, worldReadable: false }) : readText(path),
   )
   for (const { file: where, line, severity, key, message } of issues) {
-    const origin = origins.get(line) ?? 0
-    // Of half a config only what is about a line of the file is sure.
-    if (where !== configFile || (isPartial && origin === 0)) continue
-    const said = message.replace(/\((\d+):\d+\)/g, (_, at) => `(${file}:${origins.get(Number(at)) ?? 0})`)
+    // That nothing is left to forward is a consequence of other errors.
+    if (where !== configFile || (isPartial && key === 'forwards')) continue
+    const mentioned: number[] = []
+    const said = message.replace(/ \((\d+):\d+\)/g, (_, at) => {
+      const other = origins.get(Number(at))
+      if (other !== undefined) mentioned.push(other)
+      return other === undefined ? '' : ` (line ${other})`
+    })
+    // What the config does not say itself (admin.listen) has no line; the other side of a collision has.
+    const isOurs = key !== undefined && /^(forwards\.|drainTimeout$)/.test(key)
+    const origin = (isOurs ? origins.get(line) : mentioned[0]) ?? 0
     const sentence = `${key === undefined ? '' : `${key}: `}${said}`
     if (severity === 'error') ledger.error(origin, sentence)
     else ledger.warn(origin, sentence)
@@ -105,6 +111,7 @@ async function judge(
   return { failed: others.some(({ severity }) => severity === 'error'), messages: others.map(formatIssue) }
 }
 
+/** What stands above the config: where it comes from, and what was left out, by reason. */
 function comment(
   file: string,
   sections: readonly Section[],
@@ -118,15 +125,20 @@ function comment(
       ...directives.map(({ line, name, args }) => [line, [name, ...args.slice(0, 1)].join(' ')] as const),
     ]),
   )
-  const leftOut = [...ledger.leftOut]
-    .sort(([a], [b]) => a - b)
-    .map(([line, reason]) => `  line ${line}, ${(texts.get(line) ?? '').slice(0, 60)}: ${reason}`)
+  const leftOut = Map.groupBy(
+    [...ledger.leftOut].sort(([a], [b]) => a - b),
+    ([, reason]) => reason,
+  )
+  const reasons = [...leftOut].map(([reason, lines]) => {
+    const places = lines.map(([line]) => `line ${line} ${(texts.get(line) ?? '').slice(0, 60)}`)
+    return `  ${reason}: ${places.join(', ')}`
+  })
   return [
     `From ${file} by wg-punchhole import; lines are those of that file.`,
     ...(tunnel === undefined
       ? ['The tunnel stays outside; import again with --wg-conf wg0.conf to have it here.']
       : []),
-    ...(leftOut.length > 0 ? ['Left out:', ...leftOut] : []),
+    ...(reasons.length > 0 ? ['Left out:', ...reasons] : []),
   ]
 }
 

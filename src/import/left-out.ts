@@ -16,7 +16,6 @@ const globals: Readonly<Record<string, string>> = {
   'log-tag': LOGS,
   'log-send-hostname': LOGS,
   stats: 'wg-punchhole status and admin.listen show what runs',
-  'hard-stop-after': 'drainTimeout is that here, 30s by default',
   maxconn: 'the size of the HAProxy process; limits are per forward here',
   ...Object.fromEntries(
     [

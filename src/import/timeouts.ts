@@ -28,8 +28,12 @@ function connectOf(connect: Setting<number> | undefined, ledger: Ledger): Entry[
 
 function idleOf(tunnel: Setting<number>, superseded: readonly (Setting<number> | undefined)[]): Entry {
   const lines = [tunnel.line, ...superseded.flatMap(setting => setting?.line ?? [])]
-  const value = tunnel.value === 0 ? 'none' : formatTime(tunnel.value)
-  return { key: 'idle', value, lines, remark: `timeout tunnel, line ${tunnel.line}` }
+  return {
+    key: 'idle',
+    value: limitText(tunnel.value || Number.POSITIVE_INFINITY),
+    lines,
+    remark: `timeout tunnel, line ${tunnel.line}`,
+  }
 }
 
 type Side = readonly [TimeoutName, Setting<number> | undefined]
@@ -45,13 +49,22 @@ function larger(key: 'idle' | 'halfClosed', one: Side, other: Side, ledger: Ledg
   // Without a limit of its own a half-closed connection has that of the open one, idle.
   if (second === undefined && key === 'idle') values.push(Number.POSITIVE_INFINITY)
   const most = Math.max(...values)
-  const isNone = most === Number.POSITIVE_INFINITY
-  const lines = given.map(({ line }) => line)
-  const value = isNone ? (key === 'idle' ? 'none' : '576h') : formatTime(most)
-  if (values.some(value => value !== most))
+  const value = most === Number.POSITIVE_INFINITY && key === 'halfClosed' ? '576h' : limitText(most)
+  if (values.some(value => value !== most)) {
+    const absent = first.name === one[0] ? other[0] : one[0]
+    const beside =
+      second === undefined
+        ? `no timeout ${absent}`
+        : `timeout ${second.name} ${limitText(values[1]!)} (line ${second.line})`
     ledger.warn(
       first.line,
-      `found timeout ${first.name} ${formatTime(first.value)} and timeout ${second === undefined ? `${first.name === one[0] ? other[0] : one[0]} none` : `${second.name} ${formatTime(second.value)} (line ${second.line})`}; a forward has one, timeouts.${key}: ${value}`,
+      `found timeout ${first.name} ${limitText(values[0]!)} and ${beside}; a forward has one, timeouts.${key}: ${value}`,
     )
+  }
+  const lines = given.map(({ line }) => line)
   return [{ key, value, lines }]
+}
+
+function limitText(ms: number): string {
+  return ms === Number.POSITIVE_INFINITY ? 'none' : formatTime(ms)
 }

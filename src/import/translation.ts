@@ -6,6 +6,7 @@ import type { Ledger } from './ledger.ts'
 import { globalReason } from './left-out.ts'
 import { type ProxySection, readProxy } from './proxy.ts'
 import type { ProxyKind, Section } from './section.ts'
+import { formatTime, longest, parseTime } from './time.ts'
 import { type Entry, linesOf } from './yaml.ts'
 
 /** The tunnel of this end, when the wg-quick file was named. */
@@ -53,6 +54,7 @@ export function translate(sections: readonly Section[], tunnel: Tunnel | undefin
       ? [{ key: 'tunnel', value: [{ key: 'wgConf', value: tunnel.wgConf, lines: [] }], lines: [] }]
       : []),
     { key: 'forwards', value: forwards, lines: [] },
+    ...drainTimeoutOf(sections, ledger),
   ]
   leaveOutRest(sections, entries, ledger)
   return entries
@@ -93,9 +95,22 @@ function isStatusPage({ kind, directives }: Section): boolean {
   )
 }
 
+/** `hard-stop-after`; the last one counts. */
+function drainTimeoutOf(sections: readonly Section[], ledger: Ledger): Entry[] {
+  const given = sections.flatMap(section => (section.kind === 'global' ? section.directives : []))
+  const last = given.findLast(({ name }) => name === 'hard-stop-after')
+  if (last === undefined) return []
+  const ms = parseTime(last.args.join(' '))
+  if (ms !== undefined && ms <= longest)
+    return [{ key: 'drainTimeout', value: formatTime(ms), lines: [last.line] }]
+  ledger.error(last.line, `${found(last.args.join(' '))} as hard-stop-after; allowed: a duration up to 576h`)
+  return []
+}
+
 function leaveOutWhole(section: Section, ledger: Ledger): void {
   if (section.kind === 'global') {
     for (const { line, name, args } of section.directives) {
+      if (name === 'hard-stop-after') continue
       const reason = globalReason([name, ...args])
       if (reason === undefined)
         ledger.error(

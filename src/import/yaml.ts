@@ -27,7 +27,8 @@ export function writeYaml(comment: readonly string[], entries: readonly Entry[])
       const tail = said.length > 0 ? ` # ${printable(said.join('; '))}` : ''
       const isMapping = Array.isArray(value) && typeof value[0] === 'object'
       text.push(`${indent}${scalar(key)}:${isMapping ? '' : ` ${flow(value as string)}`}${tail}`)
-      if (lines.length > 0) origins.set(text.length, lines[0]!)
+      const [origin] = linesOf([{ key, value, lines }])
+      if (origin !== undefined) origins.set(text.length, origin)
       if (isMapping) write(value as Entry[], `${indent}  `)
     }
   }
