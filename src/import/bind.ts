@@ -83,7 +83,9 @@ export function parseBindAddress(text: string): HostPorts | undefined {
   if (first < 1 || last < first || last > 65535) return undefined
   const host = hostOf(given)
   if (host === '') return { host: family === 6 ? '::' : '0.0.0.0', first, last }
-  if (host === undefined || (family !== 0 && familyOf(host) !== family)) return undefined
+  // A name can be moved by its server, and `tunnel` has a meaning of its own in the config.
+  if (host === undefined || (familyOf(host) === 0 && host !== 'localhost')) return undefined
+  if (family !== 0 && familyOf(host) !== family) return undefined
   return { host, first, last }
 }
 

@@ -33,7 +33,7 @@ export function forwardOf(source: Source, ledger: Ledger): Entry[] {
     ...acceptProxyOf(source, sender, ledger),
     upstream.sendProxy,
     ...upstream.choice,
-    ...routesOf(source, upstream.sendProxy.value, ledger),
+    ...routesOf(source, upstream, ledger),
     ...filterOf(client),
     ...limitsOf(source, upstream.maxConnections, ledger),
     ...timeoutsOf(frontend, backend, ledger),

@@ -86,7 +86,6 @@ const proxies: Readonly<Record<string, string>> = {
   'tcp-request content accept if { req.ssl_hello_type 1 }': NO_INSPECTION,
   'tcp-request content accept if { req_ssl_hello_type 1 }': NO_INSPECTION,
   'load-server-state-from-file': PROCESS,
-  enabled: DEFAULT_HERE,
 }
 
 export function globalReason(words: readonly string[]): string | undefined {

@@ -79,6 +79,17 @@ export function readProxy(
   return proxy
 }
 
+/** Whether these forward bytes; tcp is HAProxy's default, too. */
+export function areTcp(proxies: readonly ProxySection[], ledger: Ledger): boolean {
+  const others = proxies.filter(({ mode }) => mode !== undefined && mode.value !== 'tcp')
+  for (const { mode, kind, name } of others)
+    ledger.error(
+      mode!.line,
+      `found mode ${mode!.value} for ${kind} ${name}; allowed: mode tcp: HTTP routing is the reverse proxy's work, put one behind the target`,
+    )
+  return others.length === 0
+}
+
 type Reader = (directive: Directive, proxy: ProxySection, ledger: Ledger) => Partial<ProxySection>
 
 const readers: Readonly<Record<string, Reader>> = {
@@ -97,8 +108,12 @@ const readers: Readonly<Record<string, Reader>> = {
     ledger.leaveOut(line, 'the section is left out with it')
     return { disabled: true }
   },
+  enabled: ({ line }, _, ledger) => {
+    ledger.leaveOut(line, 'a section is, unless disabled')
+    return { disabled: false }
+  },
   maxconn: ({ line, args }, _, ledger) => {
-    const value = limit(args[0], line, ledger)
+    const value = limit(args.join(' '), line, ledger)
     return { maxConnections: value === undefined ? undefined : { value, line } }
   },
   mode: ({ line, args }) => ({ mode: { value: args.join(' '), line } }),

@@ -120,6 +120,8 @@ export function readParams({ line, args }: Directive, defaults: ServerParams, le
     const name = args[at]!
     const value = args[at + 1]
     if (besideOthers.includes(name)) params = { ...params, besideOthers: [...params.besideOthers, name] }
+    // With both, HAProxy sends v2.
+    if (name === 'send-proxy' && params.sendProxy === 'v2') continue
     if (Object.hasOwn(flags, name)) params = { ...params, ...flags[name] }
     else if (Object.hasOwn(harmless, name)) {
       params = { ...params, without: [...params.without, name] }

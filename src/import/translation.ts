@@ -4,7 +4,7 @@ import type { Bind } from './bind.ts'
 import { forwardOf } from './forward.ts'
 import type { Ledger } from './ledger.ts'
 import { globalReason } from './left-out.ts'
-import { type ProxySection, readProxy } from './proxy.ts'
+import { areTcp, type ProxySection, readProxy } from './proxy.ts'
 import type { ProxyKind, Section } from './section.ts'
 import { formatTime, longest, parseTime } from './time.ts'
 import { type Entry, linesOf } from './yaml.ts'
@@ -31,7 +31,7 @@ export function translate(sections: readonly Section[], tunnel: Tunnel | undefin
       return []
     }
     const backend = backendOf(frontend, proxies, ledger)
-    if (backend === undefined || !isTcp([frontend, backend], ledger)) return []
+    if (backend === undefined || !areTcp([frontend, backend], ledger)) return []
     const listeners = listenersOf(frontend.binds, tunnel, ledger)
     return listeners.flatMap(({ listen, binds }): Entry[] => {
       const source = { frontend, backend, binds, listen, backendNamed: named(proxies) }
@@ -154,17 +154,6 @@ function backendOf(
       `${found(defaultBackend.value)} as default_backend; there is no backend of that name, or it is disabled`,
     )
   return backend
-}
-
-/** tcp is HAProxy's default, too. */
-function isTcp(proxies: readonly ProxySection[], ledger: Ledger): boolean {
-  const others = proxies.filter(({ mode }) => mode !== undefined && mode.value !== 'tcp')
-  for (const { mode, kind, name } of others)
-    ledger.error(
-      mode!.line,
-      `found mode ${mode!.value} for ${kind} ${name}; allowed: mode tcp: HTTP routing is the reverse proxy's work, put one behind the target`,
-    )
-  return others.length === 0
 }
 
 interface Listener {

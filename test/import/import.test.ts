@@ -103,7 +103,8 @@ t.test('bind', async t => {
     ['*:443 ssl crt /x.pem', /found "ssl" at a bind; TLS ends at the reverse proxy/],
     [':::80 v6only', /found v6only/],
     ['*:80 maxconn many', /found "many" as a limit/],
-    ['gateway.example.com:80', /forwards\.a\.listen: found the name gateway\.example\.com/],
+    ['gateway.example.com:80', /allowed: ADDRESS:PORT/],
+    ['tunnel:80', /found "tunnel:80" at a bind/],
     ['*:80\nbind 192.0.2.1:80', /h\.cfg:7: error: .*at an address that forwards\.a-80\.listen \(line 6\)/],
     [
       '*:80\nbind :::80 accept-proxy',
@@ -127,6 +128,7 @@ t.test('server', async t => {
     ['10.1.10.2:80', 'sendProxy: false'],
     ['10.1.10.2:80 send-proxy', 'sendProxy: v1'],
     ['10.1.10.2:80 send-proxy-v2 check-send-proxy', 'sendProxy: v2'],
+    ['10.1.10.2:80 send-proxy-v2 send-proxy', 'sendProxy: v2'],
     ['10.1.10.2:80 check inter 2s rise 2 fall 3 weight 100 slowstart 10s', 'target: "10.1.10.2:80"'],
     ['10.1.10.2:80\nserver t 10.1.10.3:80 disabled', 'target: "10.1.10.2:80"'],
   ] as const)
@@ -259,6 +261,44 @@ t.test('use_backend', async t => {
     )
 })
 
+t.test('what differs between routes is an error', async t => {
+  const file = (...backend: string[]) =>
+    [
+      'frontend a',
+      'bind 192.0.2.1:443',
+      'use_backend b if { req.ssl_sni b.example.com }',
+      'default_backend c',
+      'backend c',
+      'server s 10.1.10.2',
+      'server t 10.1.10.3',
+      'backend b',
+      ...backend,
+    ].join('\n')
+  for (const [lines, message] of [
+    [['server s 10.1.10.2', 'mode http'], /h\.cfg:10: error: found mode http for backend b/],
+    [['server s 10.1.10.2 maxconn 5'], /h\.cfg:9: error: found another maxconn/],
+    [['server s 10.1.10.2', 'timeout tunnel 5s'], /h\.cfg:8: error: found another choice of timeouts/],
+    [
+      ['server s 10.1.10.2', 'server t 10.1.10.4', 'balance first'],
+      /h\.cfg:11: error: found another balance/,
+    ],
+    [
+      ['server s 10.1.10.2', 'tcp-request content reject if { src 10.0.0.1 }'],
+      /h\.cfg:10: error: found a rule/,
+    ],
+    [[], /h\.cfg:8: error: found no server in backend b/],
+  ] as const)
+    t.match((await importText('h.cfg', file(...lines))).messages.join('\n'), message, lines.join())
+  const { messages } = await importText(
+    'h.cfg',
+    file('server s 10.1.10.2').replace(
+      'server t 10.1.10.3',
+      'tcp-request content reject if { src 10.0.0.1 }',
+    ),
+  )
+  t.match(messages.join('\n'), /h\.cfg:7: error: found a rule for the connections of one backend/)
+})
+
 t.test('timeouts', async t => {
   for (const [line, expected] of [
     ['timeout connect 0', /idle: 1m\n/],
@@ -304,6 +344,7 @@ t.test('sections', async t => {
     ],
     ['listen a\n disabled\n bind *:80', /h\.cfg: error: found nothing to forward/],
     ['global\n hard-stop-after 700h', /h\.cfg:2: error: found "700h" as hard-stop-after/],
+    ['defaults\n disabled\nlisten a\n enabled\n mode http\n bind *:80', /h\.cfg:5: error: found mode http/],
     ['listen a\n rate-limit bytes 5', /h\.cfg:2: error: found "bytes 5" as rate-limit/],
     ['.if defined(X)\nlisten a\n.endif', /h\.cfg:1: error: .*\n.*\n?.*h\.cfg:3: error: found "\.endif"/],
   ] as const) {
