@@ -7,8 +7,9 @@ import { loadConfig } from '../config/load.ts'
 import { parseWgConf } from '../config/wg-conf.ts'
 import { usageError } from '../errors.ts'
 import { type Finding, Ledger } from './ledger.ts'
+import type { Tunnel } from './listener.ts'
 import { readSections, type Section } from './section.ts'
-import { type Tunnel, translate } from './translation.ts'
+import { translate } from './translation.ts'
 import { writeYaml, type Yaml } from './yaml.ts'
 
 /**

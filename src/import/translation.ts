@@ -1,52 +1,21 @@
-import type { HostPorts } from '../config/address.ts'
 import { found } from '../config/issue.ts'
-import type { Bind } from './bind.ts'
 import { forwardOf } from './forward.ts'
 import type { Ledger } from './ledger.ts'
 import { globalReason } from './left-out.ts'
+import { listenersOf, type Tunnel } from './listener.ts'
 import { areTcp, type ProxySection, readProxy } from './proxy.ts'
 import type { ProxyKind, Section } from './section.ts'
 import { formatTime, longest, parseTime } from './time.ts'
 import { type Entry, linesOf } from './yaml.ts'
-
-/** The tunnel of this end, when the wg-quick file was named. */
-export interface Tunnel {
-  readonly wgConf: string
-  /** Canonical. */
-  readonly addresses: readonly string[]
-}
 
 /** The config that these sections come to. Each of their lines is in it, or in the ledger. */
 export function translate(sections: readonly Section[], tunnel: Tunnel | undefined, ledger: Ledger): Entry[] {
   const proxies = readProxies(sections, ledger)
   for (const section of sections) leaveOutWhole(section, ledger)
   const names = new Set<string>()
-  const forwards = proxies.flatMap(frontend => {
-    if (frontend.binds.length === 0) {
-      if (frontend.kind === 'frontend' || frontend.kind === 'listen')
-        ledger.error(
-          frontend.line,
-          `found no bind in ${frontend.kind} ${frontend.name}; add one, or remove it`,
-        )
-      return []
-    }
-    const backend = backendOf(frontend, proxies, ledger)
-    if (backend === undefined || !areTcp([frontend, backend], ledger)) return []
-    const listeners = listenersOf(frontend.binds, tunnel, ledger)
-    return listeners.flatMap(({ listen, binds }): Entry[] => {
-      const source = { frontend, backend, binds, listen, backendNamed: named(proxies) }
-      const value = forwardOf(source, ledger)
-      if (value.length === 0) return []
-      const key = nameOf(frontend.name, listeners.length > 1 ? listen.first : undefined, names)
-      const lines = [
-        frontend.line,
-        ...(frontend.defaultBackend ? [frontend.defaultBackend.line] : []),
-        backend.line,
-      ]
-      const remark = frontend === backend ? undefined : `frontend ${frontend.name}, backend ${backend.name}`
-      return [{ key, value, lines, ...(remark && { remark }) }]
-    })
-  })
+  const forwards = proxies
+    .filter(({ kind }) => kind !== 'backend')
+    .flatMap(frontend => forwardsOf(frontend, { proxies, tunnel, names }, ledger))
   if (forwards.length === 0 && !ledger.hasErrors)
     ledger.error(0, 'found nothing to forward; name a file with a frontend or listen section in mode tcp')
   const entries: Entry[] = [
@@ -58,6 +27,38 @@ export function translate(sections: readonly Section[], tunnel: Tunnel | undefin
   ]
   leaveOutRest(sections, entries, ledger)
   return entries
+}
+
+interface Surroundings {
+  readonly proxies: readonly ProxySection[]
+  readonly tunnel: Tunnel | undefined
+  /** Those that are taken. */
+  readonly names: Set<string>
+}
+
+/** One for each address and port that is bound. */
+function forwardsOf(
+  frontend: ProxySection,
+  { proxies, tunnel, names }: Surroundings,
+  ledger: Ledger,
+): Entry[] {
+  const { kind, name, line, defaultBackend } = frontend
+  if (frontend.binds.length === 0) {
+    ledger.error(line, `found no bind in ${kind} ${name}; add one, or remove it`)
+    return []
+  }
+  const backend = backendOf(frontend, proxies, ledger)
+  if (backend === undefined || !areTcp([frontend, backend], ledger)) return []
+  const listeners = listenersOf(frontend.binds, tunnel, ledger)
+  return listeners.flatMap(({ listen, binds }): Entry[] => {
+    const source = { frontend, backend, binds, listen, backendNamed: named(proxies) }
+    const value = forwardOf(source, ledger)
+    if (value.length === 0) return []
+    const key = nameOf(name, listeners.length > 1 ? listen.first : undefined, names)
+    const lines = [line, ...(defaultBackend ? [defaultBackend.line] : []), backend.line]
+    const remark = frontend === backend ? undefined : `frontend ${name}, backend ${backend.name}`
+    return [{ key, value, lines, ...(remark && { remark }) }]
+  })
 }
 
 /** The sections that are proxies, each with what it inherits: of `from NAME`, else of the last defaults before it. */
@@ -154,40 +155,6 @@ function backendOf(
       `${found(defaultBackend.value)} as default_backend; there is no backend of that name, or it is disabled`,
     )
   return backend
-}
-
-interface Listener {
-  readonly listen: HostPorts
-  readonly binds: readonly [Bind, ...Bind[]]
-}
-
-/** Binds on every IPv4 and every IPv6 address make one listener, those on the tunnel's addresses another. */
-function listenersOf(binds: readonly Bind[], tunnel: Tunnel | undefined, ledger: Ledger): Listener[] {
-  const listeners = new Map<string, Listener>()
-  for (const bind of binds) {
-    const { first, last } = bind.listen
-    const isWildcard = ['0.0.0.0', '::'].includes(bind.listen.host)
-    const host = tunnel?.addresses.includes(bind.listen.host) ? 'tunnel' : bind.listen.host
-    const key = `${isWildcard ? '' : host} ${first} ${last}`
-    const earlier = listeners.get(key)
-    if (earlier !== undefined && earlier.binds[0].acceptProxy !== bind.acceptProxy)
-      ledger.error(
-        bind.line,
-        `found port ${first} with and without accept-proxy, see line ${earlier.binds[0].line}; one listener takes it always or never`,
-      )
-    const isBothFamilies = earlier !== undefined && earlier.listen.host !== host
-    listeners.set(key, {
-      listen: { host: isBothFamilies ? '' : host, first, last },
-      binds: earlier === undefined ? [bind] : [...earlier.binds, bind],
-    })
-  }
-  for (const { listen, binds } of listeners.values())
-    if (listen.host === '::' && binds.every(({ ipv6Only }) => ipv6Only))
-      ledger.error(
-        binds[0].line,
-        'found v6only; a listener on every IPv6 address takes IPv4, too: name the address, or add a bind on *',
-      )
-  return [...listeners.values()]
 }
 
 /** A name that the config takes, used once: HAProxy's may have colons, and sections of two kinds the same name. */
