@@ -19,6 +19,8 @@ const usage = `Usage: wg-punchhole COMMAND
   init DIR --endpoint HOST[:PORT] --forward PORT[:TARGETPORT]... --target HOST [--subnet CIDR[,CIDR]] [--inline]
                          the files of a gateway and a cluster end that belong together, keys made;
                          --inline puts the cluster's keys into values.yaml instead of a Secret
+  import HAPROXY.CFG [--wg-conf FILE]
+                         a haproxy.cfg as a config on stdout; what cannot be carried over is an error with its line
   genkey | genpsk        a new private or preshared key on stdout
   pubkey                 the public key of the private key on stdin
   health [--live|--ready] [--url URL]
@@ -44,6 +46,7 @@ const commands = new Map<string, (args: string[]) => number | Promise<number>>([
   ['run', run],
   ['check', check],
   ['init', init],
+  ['import', async args => (await import('./import/import.ts')).importConfig(args)],
   ['genkey', genkey],
   ['genpsk', genpsk],
   ['pubkey', pubkey],
@@ -110,11 +113,8 @@ async function check(args: string[]): Promise<number> {
   const load = await loader(options(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
   const loaded = await load()
   if (loaded.config === undefined) return refuse(loaded)
-  for (const warning of loaded.issues)
-    process.stdout.write(`${formatIssue(warning)}
-`)
-  process.stdout.write(`${loaded.config.file}: valid
-`)
+  for (const warning of loaded.issues) process.stdout.write(`${formatIssue(warning)}\n`)
+  process.stdout.write(`${loaded.config.file}: valid\n`)
   return 0
 }
 

@@ -7,7 +7,7 @@ import t from 'tap'
 const layers = [
   ['foundation'],
   ['config'],
-  ['init', 'listen', 'reload', 'resolve'],
+  ['import', 'init', 'listen', 'reload', 'resolve'],
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],

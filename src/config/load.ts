@@ -35,11 +35,16 @@ const adminListen = ['admin', 'listen']
  * Reads a config with all the files that it names and judges all of it: every issue, not the first.
  * Touches no network, runs nothing.
  * @param host what this host's own network looks like.
+ * @param readFile for a config that is not in a file yet.
  */
-export async function loadConfig(options: LoadOptions, host: Host = readHost()): Promise<Loaded> {
+export async function loadConfig(
+  options: LoadOptions,
+  host: Host = readHost(),
+  readFile: (path: string) => Promise<FileText> = readText,
+): Promise<Loaded> {
   const files = new Map<string, string>()
   const read = async (path: string) => {
-    const content = await readText(path)
+    const content = await readFile(path)
     files.set(resolve(path), digestOf(content))
     return content
   }

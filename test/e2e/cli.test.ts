@@ -47,6 +47,9 @@ t.test('usage errors are exit status 2, with a hint, on stderr', async t => {
     [['run', '--config'], '--config'],
     [['check', '--admin', ':1'], '--admin'],
     [['init'], 'DIR is missing'],
+    [['import'], 'HAPROXY.CFG is missing'],
+    [['import', 'a.cfg', 'b.cfg'], 'unexpected b.cfg'],
+    [['import', 'a.cfg', '--force'], '--force'],
     [['init', 'x', '--force'], '--force'],
     [['genkey', 'x'], 'x'],
     [['genpsk', '--x'], '--x'],
@@ -69,7 +72,17 @@ t.test('help and version', async t => {
   for (const name of ['help', '--help', '-h']) {
     const { code, stdout } = await cli(name)
     t.equal(code, 0)
-    for (const command of ['run', 'check', 'init', 'genkey', 'pubkey', 'health', 'status', 'version'])
+    for (const command of [
+      'run',
+      'check',
+      'init',
+      'import',
+      'genkey',
+      'pubkey',
+      'health',
+      'status',
+      'version',
+    ])
       t.match(stdout, new RegExp(`^  ${command}\\b`, 'm'))
   }
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -120,6 +133,27 @@ t.test('pubkey refuses what is no key, and does not repeat it', async t => {
     t.match(stderr, /^wg-punchhole: stdin holds no private key\. Give one line of 44 characters/)
     if (stdin.trim() !== '') t.notMatch(stderr, stdin.trim().slice(0, 8))
   }
+})
+
+t.test('import: a config on stdout, warnings and errors on stderr', async t => {
+  const fixtures = join(root, 'test/fixtures/haproxy')
+  for (const [name, code] of [
+    ['gateway', 0],
+    ['cluster', 0],
+    ['not-yet', 1],
+  ] as const) {
+    const result = await exec([process.execPath, program, 'import', join(fixtures, `${name}.cfg`)])
+    t.equal(result.code, code)
+    if (code === 0) t.match(result.stdout, /^# From .*\nforwards:\n/ms)
+    else t.equal(result.stdout, '')
+    t.equal(result.stderr === '', name === 'gateway')
+    t.equal(result.stderr.includes(': error: '), code === 1)
+  }
+  t.match(await cli('import', '/nowhere.cfg'), {
+    code: 1,
+    stdout: '',
+    stderr: 'error: /nowhere.cfg does not exist; make it or correct the path\n',
+  })
 })
 
 const keys = keyPairs()

@@ -1,0 +1,46 @@
+/** One sentence about a line of the file: what was found; what to do. */
+export interface Finding {
+  readonly severity: 'error' | 'warning'
+  /** From 1; 0 for the file as a whole. */
+  readonly line: number
+  readonly message: string
+}
+
+/**
+ * What became of each line, so that none is lost without a word: it is carried over, left out with a reason, or an
+ * error.
+ */
+export class Ledger {
+  readonly #findings = new Map<string, Finding>()
+  readonly #leftOut = new Map<number, string>()
+
+  error(line: number, message: string): void {
+    this.#add({ severity: 'error', line, message })
+  }
+
+  warn(line: number, message: string): void {
+    this.#add({ severity: 'warning', line, message })
+  }
+
+  /** @param reason why the forwards do without it. The first one given is kept. */
+  leaveOut(line: number, reason: string): void {
+    if (!this.#leftOut.has(line)) this.#leftOut.set(line, reason)
+  }
+
+  /** In the order of the file, each once: two forwards may meet the same line. */
+  get findings(): Finding[] {
+    return [...this.#findings.values()].sort((a, b) => a.line - b.line)
+  }
+
+  get leftOut(): ReadonlyMap<number, string> {
+    return this.#leftOut
+  }
+
+  get hasErrors(): boolean {
+    return this.findings.some(finding => finding.severity === 'error')
+  }
+
+  #add(finding: Finding): void {
+    this.#findings.set(`${finding.line} ${finding.message}`, finding)
+  }
+}

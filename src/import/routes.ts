@@ -1,0 +1,75 @@
+import { isHostName } from '../config/address.ts'
+import { found } from '../config/issue.ts'
+import { readCondition } from './condition.ts'
+import type { Source } from './forward.ts'
+import { Ledger } from './ledger.ts'
+import { areTcp, type ProxySection } from './proxy.ts'
+import { timeoutsOf } from './timeouts.ts'
+import { type Upstream, upstreamOf } from './upstream.ts'
+import type { Entry } from './yaml.ts'
+
+/** `routes` from `use_backend NAME if { req.ssl_sni -i HOST… }`: the first that names a host has it. */
+export function routesOf(source: Source, fallback: Upstream, ledger: Ledger): Entry[] {
+  const { frontend, listen, backendNamed } = source
+  const routes = new Map<string, Entry>()
+  if (frontend.routing.length > 0 && source.backend !== frontend) refuseRules(source.backend, ledger)
+  for (const { line, args } of frontend.routing) {
+    const [name = '', ...words] = args
+    const condition = readCondition(words, line, frontend.acls)
+    if (condition?.kind !== 'name' || condition.negated || !condition.values.every(isHostName)) {
+      ledger.error(
+        line,
+        `${found(`use_backend ${args.join(' ')}`)}; allowed: one condition, if { req.ssl_sni -i HOST… }; choose by anything else in the reverse proxy`,
+      )
+      continue
+    }
+    const backend = backendNamed(name)
+    if (backend === undefined) ledger.error(line, `${found(name)} as a backend; there is none of that name`)
+    if (backend === undefined || !areTcp([backend], ledger)) continue
+    const upstream = upstreamOf(backend, listen, ledger)
+    if (upstream === undefined) continue
+    compare(source, backend, upstream, fallback, ledger)
+    const lines = [...condition.lines, line, ...upstream.target.lines, backend.line]
+    for (const host of condition.values.map(host => host.toLowerCase()))
+      if (!routes.has(host)) routes.set(host, { key: host, value: upstream.target.value, lines })
+  }
+  return routes.size === 0 ? [] : [{ key: 'routes', value: [...routes.values()], lines: [] }]
+}
+
+/** A forward has one of everything but the target, so what differs here would be lost. */
+function compare(
+  { frontend, backend: usual }: Source,
+  backend: ProxySection,
+  { sendProxy, choice, maxConnections }: Upstream,
+  fallback: Upstream,
+  ledger: Ledger,
+): void {
+  const refuse = (line: number, what: string) =>
+    ledger.error(
+      line,
+      `found another ${what} than the default backend has; a forward has one, make them equal`,
+    )
+  if (sendProxy.value !== fallback.sendProxy.value) refuse(sendProxy.lines[0]!, 'PROXY header')
+  if (choice.length > 0 && fallback.choice.length > 0 && differ(choice, fallback.choice))
+    refuse(choice[0]!.lines[0]!, 'balance or check')
+  if (maxConnections !== undefined) refuse(maxConnections.line, 'maxconn')
+  // What there is to say of the timeouts themselves has been said of the default backend's.
+  const timeouts = (of: ProxySection) => timeoutsOf(frontend, of, new Ledger())
+  if (differ(timeouts(backend), timeouts(usual))) refuse(backend.line, 'choice of timeouts')
+  if (backend !== frontend) refuseRules(backend, ledger)
+}
+
+/** Rules of a backend see only the connections that are routed to it; a forward's allow and deny see all. */
+function refuseRules({ access }: ProxySection, ledger: Ledger): void {
+  for (const { line } of access)
+    ledger.error(
+      line,
+      'found a rule for the connections of one backend among several; move it to the frontend',
+    )
+}
+
+function differ(one: readonly Entry[], other: readonly Entry[]): boolean {
+  const values = (entries: readonly Entry[]): string =>
+    JSON.stringify(entries, (key, value) => (key === 'lines' || key === 'remark' ? undefined : value))
+  return values(one) !== values(other)
+}

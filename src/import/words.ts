@@ -1,0 +1,65 @@
+/**
+ * The words of one line, quotes and escapes taken away, as section 2.2 of HAProxy's configuration manual says; up to a
+ * comment. What can only be known where HAProxy runs, an environment variable, is a problem.
+ */
+export type Words =
+  | { readonly words: readonly string[]; readonly problem?: never }
+  | { readonly words?: never; readonly problem: string }
+
+const bare: Readonly<Record<string, string>> = {
+  ' ': ' ',
+  '\t': '\t',
+  '#': '#',
+  '\\': '\\',
+  "'": "'",
+  '"': '"',
+  $: '$',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+}
+
+export function splitWords(line: string): Words {
+  const words: string[] = []
+  let word: string | undefined
+  let quote: string | undefined
+  for (let at = 0; at < line.length; at++) {
+    const char = line[at]!
+    if (quote === "'") {
+      if (char === quote) quote = undefined
+      else word += char
+    } else if (char === '\\') {
+      const escaped = escapeOf(line.slice(at + 1))
+      if (escaped === undefined)
+        return { problem: 'found a backslash before nothing it could escape; write \\\\ for a backslash' }
+      word = (word ?? '') + escaped.text
+      at += escaped.length
+    } else if (char === '"' || (char === "'" && quote === undefined)) {
+      quote = quote === undefined ? char : undefined
+      word ??= ''
+    } else if (quote !== undefined) {
+      if (char === '$')
+        return { problem: 'found an environment variable; write its value, or \\$ for a dollar sign' }
+      word += char
+    } else if (char === '#') {
+      break
+    } else if (char === ' ' || char === '\t') {
+      if (word !== undefined) words.push(word)
+      word = undefined
+    } else word = (word ?? '') + char
+  }
+  if (quote !== undefined) return { problem: `found no closing ${quote}; close the quotes on the same line` }
+  if (word !== undefined) words.push(word)
+  return { words }
+}
+
+/** What follows a backslash: the text it stands for and how many characters it takes. */
+function escapeOf(rest: string): { text: string; length: number } | undefined {
+  const hex = /^x([0-9a-f]{2})/i.exec(rest)
+  if (hex !== null) return { text: String.fromCharCode(Number.parseInt(hex[1]!, 16)), length: 3 }
+  const [char] = rest
+  if (char === undefined || char === 'x') return undefined
+  const text = bare[char]
+  // HAProxy keeps the backslash where it escapes nothing.
+  return text === undefined ? { text: '\\', length: 0 } : { text, length: 1 }
+}

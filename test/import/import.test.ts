@@ -1,0 +1,466 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { importFile, importText } from '../../src/import/import.ts'
+import { folder, load, wgConf } from '../fixtures/config.ts'
+
+const fixtures = join(import.meta.dirname, '../fixtures/haproxy')
+const texts = new Map(
+  globSync('*.cfg', { cwd: fixtures })
+    .sort()
+    .map(name => [name, readFileSync(join(fixtures, name), 'utf8')]),
+)
+
+/** Numbers of the lines that are neither empty nor a comment. */
+function meaningful(text: string): number[] {
+  return text.split('\n').flatMap((line, index) => (/^\s*(#|$)/.test(line) ? [] : [index + 1]))
+}
+
+/** Numbers of lines that the comments of a config name. */
+function named(yaml: string): Set<number> {
+  const comments = yaml.split('\n').flatMap(line => /(?:^|\s)# .*$/.exec(line)?.[0] ?? [])
+  const numbers = comments.flatMap(comment =>
+    Array.from(comment.matchAll(/\blines? (\d+(?:, \d+)*)/g), match => match[1]!.split(', ')),
+  )
+  return new Set(numbers.flat().map(Number))
+}
+
+/** What HAProxy says of a file; `undefined` when it takes it. */
+function haproxyRefuses(path: string): string | undefined {
+  const { status, stderr } = spawnSync(haproxy, ['-c', '-f', path], { encoding: 'utf8' })
+  return status === 0 ? undefined : stderr
+}
+
+const haproxy = '/usr/sbin/haproxy'
+const hasHaproxy = existsSync(haproxy)
+
+t.ok(texts.size >= 12)
+for (const [name, text] of texts) {
+  t.test(name, async t => {
+    await t.test('HAProxy takes it', { skip: !hasHaproxy && 'no haproxy here' }, async t => {
+      t.equal(haproxyRefuses(join(fixtures, name)), undefined)
+    })
+    const { yaml, messages } = await importText(name, text)
+    // Beside the file: the config, or what is wrong, as they were read and found right.
+    const expected = join(fixtures, basename(name, '.cfg') + (yaml === undefined ? '.txt' : '.yaml'))
+    const made = yaml ?? `${messages.join('\n')}\n`
+    t.equal(made, readFileSync(expected, 'utf8'))
+    for (const message of messages)
+      t.match(message, /^[\w-]+\.cfg:\d+: (error|warning): found |: not supported yet: |: found /)
+    if (yaml === undefined) return
+    for (const message of messages) t.match(message, /: warning: /)
+    t.same(
+      meaningful(text).filter(line => !named(yaml).has(line)),
+      [],
+      'every line is named',
+    )
+    const { config, lines } = await load(t, { 'config.yaml': yaml })
+    t.same(lines, [], 'check has nothing to say')
+    t.ok(config)
+  })
+}
+
+/** A file with these lines in a listen section of mode tcp, which begins at line 5. */
+const listen = (...lines: string[]) =>
+  ['defaults', ' mode tcp', ' timeout client 1m', ' timeout server 1m', 'listen a', ...lines].join('\n')
+const base = ['bind 192.0.2.1:80', 'server s 10.1.10.2:80']
+
+async function forward(...lines: string[]): Promise<string> {
+  const { yaml, messages } = await importText('h.cfg', listen(...lines))
+  return yaml === undefined ? messages.join('\n') : yaml.replace(/ # .*$/gm, '').replace(/^#.*\n/gm, '')
+}
+
+t.test('bind', async t => {
+  for (const [address, expected] of [
+    ['*:80', '"0.0.0.0:80"'],
+    [':80', '"0.0.0.0:80"'],
+    ['0.0.0.0:80', '"0.0.0.0:80"'],
+    ['ipv4@:80', '"0.0.0.0:80"'],
+    ['ipv6@:80', '"[::]:80"'],
+    ['tcp6@*:80', '"[::]:80"'],
+    ['[::]:80', '"[::]:80"'],
+    [':::80 v4v6', '"[::]:80"'],
+    [':::80,*:80', '":80"'],
+    ['::1:80', '"[::1]:80"'],
+    ['[2001:DB8::1]:80', '"[2001:db8::1]:80"'],
+    ['localhost:80', '"localhost:80"'],
+    ['192.0.2.1:80 name x id 7 backlog 128 nice 3 tfo defer-accept', '"192.0.2.1:80"'],
+  ] as const)
+    t.match(await forward(`bind ${address}`, 'server s 10.1.10.2:8080'), `listen: ${expected}\n`, address)
+  for (const [address, message] of [
+    ['', /h\.cfg:6: error: found a bind without an address/],
+    ['80', /h\.cfg:6: error: found "80" at a bind/],
+    ['*:0', /allowed: ADDRESS:PORT/],
+    ['*:65536', /allowed: ADDRESS:PORT/],
+    ['*:81-80', /allowed: ADDRESS:PORT/],
+    ['ipv6@192.0.2.1:80', /allowed: ADDRESS:PORT/],
+    ['[192.0.2.1]:80', /allowed: ADDRESS:PORT/],
+    ['/run/x.sock', /allowed: ADDRESS:PORT/],
+    ['fd@3', /allowed: ADDRESS:PORT/],
+    ['quic4@:443', /allowed: ADDRESS:PORT/],
+    ['*:443 ssl crt /x.pem', /found "ssl" at a bind; TLS ends at the reverse proxy/],
+    [':::80 v6only', /found v6only/],
+    ['*:80 maxconn many', /found "many" as a limit/],
+    ['gateway.example.com:80', /allowed: ADDRESS:PORT/],
+    ['tunnel:80', /found "tunnel:80" at a bind/],
+    ['*:80\nbind 192.0.2.1:80', /h\.cfg:7: error: .*at an address that forwards\.a-80\.listen \(line 6\)/],
+    [
+      '*:80\nbind :::80 accept-proxy',
+      /h\.cfg:7: error: found port 80 with and without accept-proxy, see line 6/,
+    ],
+    ['127.0.0.1:9586', /h\.cfg:6: error: admin\.listen: found port 9586/],
+  ] as const)
+    t.match(await forward(`bind ${address}`, 'server s 10.1.10.2:8080'), message, address)
+})
+
+t.test('server', async t => {
+  for (const [server, expected] of [
+    ['10.1.10.2', 'target: "10.1.10.2:80"'],
+    ['10.1.10.2:', 'target: "10.1.10.2:80"'],
+    ['10.1.10.2:+1', 'target: "10.1.10.2:81"'],
+    ['10.1.10.2:-1', 'target: "10.1.10.2:79"'],
+    ['[fd00::2]:80', 'target: "[fd00::2]:80"'],
+    ['fd00::2:80', 'target: "[fd00::2]:80"'],
+    ['[fd00::2]', 'target: "[fd00::2]:80"'],
+    ['web.example.com:8080', 'target: "web.example.com:8080"'],
+    ['10.1.10.2:80', 'sendProxy: false'],
+    ['10.1.10.2:80 send-proxy', 'sendProxy: v1'],
+    ['10.1.10.2:80 send-proxy-v2 check-send-proxy', 'sendProxy: v2'],
+    ['10.1.10.2:80 send-proxy-v2 send-proxy', 'sendProxy: v2'],
+    ['10.1.10.2:80 check inter 2s rise 2 fall 3 weight 100 slowstart 10s', 'target: "10.1.10.2:80"'],
+    ['10.1.10.2:80\nserver t 10.1.10.3:80 disabled', 'target: "10.1.10.2:80"'],
+  ] as const)
+    t.match(await forward('bind 192.0.2.1:80', `server s ${server}`), expected, server)
+  for (const [server, message] of [
+    ['', /found a server without a name and an address/],
+    ['*', /found "\*" at a server/],
+    ['0.0.0.0:80', /found "0\.0\.0\.0:80" at a server/],
+    ['10.1.10.2:+', /found "10\.1\.10\.2:\+" at a server/],
+    ['10.1.10.2:0', /at a server; allowed: HOST:PORT/],
+    ['10.1.10.2:-80', /found a port offset that leads to port 0/],
+    ['10.1.10.2 inter soon', /found "soon" as inter/],
+    ['10.1.10.2 rise 0', /found "0" as rise/],
+    ['10.1.10.2 source 10.1.10.1', /found "source" at a server/],
+    ['10.1.10.2 ssl verify none', /found "ssl" at a server/],
+    ['10.1.10.2 disabled', /found no server in listen a/],
+    ['10.1.10.2 backup\nserver t 10.1.10.3\nserver u 10.1.10.4', /found a backup beside several servers/],
+    ['10.1.10.2\nserver t 10.1.10.3 send-proxy', /found another PROXY header than at line 7/],
+    ['10.1.10.2 weight 2\nserver t 10.1.10.3', /found another weight than at line 7/],
+    ['10.1.10.2\nserver t 10.1.10.3\nbalance source', /found balance source/],
+  ] as const)
+    t.match(await forward('bind 192.0.2.1:80', `server s ${server}`), message, server)
+  t.match(
+    await forward('bind 192.0.2.1:8000-8001', 'server s 10.1.10.2:80'),
+    /found a port for the range 8000-8001/,
+  )
+})
+
+t.test('several servers are a target list, spelt as the config has it', async t => {
+  const { messages } = await importText(
+    'h.cfg',
+    listen('bind 192.0.2.1:80', 'balance static-rr', 'server s 10.1.10.2 check', 'server t 10.1.10.3 check'),
+  )
+  t.match(messages, [
+    /^h\.cfg:7: error: forwards\.a\.balance: not supported yet: found "roundrobin"/,
+    /^h\.cfg:8: error: forwards\.a\.target: not supported yet: found a list/,
+    /^h\.cfg:8: error: forwards\.a\.check: not supported yet: found a mapping/,
+  ])
+})
+
+t.test('who may connect', async t => {
+  const rules = (...lines: string[]) => forward(...base, ...lines.map(line => `tcp-request ${line}`))
+  for (const [lines, message] of [
+    [
+      ['connection reject if { src 203.0.113.0/24 }'],
+      /h\.cfg:8: error: forwards\.a\.deny: not supported yet/,
+    ],
+    [
+      ['session reject unless { src 203.0.113.0/24 }'],
+      /h\.cfg:8: error: forwards\.a\.allow: not supported yet/,
+    ],
+    [
+      ['content accept if { src 10.0.0.0/8 }', 'content reject'],
+      /h\.cfg:8: error: forwards\.a\.allow: not supported yet/,
+    ],
+    [
+      ['connection reject if { src 10.0.0.1 }', 'session reject if { src 10.0.0.2 }'],
+      /h\.cfg:8: error: forwards\.a\.deny/,
+    ],
+    [
+      ['connection reject unless { src 10.0.0.0/8 }', 'session reject unless { src 10.1.0.0/16 }'],
+      /h\.cfg:9: error: found a second list of who is let in, beside line 8/,
+    ],
+    [['connection reject'], /h\.cfg:8: error: found a reject of every connection/],
+    [['connection reject if { src 10.0.0.0/255.0.0.0 }'], /10\.0\.0\.0\/255\.0\.0\.0 is no prefix/],
+    [['connection reject if { src -f /etc/list }'], /allowed: one condition/],
+    [['connection reject if { src 10.0.0.1 } { dst_port 80 }'], /allowed: one condition/],
+    [['connection reject if nobody'], /allowed: one condition/],
+    [['connection reject if { req.ssl_sni a.example.com }'], /allowed: one condition/],
+    [['connection reject maybe'], /allowed: one condition/],
+    [['connection expect-proxy layer4 if { src 10.0.0.1 }'], /only accept and reject/],
+    [['connection accept if !{ src 10.0.0.1 }'], /found an order of rules/],
+    [['connection'], /only accept and reject/],
+    [['nothing'], /found tcp-request nothing in a section listen/],
+  ] as const)
+    t.match(await rules(...lines), message, lines.join())
+  const same = await forward(...base)
+  t.match(same, 'listen: "192.0.2.1:80"')
+  t.equal(await rules('connection accept'), same)
+  t.equal(await rules('connection accept', 'connection reject if { src 10.0.0.1 }'), same, 'never reached')
+  t.equal(await rules('connection accept if { src 10.0.0.1 }'), same, 'all others are let in, too')
+  t.equal(await rules('inspect-delay 5s'), same)
+})
+
+t.test('with accept-proxy the rules for connections are about who sends the header', async t => {
+  const bind = ['bind *:80 accept-proxy', 'server s 10.1.10.2:80']
+  t.match(
+    await forward(...bind, 'tcp-request connection reject unless { src 10.1.10.1 10.1.10.3 }'),
+    /acceptProxy: true\n.*trustedProxies: \["10\.1\.10\.1", "10\.1\.10\.3"\]/,
+  )
+  t.match(
+    await forward(...bind, 'tcp-request connection reject if { src 10.1.10.9 }'),
+    /h\.cfg:8: error: found who may not send a PROXY header/,
+  )
+  const { yaml, messages } = await importText(
+    'h.cfg',
+    listen(...bind, 'tcp-request session reject if { src 10.1.10.9 }'),
+  )
+  t.equal(yaml, undefined)
+  t.match(messages, [
+    /h\.cfg:6: warning: found accept-proxy, which believes anyone/,
+    /h\.cfg:8: error: forwards\.a\.deny: not supported yet/,
+  ])
+})
+
+t.test('use_backend', async t => {
+  const file = (rule: string) =>
+    `listen a\nbind 192.0.2.1:443\nserver s 10.1.10.2\n${rule}\nbackend mail\nserver m 10.1.10.3 send-proxy\n`
+  const messages = async (rule: string) => (await importText('h.cfg', file(rule))).messages.join('\n')
+  t.match(
+    await messages('use_backend mail if { req.ssl_sni -i mail.example.com }'),
+    /h\.cfg:6: error: found another PROXY header/,
+  )
+  t.match(
+    await messages('use_backend mail if { req_ssl_sni MAIL.example.com }'),
+    /forwards\.a\.routes: not supported/,
+  )
+  t.match(await messages('use_backend none if { req_ssl_sni a.example.com }'), /found "none" as a backend/)
+  for (const rule of [
+    'mail',
+    'mail if { req.ssl_sni -m end .example.com }',
+    'mail unless { req.ssl_sni a.example.com }',
+    'mail if { src 10.0.0.1 }',
+    'mail if { path_beg /mail }',
+  ])
+    t.match(
+      await messages(`use_backend ${rule}`),
+      /h\.cfg:4: error: found "use_backend mail.*allowed: one condition/,
+      rule,
+    )
+})
+
+t.test('what differs between routes is an error', async t => {
+  const file = (...backend: string[]) =>
+    [
+      'frontend a',
+      'bind 192.0.2.1:443',
+      'use_backend b if { req.ssl_sni b.example.com }',
+      'default_backend c',
+      'backend c',
+      'server s 10.1.10.2',
+      'server t 10.1.10.3',
+      'backend b',
+      ...backend,
+    ].join('\n')
+  for (const [lines, message] of [
+    [['server s 10.1.10.2', 'mode http'], /h\.cfg:10: error: found mode http for backend b/],
+    [['server s 10.1.10.2 maxconn 5'], /h\.cfg:9: error: found another maxconn/],
+    [['server s 10.1.10.2', 'timeout tunnel 5s'], /h\.cfg:8: error: found another choice of timeouts/],
+    [
+      ['server s 10.1.10.2', 'server t 10.1.10.4', 'balance first'],
+      /h\.cfg:11: error: found another balance/,
+    ],
+    [
+      ['server s 10.1.10.2', 'tcp-request content reject if { src 10.0.0.1 }'],
+      /h\.cfg:10: error: found a rule/,
+    ],
+    [[], /h\.cfg:8: error: found no server in backend b/],
+  ] as const)
+    t.match((await importText('h.cfg', file(...lines))).messages.join('\n'), message, lines.join())
+  const { messages } = await importText(
+    'h.cfg',
+    file('server s 10.1.10.2').replace(
+      'server t 10.1.10.3',
+      'tcp-request content reject if { src 10.0.0.1 }',
+    ),
+  )
+  t.match(messages.join('\n'), /h\.cfg:7: error: found a rule for the connections of one backend/)
+})
+
+t.test('timeouts', async t => {
+  for (const [line, expected] of [
+    ['timeout connect 0', /idle: 1m\n/],
+    ['timeout tunnel 0', /idle: none\n/],
+    ['timeout server-fin 0', /halfClosed: 576h\n/],
+    ['timeout client 2000d', /idle: 576h\n/],
+    ['timeout queue 5s', /idle: 1m\n/],
+    ['timeout client soon', /h\.cfg:8: error: found "soon" as timeout client/],
+    ['timeout client', /h\.cfg:8: error: found nothing as timeout client/],
+    ['timeout lunch 5s', /h\.cfg:8: error: found timeout lunch/],
+  ] as const)
+    t.match(await forward(...base, line), expected, line)
+  const { yaml, messages } = await importText(
+    'h.cfg',
+    'listen a\nbind 192.0.2.1:80\nserver s 10.1.10.2\ntimeout server 5s\n',
+  )
+  t.match(yaml, /idle: none # line 4\n/)
+  t.match(messages, [
+    /h\.cfg:4: warning: found timeout server 5s and no timeout client; .*timeouts\.idle: none/,
+  ])
+})
+
+t.test('sections', async t => {
+  for (const [text, message] of [
+    ['', /h\.cfg: error: found nothing to forward/],
+    ['mode tcp', /h\.cfg:1: error: found "mode" before any section/],
+    ['listen', /h\.cfg:1: error: found a listen without a name/],
+    ['listen a *:80', /h\.cfg:1: error: found "\*:80" after listen a/],
+    ['global x', /h\.cfg:1: error: found "x" after global/],
+    ['defaults from none', /h\.cfg:1: error: found from none/],
+    [
+      'peers p\n peer a 10.0.0.1:1',
+      /h\.cfg:1: error: found a section peers.*\n.*h\.cfg:2: error: found "peer" in a section peers/,
+    ],
+    ['frontend a\n default_backend b', /h\.cfg:1: error: found no bind in frontend a/],
+    ['frontend a\n bind *:80', /h\.cfg:1: error: found no default_backend/],
+    ['frontend a\n bind *:80\n default_backend b', /h\.cfg:3: error: found "b" as default_backend/],
+    ['frontend a\n bind *:80\n server s 10.1.10.2', /h\.cfg:3: error: found server in a section frontend/],
+    ['backend a\n bind *:80', /h\.cfg:2: error: found bind in a section backend/],
+    [
+      'backend a\n tcp-request session reject',
+      /h\.cfg:2: error: found tcp-request session in a section backend/,
+    ],
+    ['listen a\n disabled\n bind *:80', /h\.cfg: error: found nothing to forward/],
+    ['global\n hard-stop-after 700h', /h\.cfg:2: error: found "700h" as hard-stop-after/],
+    ['defaults\n disabled\nlisten a\n enabled\n mode http\n bind *:80', /h\.cfg:5: error: found mode http/],
+    ['listen a\n rate-limit bytes 5', /h\.cfg:2: error: found "bytes 5" as rate-limit/],
+    ['.if defined(X)\nlisten a\n.endif', /h\.cfg:1: error: .*\n.*\n?.*h\.cfg:3: error: found "\.endif"/],
+  ] as const) {
+    const { yaml, messages } = await importText('h.cfg', text)
+    t.equal(yaml, undefined)
+    t.match(messages.join('\n'), message, text)
+  }
+})
+
+t.test('names are made fit for the config, and differ', async t => {
+  const { yaml } = await importText(
+    'h.cfg',
+    ['a:b', 'a-b', 'constructor', '::', 'true', '8000', 'x'.repeat(80)]
+      .map((name, i) => `listen ${name}\n bind 192.0.2.1:${i + 1}\n server s 10.1.10.2\n`)
+      .join(''),
+  )
+  const { config } = await load(t, { 'config.yaml': yaml! })
+  t.same(
+    config?.forwards.map(({ name }) => name).sort(),
+    ['8000', 'a-b', 'a-b-2', 'constructor-1', 'forward', 'true', 'x'.repeat(50)].sort(),
+  )
+})
+
+t.test('no secret and no line break gets into the comments', async t => {
+  const { yaml } = await importText(
+    'h.cfg',
+    `${listen(...base)}\nlisten stats\nstats auth admin:secret\nglobal\nlog "x\\ny: z\\r\\x1b[2J"\n`,
+  )
+  t.notMatch(yaml, /secret|\x1b|\ny: z/)
+  t.match(yaml, 'log x?y: z??[2J')
+})
+
+t.test('with --wg-conf what is bound to the tunnel is tunnel:', async t => {
+  const path = folder(t, {
+    'wg0.conf': wgConf,
+    'h.cfg': listen('bind 10.1.10.1:80 accept-proxy', 'server s 10.43.0.1'),
+    'plain.cfg': listen('bind 10.1.10.1:80', 'bind 192.0.2.1:80', 'server s 10.43.0.1'),
+    'broken.conf': '[Interface]\nAddress = x\n',
+  })
+  const at = (name: string) => join(path, name)
+  const { yaml, messages } = await importFile(at('h.cfg'), at('wg0.conf'))
+  t.same(messages, [])
+  t.match(yaml, /listen: "tunnel:80"/)
+  t.match(yaml, /acceptProxy: true # line 6; from the peers/)
+  t.notMatch(yaml, 'trustedProxies')
+  const plain = (await importFile(at('plain.cfg'), at('wg0.conf'))).yaml
+  t.match(plain, /listen: "tunnel:80" # line 6\n.*\n +acceptProxy: false # line 6\n/)
+  t.match(plain, /listen: "192\.0\.2\.1:80" # line 7\n.*\n +sendProxy/)
+  const broken = await importFile(at('h.cfg'), at('broken.conf'))
+  t.equal(broken.yaml, undefined)
+  t.match(broken.messages.join('\n'), /broken\.conf:2:\d+: error: /)
+  const missing = await importFile(at('none.cfg'), at('none.conf'))
+  t.match(missing, { yaml: undefined, messages: [/none\.cfg does not exist/, /none\.conf does not exist/] })
+})
+
+const vocabulary =
+  'bind server src if unless { } *:80 a 10.1.10.2 " \' \\ # ! 5s acl tcp-request connection reject default_backend'
+const junk = fc.oneof(
+  fc.string({ maxLength: 40 }),
+  fc.array(fc.constantFrom(...vocabulary.split(' '))).map(words => words.join(' ')),
+)
+
+t.test('whatever is made of a file, a line is never lost without a word', async t => {
+  const lines = [...texts.values()].flatMap(text => text.split('\n'))
+  let carried = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...texts.values()),
+      fc.array(fc.tuple(fc.nat(), fc.oneof(fc.constantFrom(...lines), fc.constant(undefined), junk)), {
+        maxLength: 4,
+      }),
+      async (text, edits) => {
+        const edited = text.split('\n')
+        for (const [at, line] of edits) {
+          if (line === undefined) edited.splice(at % edited.length, 1)
+          else edited.splice(at % edited.length, 0, line.replace(/[\r\n\uFEFF]/g, ''))
+        }
+        const { yaml, messages } = await importText('h.cfg', edited.join('\n'))
+        if (yaml === undefined) return messages.some(message => message.includes(': error: '))
+        carried += 1
+        const numbers = named(yaml)
+        return edited.every((line, i) => /^[ \t]*(#|$)/.test(line) || numbers.has(i + 1))
+      },
+    ),
+    { numRuns: 500 },
+  )
+  t.ok(carried > 50, 'and many of them are carried over')
+})
+
+t.test('a line that means nothing to it is an error, wherever it stands', async () => {
+  const valid = [...texts].filter(([name]) => existsSync(join(fixtures, name.replace('.cfg', '.yaml'))))
+  const word = fc.stringMatching(/^[a-z]{4,10}$/).map(word => `x-${word}`)
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...valid), fc.nat(), word, async ([, text], at, word) => {
+      const lines = text.split('\n')
+      const sections = lines.flatMap((line, i) => (/^(resolvers|listen stats)/.test(line) ? [i] : []))
+      const index = at % lines.length
+      lines.splice(index, 0, word)
+      const inForeign = sections.some(
+        i => index > i && !lines.slice(i + 1, index).some(line => /^\w/.test(line)),
+      )
+      const { messages } = await importText('h.cfg', lines.join('\n'))
+      return (
+        inForeign ||
+        messages.some(message => message.startsWith(`h.cfg:${index + 1}: error: found "${word}"`))
+      )
+    }),
+    { numRuns: 200 },
+  )
+})
+
+t.test('bytes', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.uint8Array({ maxLength: 400 }), async bytes => {
+      const { yaml, messages } = await importText('h.cfg', Buffer.from(bytes).toString('utf8'))
+      return yaml === undefined && messages.length > 0
+    }),
+  )
+})
