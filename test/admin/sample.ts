@@ -154,6 +154,7 @@ export const bare = parts({
   health: { status: 'ready', reasons: [] },
   config: undefined,
   tunnel: undefined,
+  links: [],
   forwards: [],
   connections: [],
 })
