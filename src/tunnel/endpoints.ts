@@ -6,7 +6,7 @@ import { messageOf, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Device } from './uapi-codec.ts'
 
-/** Milliseconds between two writes, at least: a peer behind a restless NAT roams with every packet. */
+/** Milliseconds between two writes, at least: a peer behind a restless NAT roams with every packet. The first is at once. */
 const interval = 5000
 
 /**
@@ -26,6 +26,7 @@ export class Endpoints {
   /** Peers without an endpoint in the config. */
   #roaming: ReadonlySet<string>
   #saved = ''
+  #flushedAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> = Promise.resolve()
   #warned = false
@@ -80,11 +81,12 @@ export class Endpoints {
       if (endpoint !== undefined && this.#roaming.has(publicKey)) this.set(publicKey, endpoint)
   }
 
-  /** Notes where a peer is now; the file follows within a few seconds. */
+  /** Notes where a peer is now; the file follows at once, or a few seconds after it was last written. */
   set(publicKey: string, endpoint: string): void {
     if (this.#known.get(publicKey) === endpoint) return
     this.#known.set(publicKey, endpoint)
-    this.#timer ??= setTimeout(() => this.#flush(), this.#interval).unref()
+    const wait = Math.max(0, this.#flushedAt + this.#interval - performance.now())
+    this.#timer ??= setTimeout(() => this.#flush(), wait).unref()
   }
 
   /** Writes what is not written yet. */
@@ -96,6 +98,7 @@ export class Endpoints {
   #flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#flushedAt = performance.now()
     const text = `${JSON.stringify({ publicKey: this.#publicKey, endpoints: Object.fromEntries(this.#known) })}\n`
     if (this.#known.size === 0 || text === this.#saved) return
     this.#writing = this.#writing.then(() => this.#write(text))

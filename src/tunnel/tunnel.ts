@@ -207,6 +207,9 @@ export class Tunnel {
     if (this.#lock === undefined) return
     const { interface: name } = this.#config
     try {
+      // The last sample may be a second old, and a peer have moved since: the next start is to find it.
+      const device = await this.#supervisor.running?.uapi.get().catch(() => undefined)
+      if (device !== undefined) this.#endpoints.learn(device)
       await this.#supervisor.close()
       await this.#endpoints.close()
       ;(await reach(socketOf(this.#runFolder, name)))?.destroy()
@@ -230,18 +233,14 @@ export class Tunnel {
     for (const { path } of this.#peers) this.#prober.hurry(path)
     this.#take(running.device)
     void this.#recovery.giveNewEndpoints()
-    void sample(running, device => this.#take(device), { log: this.#log, now: this.#now })
-  }
-
-  #take(device: Device): void {
-    this.#listenPort = device.listenPort
-    this.#peers.update(device)
-    this.#endpoints.learn(device)
-    this.#tick()
+    void sample(running, this.#take, { log: this.#log, now: this.#now })
   }
 
   /** Once a second: what the paths show is acted upon. */
-  #tick(): void {
+  readonly #take = (device: Device) => {
+    this.#listenPort = device.listenPort
+    this.#peers.update(device)
+    this.#endpoints.learn(device)
     if (this.#draining) return
     this.#recovery.tick()
     this.#mtu.tick(this.#peers)

@@ -29,6 +29,18 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
   })
 }
 
+t.test('the same, right after the cluster came from another port: within 3 s', async t => {
+  await lab.killChild('cluster')
+  await lab.goodRequest()
+  await lab.gateway.stop()
+  const began = performance.now()
+  await lab.restart('gateway')
+  await lab.goodRequest()
+  const ms = performance.now() - began
+  t.ok(ms <= 3000, `${Math.round(ms)} ms`)
+  await mended(t, lab)
+})
+
 t.test('the same, and what it remembered is lost, too: within 10 s', async t => {
   await lab.gateway.stop()
   await lab.forgetState('gateway')
