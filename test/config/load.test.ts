@@ -375,6 +375,8 @@ t.test(
     const drop = (...rights: string[]) =>
       execFileSync('setpriv', [...rights, process.execPath, '--input-type=module', '-e', script], {
         encoding: 'utf8',
+        // Without tap's hook, which would write to a folder of root's.
+        env: { PATH: process.env.PATH },
       })
     const bounded = [
       '--inh-caps=-dac_override,-dac_read_search',
