@@ -373,11 +373,14 @@ t.test(
     const { issues } = await loadConfig({ configFile: ${JSON.stringify(join(path, 'config.yaml'))} })
     console.log(JSON.stringify(issues.map(issue => issue.message)))`
     const drop = (...rights: string[]) =>
-      execFileSync('setpriv', [...rights, process.execPath, '--input-type=module', '-e', script], {
-        encoding: 'utf8',
-        // Without tap's hook, which would write to a folder of root's.
-        env: { PATH: process.env.PATH },
-      })
+      // Without tap's hook, which would write to a folder of root's.
+      execFileSync(
+        'env',
+        ['-i', 'setpriv', ...rights, process.execPath, '--input-type=module', '-e', script],
+        {
+          encoding: 'utf8',
+        },
+      )
     const bounded = [
       '--inh-caps=-dac_override,-dac_read_search',
       '--bounding-set=-dac_override,-dac_read_search',
