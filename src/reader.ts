@@ -82,12 +82,10 @@ export const dialOptions: Omit<TcpSocketConnectOpts, 'port'> & Pick<SocketConstr
 /** What net.Server is made of. Its accepted sockets have no option for a static buffer; their constructor has. */
 interface Accepting extends Server {
   readonly _handle?: {
-    onconnection?(error: number, client: AcceptedHandle | undefined): void
+    onconnection?(error: number, client: object | undefined): void
+    setNoDelay(on: boolean): void
+    setKeepAlive(on: boolean, seconds: number): void
   } | null
-}
-interface AcceptedHandle {
-  setNoDelay(on: boolean): void
-  setKeepAlive(on: boolean, seconds: number): void
 }
 
 /**
@@ -98,16 +96,17 @@ export function acceptStatic(server: Server): void {
   const handle = (server as Accepting)._handle
   const accept = handle?.onconnection
   if (handle == null || accept === undefined) return
+  const { allowHalfOpen, keepAliveInitialDelay } = socketOptions
+  // Linux copies them to each connection that is accepted, which spares five system calls for each.
+  handle.setNoDelay(true)
+  handle.setKeepAlive(true, keepAliveInitialDelay / 1000)
   handle.onconnection = function (error, client) {
     if (error !== 0 || client === undefined) {
       accept.call(this, error, client)
       return
     }
-    const { allowHalfOpen, keepAliveInitialDelay } = socketOptions
     const options = { handle: client, allowHalfOpen, manualStart: true, onread }
     const socket = new Socket(options as unknown as SocketConstructorOpts)
-    client.setNoDelay(true)
-    client.setKeepAlive(true, keepAliveInitialDelay / 1000)
     server.emit('connection', socket.pause())
   }
 }

@@ -1,8 +1,10 @@
 import { chmod, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { get } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { formatHostPort } from '../config/address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
+
+// An import would read all that it exports, WebSocket among it, which takes time and memory.
+const { get } = process.getBuiltinModule('node:http')
 
 /** How a command finds the running end and asks it. Runs every few seconds as a probe: loads nothing but node: modules. */
 

@@ -33,7 +33,7 @@ export class StreamDownstream implements Downstream {
   }
 
   start(connection: Connection): void {
-    this.#stream.own(connection)
+    this.#stream.owner = connection
     connection.known()
   }
 

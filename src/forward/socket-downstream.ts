@@ -72,7 +72,7 @@ export class SocketDownstream implements Downstream, Sink {
     const held = this.#held
     this.#release()
     const stream = session.open(port, header)
-    stream.own(connection)
+    stream.owner = connection
     stream.attach(this.#socket, undefined, held.length > 0 ? Buffer.concat(held) : undefined)
     return new StreamCarrier(stream, true)
   }

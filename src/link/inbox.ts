@@ -6,7 +6,7 @@ import type { Stream } from './stream.ts'
 export interface Hearer {
   stream(id: number): Stream | undefined
   /** Bytes of a stream, or of one that has ended here. */
-  heardPart(): void
+  heardPart(bytes: number): void
   /** A stream was opened. `payload` refers to the read buffer. */
   heardOpen(id: number, payload: Buffer): void
   heardPing(): void
@@ -53,7 +53,7 @@ export class Inbox implements FrameSink, Sink {
   }
 
   part(id: number, part: Buffer): void {
-    this.#hearer.heardPart()
+    this.#hearer.heardPart(part.length)
     this.#hearer.stream(id)?.data(part)
   }
 

@@ -9,6 +9,7 @@ import { copied, Outbox } from './outbox.ts'
 import { Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
 import { Stream } from './stream.ts'
+import { Unread } from './unread.ts'
 
 /** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
 const mostUnread = 64 << 20
@@ -41,6 +42,7 @@ export class Session implements Hearer {
   readonly #outbox: Outbox
   readonly #inbox = new Inbox(this)
   readonly #streams = new Map<number, Stream>()
+  readonly #unread = new Unread(this.#streams)
   readonly #pulse: Pulse
   readonly #waiting: Stream[] = []
   #lastId = 0
@@ -64,10 +66,7 @@ export class Session implements Hearer {
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
     socket.on('close', () => this.close('it was closed'))
-    this.#pulse = new Pulse({
-      ping: () => this.send(0, frame.ping),
-      dead: why => this.close(why),
-    })
+    this.#pulse = new Pulse({ ping: () => this.send(0, frame.ping), dead: why => this.close(why) })
     socket.resume()
   }
 
@@ -148,6 +147,7 @@ export class Session implements Hearer {
   }
 
   sendCredit({ id }: Stream, bytes: number): void {
+    if (bytes === 0) return
     const payload = Buffer.allocUnsafe(4)
     payload.writeUInt32BE(bytes)
     this.send(id, frame.credit, payload)
@@ -199,8 +199,9 @@ export class Session implements Hearer {
     this.#inbox.holdBuffer()
   }
 
-  heardPart(): void {
+  heardPart(bytes: number): void {
     this.#pulse.parts++
+    this.#unread.arrived(bytes)
   }
 
   heardPing(): void {
@@ -225,11 +226,8 @@ export class Session implements Hearer {
     if (id === 0 || payload.length < 3 || this.#streams.has(id))
       throw new LinkError(`stream ${id} opened wrongly`)
     if (this.#streams.size >= this.own.streams) {
-      this.send(
-        id,
-        frame.reset,
-        encodeReset({ reason: 'stream-limit', detail: `${this.own.streams} streams` }),
-      )
+      const detail = `${this.own.streams} streams`
+      this.send(id, frame.reset, encodeReset({ reason: 'stream-limit', detail }))
       return
     }
     this.#lastId = id

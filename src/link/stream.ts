@@ -22,8 +22,9 @@ export class Stream implements Joined {
   /** From the far end to the local socket, and the other way. */
   receivedBytes = 0
   sentBytes = 0
+  /** Who is told of its end. */
+  owner: StreamOwner | undefined
   #session: Session | undefined
-  #owner: StreamOwner | undefined
   #local: ReadSocket | undefined
   #lane: ReadSocket | undefined
   /** What arrived before there was a local socket. */
@@ -43,17 +44,17 @@ export class Stream implements Joined {
     this.#flow = new Flow(credit, granted)
   }
 
-  /** Who is told of its end. */
-  own(owner: StreamOwner): void {
-    this.#owner = owner
-  }
-
   get isPromoted(): boolean {
     return this.#lane !== undefined
   }
 
   get isHalfClosed(): boolean {
     return this.#localEnded !== this.#farEnded
+  }
+
+  /** Bytes held here that the local socket has not taken yet. */
+  get unread(): number {
+    return this.#local?.writableLength ?? this.receivedBytes
   }
 
   /**
@@ -170,7 +171,7 @@ export class Stream implements Joined {
   #endThere(): void {
     if (this.#farEnded) return
     this.#farEnded = true
-    if (!this.#localEnded) this.#owner?.halfClosed()
+    if (!this.#localEnded) this.owner?.halfClosed()
     // With nothing left to read or write, close() alone sends the FIN: one system call less than shutdown() first.
     if (this.#localEnded && this.#local?.writableLength === 0) this.#local.destroy()
     else this.#local?.end()
@@ -211,8 +212,7 @@ export class Stream implements Joined {
   #tookIn(goOn: boolean): void {
     const session = this.#session
     if (session === undefined || !goOn || this.#farEnded) return
-    const bytes = this.#flow.refill(session.windowOf(this))
-    if (bytes > 0) session.sendCredit(this, bytes)
+    session.sendCredit(this, this.#flow.refill(session.windowOf(this)))
   }
 
   /** Reads the local socket or lets it wait. Returns which. */
@@ -224,7 +224,7 @@ export class Stream implements Joined {
   }
 
   #readLane(): void {
-    if (this.#lane !== undefined && this.#isSwitched && this.#local !== undefined) this.#lane.resume()
+    if (this.#isSwitched && this.#local !== undefined) this.#lane?.resume()
   }
 
   #endHere(): void {
@@ -232,7 +232,7 @@ export class Stream implements Joined {
     this.#localEnded = true
     if (this.#lane !== undefined) this.#lane.end()
     else this.#session?.send(this.id, frame.end)
-    if (!this.#farEnded) this.#owner?.halfClosed()
+    if (!this.#farEnded) this.owner?.halfClosed()
     else if (this.#local!.writableLength === 0) this.#local!.destroy()
   }
 
@@ -245,6 +245,6 @@ export class Stream implements Joined {
       if (this.#local !== undefined) reset(this.#local)
       if (this.#lane !== undefined) reset(this.#lane)
     }
-    this.#owner?.streamEnded(end, why)
+    this.owner?.streamEnded(end, why)
   }
 }

@@ -361,7 +361,7 @@ registerHooks({ load(url, context, next) { process.stderr.write(url + '\\n'); re
       [],
     )
     t.strictSame(
-      loaded.filter(url => /valibot|yaml|pino|noble|app\.ts|load\.ts|schema\.ts/.test(url)),
+      loaded.filter(url => /valibot|yaml|pino|app\.ts|load\.ts|schema\.ts/.test(url)),
       [],
     )
   })

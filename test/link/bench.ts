@@ -40,7 +40,7 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void): P
   const targets = createServer(socketOptions)
   const targetPort = await listening(targets)
   const own = (stream: Stream, which: 'near' | 'far') =>
-    stream.own({
+    (stream.owner = {
       streamEnded(end, why) {
         ended[which].push(end)
         ended.why.push(why)

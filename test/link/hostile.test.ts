@@ -27,7 +27,7 @@ async function victim(t: Test) {
     target() {},
     arrived: ({ stream, port }) => {
       opened.push(port)
-      stream.own({ streamEnded() {}, halfClosed() {} })
+      stream.owner = { streamEnded() {}, halfClosed() {} }
     },
   })
   links.configure({ port: 0, addresses: new Set(), trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }] })

@@ -44,7 +44,7 @@ t.test('a refusal tells its reason and its details', async t => {
   const arrivals: Arrival[] = []
   const world = await linked(t, arrival => {
     arrivals.push(arrival)
-    arrival.stream.own({ streamEnded() {}, halfClosed() {} })
+    arrival.stream.owner = { streamEnded() {}, halfClosed() {} }
     arrival.stream.abort({ reason: 'target-failed', detail: 'traefik:80: ECONNREFUSED' })
   })
   const client = connect({ port: world.port, host: '127.0.0.1', autoSelectFamily: false })
@@ -60,7 +60,7 @@ t.test('what arrives before there is a socket is kept, and goes first in one pie
   const ends: [StreamEnd, Reset | undefined][] = []
   const world = await linked(t, arrival => {
     stream = arrival.stream
-    stream.own({ streamEnded: (end, why) => ends.push([end, why]), halfClosed() {} })
+    stream.owner = { streamEnded: (end, why) => ends.push([end, why]), halfClosed() {} }
   })
   const client = connect({
     port: world.port,
@@ -85,8 +85,9 @@ t.test('what arrives before there is a socket is kept, and goes first in one pie
 
 t.test('a client that goes before there is a socket at the other end', async t => {
   const ends: StreamEnd[] = []
-  const world = await linked(t, ({ stream }) =>
-    stream.own({ streamEnded: end => void ends.push(end), halfClosed() {} }),
+  const world = await linked(
+    t,
+    ({ stream }) => (stream.owner = { streamEnded: end => void ends.push(end), halfClosed() {} }),
   )
   const client = connect({ port: world.port, host: '127.0.0.1', autoSelectFamily: false })
   await once(client, 'connect')
@@ -99,16 +100,40 @@ t.test('a client that goes before there is a socket at the other end', async t =
 t.test('10,000 streams at once', async t => {
   const arrivals: Arrival[] = []
   const world = await linked(t, arrival => {
-    arrival.stream.own({ streamEnded() {}, halfClosed() {} })
+    arrival.stream.owner = { streamEnded() {}, halfClosed() {} }
     arrivals.push(arrival)
   })
   const ended: StreamEnd[] = []
   const streams = Array.from({ length: 10_000 }, () => world.session().open(80, Buffer.from('header')))
-  for (const stream of streams) stream.own({ streamEnded: end => void ended.push(end), halfClosed() {} })
+  for (const stream of streams) stream.owner = { streamEnded: end => void ended.push(end), halfClosed() {} }
   await eventually(() => arrivals.length === 10_000)
   t.equal(world.session().streams, 10_000)
   for (const { stream } of arrivals) stream.abort({ reason: 'draining', detail: '' })
   await eventually(() => ended.length === 10_000)
   t.same(new Set(ended), new Set(['far-reset']))
   t.equal(world.session().streams, 0)
+})
+
+t.test('300 readers that stop: 64 MiB are held for them, those that want more are cut', async t => {
+  const arrived: Stream[] = []
+  const ends: StreamEnd[] = []
+  const world = await linked(t, ({ stream }) => {
+    arrived.push(stream)
+    stream.owner = { streamEnded: end => void ends.push(end), halfClosed() {} }
+  })
+  const bytes = Buffer.alloc(250_000)
+  const clients = Array.from({ length: 300 }, () => {
+    const client = connect({ port: world.port, host: '127.0.0.1', autoSelectFamily: false })
+    t.teardown(() => client.destroy())
+    return client.on('error', () => {})
+  })
+  for (const client of clients) client.write(bytes)
+  // It is looked at every 4 MiB.
+  const cut = Math.ceil(300 - (68 << 20) / bytes.length)
+  await eventually(() => ends.length >= cut)
+  await eventually(() => world.ended.near.length === ends.length)
+  t.same(new Set([...ends, ...world.ended.near]), new Set(['aborted', 'far-reset']))
+  t.ok(ends.length < cut + 30, `${ends.length} of 300 were cut`)
+  await eventually(() => world.session().streams === 300 - ends.length)
+  t.equal(world.ended.near.length, ends.length, 'the others live')
 })
