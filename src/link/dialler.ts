@@ -121,7 +121,8 @@ export class Dialler {
     const session = new Session(socket, {
       far,
       own: { ...defaults, kind: greetingKind.link, token: noToken },
-      lane: () => this.#lane(far),
+      // Those at hand are of the latest link.
+      lane: session => (session === this.#sessions[0] ? this.#lane(far) : undefined),
       target,
       draining: () => {
         session.retire()

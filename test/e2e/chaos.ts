@@ -71,7 +71,10 @@ export async function chaos({ seed, faults, print }: ChaosOptions): Promise<stri
       print(`${when}, mended in ${(ms / 1000).toFixed(1)} s`)
       await judge(when)
     }
-    if (violations.length > 0) return violations
+    if (violations.length > 0) {
+      for (const end of ends) for (const line of linesOf(relayed, end)) print(`${end}: ${line}`)
+      return violations
+    }
     when = `after ${faults} faults`
     await within(lab.load('finish'), 'transfers still run', 2 * patience)
     await judge(when)
@@ -86,6 +89,12 @@ export async function chaos({ seed, faults, print }: ChaosOptions): Promise<stri
     violations.push(`${when}: ${(error as Error).message}`)
   }
   return violations
+}
+
+/** What an end said last, of connections that did not end well. */
+function linesOf(relayed: Relayed, end: (typeof ends)[number]): string[] {
+  const told = relayed[end].log.filter(line => line.end !== 'complete')
+  return told.slice(-20).map(line => JSON.stringify(line))
 }
 
 function isUp({ tunnel }: Awaited<ReturnType<Relayed['status']>>): boolean {

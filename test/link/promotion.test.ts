@@ -99,3 +99,23 @@ t.test('one reader that stops costs the others nothing, and holds little', async
   t.same(await received, { bytes: data.length, hash: sha256(data), end: 'end' })
   t.ok(stopped.target.writableLength > 32 << 20, 'most of it waits at its sender')
 })
+
+t.test('a stream of a link that has a successor takes none of its lanes', async t => {
+  const world = await linked(t)
+  const { client, target } = await world.client()
+  const first = world.session()
+  first.retire()
+  world.near.retry('127.0.0.1')
+  await eventually(() => world.session() !== undefined)
+  // Lanes of the second one are at hand.
+  const other = await world.client()
+  const long = randomBytes(2 << 20)
+  const arrived = receive(other.target)
+  other.client.end(long)
+  t.match(await arrived, { hash: sha256(long), end: 'end' })
+  const data = randomBytes(8 << 20)
+  const received = receive(target)
+  client.end(data)
+  t.match(await received, { bytes: data.length, hash: sha256(data), end: 'end' })
+  t.equal(first.promoted, 0)
+})
