@@ -55,6 +55,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     log,
     logConnections: () => current().log.connections,
     resolve,
+    end: () => ({ version, mtu: tunnel?.status().mtu }),
     seen: address => tunnel?.connectionFrom(address),
   })
 

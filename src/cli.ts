@@ -1,9 +1,8 @@
 import { text } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
 import { EndError, usageError } from './errors.ts'
+import { defaultConfigFile, readFlags, runFolder } from './flags.ts'
 
 /**
  * The commands. Each loads what it needs when it runs: `health` is a probe every few seconds and loads nothing but
@@ -27,20 +26,14 @@ const usage = `Usage: wg-punchhole COMMAND
                          ask the running end; exit status 1 when it is unready or does not answer
   status [--json] [--watch] [--wait DURATION] [--url URL]
                          the running end at a glance
+  doctor [--config FILE] [--wg-conf FILE] [--url URL] [--json] [--trace [--forward NAME]]
+                         what is wrong with this host or the running end, and what to change;
+                         --trace sends a marked connection through and shows what each hop saw
   version                versions of the program, wireguard-go and Node
 
 FILE is /etc/wg-punchhole/config.yaml when not given.
 Exit status: 0 fine (warnings too), 1 failed, 2 usage, 3 config invalid.
 `
-
-const defaultConfigFile = '/etc/wg-punchhole/config.yaml'
-/** Where wireguard-go keeps its socket; its path is fixed. */
-const runFolder = '/var/run/wireguard'
-/** Milliseconds that a running end has for an answer. */
-const answerTimeout = 5_000
-/** Milliseconds between two looks of `status --watch` and of `status --wait`. */
-const watchInterval = 2_000
-const waitInterval = 200
 
 const commands = new Map<string, (args: string[]) => number | Promise<number>>([
   ['run', run],
@@ -50,8 +43,9 @@ const commands = new Map<string, (args: string[]) => number | Promise<number>>([
   ['genkey', genkey],
   ['genpsk', genpsk],
   ['pubkey', pubkey],
-  ['health', health],
-  ['status', status],
+  ['health', async args => (await import('./admin/ask.ts')).health(args)],
+  ['status', async args => (await import('./admin/ask.ts')).status(args)],
+  ['doctor', async args => (await import('./doctor/doctor.ts')).doctor(args)],
   ['version', showVersion],
   ['--version', showVersion],
   ['help', help],
@@ -73,19 +67,8 @@ export async function main([name = '', ...args]: string[]): Promise<number> {
   }
 }
 
-function options<const T extends Readonly<Record<string, { type: 'string' | 'boolean' }>>>(
-  args: string[],
-  allowed: T,
-) {
-  try {
-    return parseArgs({ args, options: allowed, strict: true, allowPositionals: false }).values
-  } catch (error) {
-    throw usageError((error as Error).message)
-  }
-}
-
 async function run(args: string[]): Promise<number> {
-  const flags = options(args, {
+  const flags = readFlags(args, {
     config: { type: 'string' },
     'wg-conf': { type: 'string' },
     admin: { type: 'string' },
@@ -110,7 +93,7 @@ function stopSignals() {
 }
 
 async function check(args: string[]): Promise<number> {
-  const load = await loader(options(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
+  const load = await loader(readFlags(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
   const loaded = await load()
   if (loaded.config === undefined) return refuse(loaded)
   for (const warning of loaded.issues) process.stdout.write(`${formatIssue(warning)}\n`)
@@ -142,21 +125,21 @@ async function init(args: string[]): Promise<number> {
 }
 
 async function genkey(args: string[]): Promise<number> {
-  options(args, {})
+  readFlags(args, {})
   const { generatePrivateKey } = await import('./config/keys.ts')
   process.stdout.write(`${generatePrivateKey()}\n`)
   return 0
 }
 
 async function genpsk(args: string[]): Promise<number> {
-  options(args, {})
+  readFlags(args, {})
   const { generatePresharedKey } = await import('./config/keys.ts')
   process.stdout.write(`${generatePresharedKey()}\n`)
   return 0
 }
 
 async function pubkey(args: string[]): Promise<number> {
-  options(args, {})
+  readFlags(args, {})
   const { isKey, publicKeyOf } = await import('./config/keys.ts')
   const privateKey = (await text(process.stdin)).trim()
   if (!isKey(privateKey))
@@ -167,68 +150,8 @@ async function pubkey(args: string[]): Promise<number> {
   return 0
 }
 
-async function health(args: string[]): Promise<number> {
-  const { ask, findUrl } = await import('./admin/client.ts')
-  const flags = options(args, {
-    live: { type: 'boolean' },
-    ready: { type: 'boolean' },
-    url: { type: 'string' },
-  })
-  if (flags.live && flags.ready) throw usageError('--live and --ready exclude each other')
-  const answer = await ask(
-    flags.url ?? (await findUrl(runFolder)),
-    flags.live ? '/livez' : '/readyz',
-    answerTimeout,
-  )
-  process.stdout.write(answer.body)
-  return answer.status === 200 ? 0 : 1
-}
-
-async function status(args: string[]): Promise<number> {
-  const { ask, findUrl } = await import('./admin/client.ts')
-  const { formatStatus } = await import('./admin/view.ts')
-  const flags = options(args, {
-    json: { type: 'boolean' },
-    watch: { type: 'boolean' },
-    wait: { type: 'string' },
-    url: { type: 'string' },
-  })
-  const url = flags.url ?? (await findUrl(runFolder))
-  const show = async () => {
-    const { status, body } = await ask(url, '/status.json', answerTimeout)
-    if (status !== 200) throw new EndError('UNREACHABLE', `${url} answered ${status}: ${body.trim()}`)
-    const color = process.stdout.isTTY && !process.env.NO_COLOR
-    return flags.json ? body : `${formatStatus(JSON.parse(body), { color })}\n`
-  }
-  if (flags.wait !== undefined) await waitUntilReady(url, flags.wait)
-  while (flags.watch) {
-    // Home and clear below the new text, not the whole screen before it: no flicker.
-    process.stdout.write(`\x1b[H${(await show()).replaceAll('\n', '\x1b[K\n')}\x1b[J`)
-    await sleep(watchInterval)
-  }
-  process.stdout.write(await show())
-  return 0
-}
-
-async function waitUntilReady(url: string, duration: string): Promise<void> {
-  const { ask } = await import('./admin/client.ts')
-  const { DURATION, parseDuration } = await import('./config/field.ts')
-  const ms = parseDuration(duration)
-  if (ms === undefined) throw usageError(`--wait ${duration} is not ${DURATION}`)
-  const deadline = Date.now() + ms
-  for (;;) {
-    const last = await ask(url, '/readyz', answerTimeout).catch((error: EndError) => error)
-    if (!(last instanceof EndError) && last.status === 200) return
-    if (Date.now() >= deadline) {
-      const why = last instanceof EndError ? last.message : last.body.trim()
-      throw new EndError('UNREACHABLE', `${url} was not ready within ${duration}: ${why}`)
-    }
-    await sleep(waitInterval)
-  }
-}
-
 async function showVersion(args: string[]): Promise<number> {
-  options(args, {})
+  readFlags(args, {})
   const { version } = await import('./version.ts')
   const { findBinary } = await import('./tunnel/binary.ts')
   const wireguardGo = await findBinary().then(

@@ -11,7 +11,7 @@ const layers = [
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],
-  ['app'],
+  ['app', 'doctor'],
   ['cli'],
   ['main'],
 ]

@@ -63,7 +63,7 @@ export async function findUrl(folder: string): Promise<string> {
   return candidates[0]?.url ?? defaultUrl
 }
 
-async function readRunFiles(folder: string): Promise<(RunFile & { readonly name: string })[]> {
+export async function readRunFiles(folder: string): Promise<(RunFile & { readonly name: string })[]> {
   const files = (await readdir(folder).catch(() => [])).filter(file => file.endsWith(suffix)).sort()
   const contents = await Promise.all(files.map(file => readFile(`${folder}/${file}`, 'utf8').catch(() => '')))
   return contents.flatMap((content, i) => {

@@ -10,6 +10,7 @@ import {
   uniqueIdOf,
   withUniqueId,
 } from './proxy-header.ts'
+import { isTrace } from './trace-mark.ts'
 
 /** Who a connection comes from and where it was to go: as its socket says, until a PROXY header says better. */
 export class Client {
@@ -19,6 +20,8 @@ export class Client {
   isCheck = false
   /** UNIQUE_ID, where it has one. */
   id: Buffer | undefined
+  /** Its header is marked: see trace.ts. */
+  isTrace = false
   /** The header told no addresses; none are invented on the way out. */
   #anonymous = false
   #tlvs: readonly Tlv[] = []
@@ -44,6 +47,7 @@ export class Client {
     this.destination = destination ?? this.destination
     this.#tlvs = tlvs
     this.id = uniqueIdOf(tlvs)
+    this.isTrace = isTrace(tlvs)
   }
 
   /** Gives it a UNIQUE_ID if it has none and one can be sent on: LOCAL stays bare, v1 has no room for it. */

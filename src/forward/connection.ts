@@ -14,6 +14,7 @@ import { type Downstream, StreamDownstream } from './downstream.ts'
 import type { RelayOwner } from './relay.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
+import { answerTrace, type End } from './trace.ts'
 
 /** The forward that a connection belongs to. */
 export interface ConnectionOwner {
@@ -26,6 +27,8 @@ export interface ConnectionOwner {
   readonly resolve: (host: string) => Promise<readonly string[]>
   /** A link to the target, where there is one now. */
   readonly link: () => Session | undefined
+  /** What is told of this end to who traces a connection. */
+  readonly end: () => End
   trusts(address: string): boolean
   ended(connection: Connection): void
 }
@@ -112,6 +115,13 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
       addresses => this.#dialAny(addresses),
       (error: EndError) => this.#failed(error.message),
     )
+  }
+
+  /** It is marked: it ends here, with an answer. */
+  traced(socket: Socket): void {
+    this.forward.log.debug(this.status(), 'connection traced')
+    this.#close()
+    void answerTrace(socket, this.#downstream.client, this.forward, this.#targetPort)
   }
 
   refuse(reason: RefusalReason, detail: string): void {

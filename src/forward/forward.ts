@@ -4,6 +4,7 @@ import type { Arrival } from '../link/acceptor.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
+import { version } from '../version.ts'
 import { Client } from './client.ts'
 import { Connection, type ConnectionOwner } from './connection.ts'
 import { Counters } from './counters.ts'
@@ -13,6 +14,7 @@ import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import { formatPorts, Target } from './target.ts'
+import type { End } from './trace.ts'
 
 export interface ForwardOptions {
   readonly log: Log
@@ -25,6 +27,8 @@ export interface ForwardOptions {
   readonly linkTo: (address: string) => Session | undefined
   /** The target behind a port of the tunnel goes up or down. */
   readonly targetChanged: (forward: Forward) => void
+  /** What is told of this end to who traces a connection. */
+  readonly end?: () => End
   /** Told where each connection to a `tunnel:` listener came from. */
   readonly seen?: ((address: string) => void) | undefined
 }
@@ -35,6 +39,7 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
+  readonly end: () => End
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
   readonly target: Target
@@ -54,6 +59,7 @@ export class Forward implements ConnectionOwner {
     this.deadlines = options.deadlines
     this.#linkTo = options.linkTo
     this.#seen = options.seen
+    this.end = options.end ?? (() => ({ version, mtu: undefined }))
     this.target = new Target(config.target, () => options.targetChanged(this))
     this.configure(config, tunnelAddresses)
   }

@@ -107,7 +107,8 @@ export class SocketDownstream implements Downstream, Sink {
     this.#heldBytes -= header.length
     this.#held = this.#heldBytes === 0 ? [] : [bytes.subarray(header.length)]
     this.client.learn(header)
-    this.#connection?.known()
+    if (this.client.isTrace) this.#connection?.traced(this.#socket)
+    else this.#connection?.known()
   }
 
   read(chunk: Buffer): boolean {

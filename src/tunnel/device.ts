@@ -61,14 +61,20 @@ const tunProblems: Readonly<Record<string, readonly [found: string, fix: string]
  * @throws EndError INTERFACE_TAKEN when there is an interface of that name that is not ours.
  */
 export async function ensureDevice(ip: Ip, name: string): Promise<{ existed: boolean; attached: boolean }> {
-  const found = await inspect(ip, name)
-  if (found !== undefined && !isOurs(found)) throw taken(name, found)
+  const found = await checkInterface(ip, name)
   await ipBatch(ip, [
     ...(found === undefined ? [`tuntap add dev ${name} mode tun`, `link set dev ${name} alias ${mark}`] : []),
     `link set dev ${name} up`,
   ])
   if (found === undefined) return { existed: false, attached: false }
   return { existed: true, attached: !(await inspect(ip, name))?.flags.includes('NO-CARRIER') }
+}
+
+/** Our device of that name, if it is there. @throws EndError INTERFACE_TAKEN when it is not ours. */
+export async function checkInterface(ip: Ip, name: string): Promise<Link | undefined> {
+  const found = await inspect(ip, name)
+  if (found !== undefined && !isOurs(found)) throw taken(name, found)
+  return found
 }
 
 /** Removes the device, its addresses and its routes. Nothing when it is gone already, or is not ours. */

@@ -1,0 +1,136 @@
+import { createSocket } from 'node:dgram'
+import { stat } from 'node:fs/promises'
+import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
+import { familyOf, parseHostPorts } from '../config/address.ts'
+import type { Config } from '../config/config.ts'
+import { systemCode } from '../errors.ts'
+import type { PeerStatus, TunnelStatus } from '../tunnel/status.ts'
+import { type Finding, failed, ok, warning } from './finding.ts'
+import { nameFix } from './host.ts'
+
+type Tunnel = Dated<TunnelStatus>
+type Peer = Dated<PeerStatus>
+
+/** Milliseconds by which clocks may differ, and that a closed UDP port has for its ICMP. */
+const clockSlack = 60_000
+const icmpWait = 1000
+
+/** Why the tunnel of a running end does not carry data, peer by peer. */
+export async function tunnelFindings(status: EndStatus, config: Config | undefined): Promise<Finding[]> {
+  const { tunnel } = status
+  if (tunnel === undefined) return []
+  const { state, restarts } = tunnel.process
+  if (state !== 'running')
+    return [
+      failed(
+        'wireguard-go',
+        `it is ${state}, after ${restarts} restarts: ${detailOf(status, 'tunnel-process-down')}`,
+        'Its own lines are in the log of this end, with the field wireguard; it is started again all the time',
+      ),
+    ]
+  const clock = await clockFinding(tunnel, config)
+  const peers = await Promise.all(tunnel.peers.map(peer => peerFinding(status, tunnel, peer)))
+  return [ok('wireguard-go', `it runs, ${restarts} restarts`), ...clock, ...peers]
+}
+
+/** WireGuard takes no handshake that is older than the last one it took: a clock that went back shuts an end out. */
+async function clockFinding(
+  { interface: name, peers }: Tunnel,
+  config: Config | undefined,
+): Promise<Finding[]> {
+  const written =
+    config?.tunnel && (await stat(`${config.tunnel.stateDir}/${name}.endpoints.json`).catch(() => undefined))
+  const handshakes = peers.flatMap(({ lastHandshake }) =>
+    lastHandshake === undefined ? [] : [Date.parse(lastHandshake)],
+  )
+  const newest = Math.max(...handshakes, written?.mtimeMs ?? 0)
+  if (newest <= Date.now() + clockSlack) return []
+  const [now, then] = [Date.now(), newest].map(time => new Date(time).toISOString())
+  return [
+    failed(
+      'clock',
+      `this host says ${now}, but was at ${then} already: its peers refuse a handshake that is older than the last one`,
+      'Set the clock (`timedatectl set-ntp true`); where it has to stay back, restart the other end, which forgets the time',
+    ),
+  ]
+}
+
+async function peerFinding(status: EndStatus, tunnel: Tunnel, peer: Peer): Promise<Finding> {
+  const step = `peer ${shortKey(peer.publicKey)}`
+  const codes = new Map(
+    status.health.reasons
+      .filter(reason => reason.peer === peer.publicKey)
+      .map(({ code, detail }) => [code, detail]),
+  )
+  const unresolved = codes.get('endpoint-unresolved')
+  if (unresolved !== undefined) {
+    const host = parseHostPorts(peer.configuredEndpoint ?? '')?.host ?? ''
+    return failed(step, unresolved, nameFix(host))
+  }
+  const lossy = codes.get('mtu-black-hole')
+  if (lossy !== undefined)
+    return (peer.path.state === 'up' ? warning : failed)(
+      step,
+      lossy,
+      'Set tunnel.mtu at both ends to what the path carries (a PPPoE line 1412, a tunnel in a tunnel 1280), and let ICMP through',
+    )
+  if (codes.has('no-handshake')) return noHandshake(step, tunnel, peer)
+  const dead = codes.get('path-dead') ?? codes.get('handshake-stale')
+  if (dead !== undefined)
+    return failed(
+      step,
+      `the keys fit, but no data comes back: ${dead}`,
+      `See that the other end runs; that its AllowedIPs for ${tunnel.publicKey} contain ${tunnel.addresses.join(', ')}; and that nothing between drops UDP now`,
+    )
+  const { rtt, answersProbes } = peer.path
+  return ok(
+    step,
+    rtt === undefined
+      ? 'data passes'
+      : `data passes, round trip ${rtt.toFixed(1)} ms${answersProbes ? '' : ', it answers no probes'}`,
+  )
+}
+
+/** A stranger's packet is never answered, so key and firewall look alike from here: both are named. */
+async function noHandshake(step: string, tunnel: Tunnel, peer: Peer): Promise<Finding> {
+  const keys = `The other end must have [Peer] PublicKey = ${tunnel.publicKey}, and its own public key must be ${peer.publicKey}`
+  const endpoint = peer.endpoint ?? peer.configuredEndpoint
+  if (endpoint === undefined)
+    return failed(
+      step,
+      'it has never called, and there is no Endpoint to call it at',
+      `Set its Endpoint to this host's public address and port ${tunnel.listenPort ?? 'ListenPort'}; let UDP ${tunnel.listenPort ?? ''} in (firewall, security group, -p ${tunnel.listenPort}:${tunnel.listenPort}/udp). ${keys}`,
+    )
+  if (await isClosedUdp(endpoint))
+    return failed(
+      step,
+      `nothing listens on UDP ${endpoint}: its host refuses the packets`,
+      `Start the other end, or correct the port: Endpoint here, ListenPort there`,
+    )
+  return failed(
+    step,
+    `${endpoint} is called, and does not answer: a firewall, the wrong address, or keys that do not fit`,
+    `${keys}, and the same PresharedKey or none; let UDP in there (firewall, security group, port mapping)`,
+  )
+}
+
+/** Whether an ICMP says that the port is closed. WireGuard itself never answers this. */
+function isClosedUdp(endpoint: string): Promise<boolean> {
+  const parsed = parseHostPorts(endpoint)
+  if (parsed === undefined || familyOf(parsed.host) === 0) return Promise.resolve(false)
+  return new Promise(resolve => {
+    const socket = createSocket(familyOf(parsed.host) === 6 ? 'udp6' : 'udp4')
+    const timer = setTimeout(() => settle(false), icmpWait)
+    const settle = (isClosed: boolean) => {
+      clearTimeout(timer)
+      socket.close()
+      resolve(isClosed)
+    }
+    socket.on('error', error => settle(systemCode(error) === 'ECONNREFUSED'))
+    socket.connect(parsed.first, parsed.host, () => socket.send(Buffer.alloc(1)))
+  })
+}
+
+function detailOf({ health }: EndStatus, code: string): string {
+  return health.reasons.find(reason => reason.code === code)?.detail ?? 'no reason is known'
+}
