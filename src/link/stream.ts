@@ -241,10 +241,9 @@ export class Stream implements Joined {
     this.#isOver = true
     this.#session?.remove(this)
     this.#held = []
-    if (end !== 'complete') {
-      if (this.#local !== undefined) reset(this.#local)
-      if (this.#lane !== undefined) reset(this.#lane)
-    }
+    // Where the far end said its end on the link, the lane's own is still to be read: else it stays open for ever.
+    if (end === 'complete') this.#lane?.resume()
+    else for (const socket of [this.#local, this.#lane]) if (socket !== undefined) reset(socket)
     this.owner?.streamEnded(end, why)
   }
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Load, Target, Transfer } from '../lab/load.ts'
 import { seeded } from '../lab/random.ts'
@@ -178,16 +178,25 @@ async function grown(
     const now = await footprints(relayed)
     const bad = [...now].filter(([name, { files, mebibytes }]) => {
       const began = before.get(name)!
-      // One that was adopted is watched, by a connection to its socket; a link that retires has its own until it ends.
-      const spare = name.endsWith('wireguard-go') ? 1 : 2
-      return files > began.files + spare || mebibytes > began.mebibytes + growth
+      // One that was adopted is watched, by a connection to its socket.
+      return files > began.files + 1 || mebibytes > began.mebibytes + growth
     })
     if (bad.length > 0 && Date.now() < deadline) continue
     const line = ([name, { files, mebibytes }]: [string, Footprint]) =>
       `${name}: ${before.get(name)!.files} then ${files} files, ${before.get(name)!.mebibytes} then ${mebibytes} MiB`
     for (const one of now) print(line(one))
+    if (bad.length > 0) for (const end of ends) print(`${end}: ${await openFilesOf(relayed, end)}`)
     return bad.map(line)
   }
+}
+
+/** What an end has open: its sockets as ss(8) shows them, and everything else. */
+async function openFilesOf(relayed: Relayed, end: (typeof ends)[number]): Promise<string> {
+  const { pid } = relayed[end]
+  const all = await relayed.world[end].exec('ss', '-Hanp', '--tcp', '--udp', '--unix')
+  const sockets = all.split('\n').filter(line => line.includes(`pid=${pid},`))
+  const others = readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))
+  return [...sockets.map(line => line.replace(/ +/g, ' ')), ...others.sort()].join('\n  ')
 }
 
 async function within<T>(work: Promise<T>, otherwise: string, ms = patience): Promise<T> {
