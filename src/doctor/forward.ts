@@ -5,10 +5,14 @@ import type { ForwardStatus, RefusalReason } from '../forward/status.ts'
 import { Names } from '../resolve.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
 import { nameFix } from './host.ts'
+import { ownAddress, sendMarked } from './marked.ts'
+import { reach } from './reach.ts'
 import { headerExpected } from './target.ts'
 
 type Forward = Dated<ForwardStatus>
 
+/** Milliseconds. */
+const answerWithin = 1000
 /** Connections from one address that are no accident any more. */
 const several = 3
 
@@ -34,6 +38,8 @@ async function targetFindings({ name, target, sendProxy }: Forward): Promise<Fin
   const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
   const sent = sendProxy === false ? 'no PROXY header' : `a PROXY header (${sendProxy})`
+  if (sendProxy !== false && (await isOurs(addresses[0]!, where.first)))
+    return [ok(step, `another end of ours answers at ${address}`)]
   const expected = await headerExpected(addresses[0]!, where.first, sendProxy)
   if (typeof expected === 'object')
     return [
@@ -70,6 +76,15 @@ async function targetFindings({ name, target, sendProxy }: Forward): Promise<Fin
     default:
       return [ok(step, `${address} takes ${sent}`)]
   }
+}
+
+/** Another end of ours says so, and need not be asked in a way that it counts as a client without a header. */
+async function isOurs(host: string, port: number): Promise<boolean> {
+  const reached = await reach(host, port)
+  return (
+    'socket' in reached &&
+    (await sendMarked(reached.socket, ownAddress(reached.socket), answerWithin)) !== undefined
+  )
 }
 
 function targetFix(error: string, host: string): string {

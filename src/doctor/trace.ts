@@ -1,17 +1,13 @@
-import type { Socket } from 'node:net'
-import { text } from 'node:stream/consumers'
 import { ask } from '../admin/client.ts'
 import type { Dated, EndStatus } from '../admin/status.ts'
 import { formatHostPort, parseHostPorts, type SocketAddress } from '../config/address.ts'
 import { usageError } from '../errors.ts'
 import { answerTimeout } from '../flags.ts'
-import { encodeProxyV2, newUniqueId } from '../forward/proxy-header.ts'
 import type { ForwardStatus } from '../forward/status.ts'
-import { tlvType } from '../forward/tlv.ts'
 import type { TraceAnswer } from '../forward/trace.ts'
-import { traceMark } from '../forward/trace-mark.ts'
 import { Names } from '../resolve.ts'
 import { type Finding, failed, ok, unknown } from './finding.ts'
+import { ownAddress, sendMarked } from './marked.ts'
 import { reach } from './reach.ts'
 
 type Forward = Dated<ForwardStatus>
@@ -44,7 +40,7 @@ async function listenerHop(
   url: string,
 ): Promise<{ finding: Finding; client: SocketAddress | undefined }> {
   const step = `hop 1: client → ${name}`
-  const where = parseHostPorts(listeners[0] ?? '')
+  const where = parseHostPorts((listeners[0] ?? '').replace('*', ''))
   if (where === undefined) return { finding: unknown(step, 'it has no listener'), client: undefined }
   if (acceptProxy !== false)
     return { finding: unknown(step, 'its clients have to send a PROXY header: not tried'), client: undefined }
@@ -60,7 +56,7 @@ async function listenerHop(
       client: undefined,
     }
   const { socket, ms } = reached
-  const client = { address: socket.localAddress!, port: socket.localPort! }
+  const client = ownAddress(socket)
   const own = formatHostPort(client.address, client.port)
   try {
     const { body } = await ask(url, '/status.json', answerTimeout)
@@ -102,7 +98,7 @@ async function targetHops(
     socket.destroy()
     return [ok(step, `connected in ${time(ms)}${mtu}; without a PROXY header there is nothing to mark`)]
   }
-  const answer = await mark(socket, client ?? { address: socket.localAddress!, port: socket.localPort! })
+  const answer = await sendMarked(socket, client ?? ownAddress(socket), patience)
   if (answer === undefined)
     return [
       unknown(
@@ -130,22 +126,6 @@ function lastHop({ forward, target, targetMs, targetError, sendProxy }: TraceAns
         'Start the service behind the other end, or correct its target',
       )
     : ok(step, `connected in ${time(targetMs)}, ${header}`)
-}
-
-/** Sends a header that is marked; the answer, if one comes. */
-async function mark(socket: Socket, client: SocketAddress): Promise<TraceAnswer | undefined> {
-  const destination = { address: socket.remoteAddress!, port: socket.remotePort! }
-  const tlvs = [{ type: tlvType.UNIQUE_ID, value: newUniqueId() }, traceMark]
-  socket.write(encodeProxyV2(client, destination, tlvs).bytes)
-  const timer = setTimeout(() => socket.destroy(), patience)
-  try {
-    return JSON.parse(await text(socket))
-  } catch {
-    return undefined
-  } finally {
-    clearTimeout(timer)
-    socket.destroy()
-  }
 }
 
 function time(ms: number): string {

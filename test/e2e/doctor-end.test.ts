@@ -59,8 +59,9 @@ const peer = {
 t.test('what is fine', async t => {
   await finds(t, 'gateway', peer.cluster, /^data passes/)
   await finds(t, 'cluster', peer.gateway, /^data passes/)
-  await finds(t, 'gateway', 'target of http', /takes a PROXY header \(v2\)/)
+  await finds(t, 'gateway', 'target of http', /another end of ours answers/)
   await finds(t, 'cluster', 'target of http', /takes a PROXY header \(v2\)/)
+  t.notMatch(cluster.output, /connection refused/, 'and nobody is counted as a client for it')
 })
 
 t.test('targets: refused, without an address, with a header too many or too few', async t => {
