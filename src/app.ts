@@ -11,6 +11,10 @@ import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
 import { createLog, type Log } from './log.ts'
+import { Events } from './page/events.ts'
+import { History } from './page/history.ts'
+import { statusPage } from './page/page.ts'
+import { contentSecurityPolicy } from './page/style.ts'
 import type { Reason } from './reason.ts'
 import { Reload } from './reload.ts'
 import { Names, type ResolveOptions } from './resolve.ts'
@@ -39,7 +43,9 @@ export interface EndOptions {
  */
 export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Promise<boolean> {
   const { config } = loaded
-  const log = createLog(config.log.level)
+  const ownLog = createLog(config.log.level)
+  const events = new Events()
+  const log = events.readAlong(ownLog)
   for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
   const startedAt = Date.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
@@ -86,11 +92,17 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       forwards: forwarder.status(),
       connections: forwarder.connections(),
     })
+  const history = new History({ read: () => forwarder.status() })
+  cleanup.defer(() => history.close())
   const admin = new AdminServer({
     config: config.admin,
     health: () => health.evaluate(),
     started: () => phase !== 'starting',
     status,
+    render: status => ({
+      body: statusPage({ status, history, events: events.recent, now: Date.now() }),
+      policy: contentSecurityPolicy,
+    }),
     log,
   })
   cleanup.defer(() => admin.close())
@@ -123,7 +135,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       throw error
     }
     change?.commit()
-    log.level = now.log.level
+    ownLog.level = now.log.level
     const keys = needRestart(now, before)
     if (keys.length > 0) log.warn({ keys }, 'these keys changed too, and need a restart')
   }

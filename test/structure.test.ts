@@ -11,6 +11,7 @@ const layers = [
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],
+  ['page'],
   ['app', 'doctor'],
   ['cli'],
   ['main'],

@@ -20,6 +20,8 @@ export interface AdminOptions {
   /** Whether the first start is complete. */
   readonly started: () => boolean
   readonly status: () => EndStatus
+  /** The document for people at `/`, and its Content-Security-Policy. */
+  readonly render: (status: EndStatus) => { readonly body: string; readonly policy: string }
   readonly log: Log
   /** Milliseconds that a client has for its request, and may then stay idle. */
   readonly timeout?: number
@@ -42,7 +44,16 @@ export class AdminServer {
   readonly #sockets = new Set<Socket>()
   readonly #routes: ReadonlyMap<string, (request: IncomingMessage) => Answer | Promise<Answer>>
 
-  constructor({ config, health, started, status, log, timeout = 5000, maxConnections = 64 }: AdminOptions) {
+  constructor({
+    config,
+    health,
+    started,
+    status,
+    render,
+    log,
+    timeout = 5000,
+    maxConnections = 64,
+  }: AdminOptions) {
     this.#config = config
     this.#status = status
     this.#log = log
@@ -54,6 +65,7 @@ export class AdminServer {
       ],
       ['/readyz', () => healthAnswer(health())],
       ['/metrics', () => this.#metrics()],
+      ['/', request => this.#private(request, () => document(render(this.#status())))],
       ['/status.json', request => this.#private(request, () => json(200, this.#status()))],
     ])
     this.#server = createServer(
@@ -169,6 +181,11 @@ function starting(since: string): HealthReport {
 
 function healthAnswer(report: HealthReport): Answer {
   return json(report.status === 'unready' ? 503 : 200, report)
+}
+
+function document({ body, policy }: ReturnType<AdminOptions['render']>): Answer {
+  const headers = { 'Content-Security-Policy': policy, 'Referrer-Policy': 'no-referrer' }
+  return { code: 200, contentType: 'text/html; charset=utf-8', body, headers }
 }
 
 function json(code: number, value: object): Answer {

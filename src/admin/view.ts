@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { formatBytes, formatSeconds } from '../amount.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
 import { type Dated, type EndStatus, shortKey } from './status.ts'
 
@@ -165,20 +166,4 @@ function align(rows: readonly Cell[][], color: boolean): string[] {
 /** Control characters would reach the terminal of whoever asks a foreign end. */
 function textOf(cell: Cell): string {
   return (typeof cell === 'string' ? cell : cell.text).replace(/\p{Cc}/gu, '?')
-}
-
-/** `12 s`, `3 min`, `5 h`, `2 d`; the next unit from two of it on. */
-function formatSeconds(seconds: number): string {
-  const whole = Math.max(0, Math.floor(seconds))
-  if (whole < 120) return `${whole} s`
-  if (whole < 7200) return `${Math.floor(whole / 60)} min`
-  return whole < 172_800 ? `${Math.floor(whole / 3600)} h` : `${Math.floor(whole / 86_400)} d`
-}
-
-/** `0 B`, `1.5 KiB`, `20 MiB`. */
-function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  const power = Math.min(Math.floor(Math.log2(Math.max(1, bytes)) / 10), units.length - 1)
-  const value = bytes / 1024 ** power
-  return `${power > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[power]}`
 }

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { metricsText } from '../../scripts/metrics.ts'
 import { exposition } from '../../src/admin/exposition.ts'
 import { metrics } from '../../src/admin/metrics.ts'
 import { endStatus } from '../../src/admin/status.ts'
@@ -135,4 +137,8 @@ t.test('no secret, and no client address', async t => {
   const { text } = await exposition(endStatus(parts()))
   t.notMatch(text, secret)
   t.notMatch(text, '203.0.113.7')
+})
+
+t.test('docs/metrics.md is what scripts/metrics.ts makes of the table', async t => {
+  t.equal(readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8'), metricsText())
 })

@@ -22,6 +22,7 @@ async function serve(t: Test, { page = 'loopback', host = '127.0.0.1', ...change
     health: () => status.health,
     started: () => true,
     status: () => status,
+    render: () => ({ body: '<p>page</p>', policy: "default-src 'none'" }),
     log,
     ...changes,
   })
@@ -111,7 +112,7 @@ t.test('headers, and HEAD as GET without the body', async t => {
 t.test('only these paths, only read', async t => {
   const { port } = await serve(t)
   for (const path of [
-    '/',
+    '/index.html',
     '/livez/',
     '/LIVEZ',
     '//livez',
@@ -185,6 +186,7 @@ t.test('a client that is not loopback gets no client addresses, unless page is a
   }
   const { port } = await serve(t, { host: '' })
   t.equal(code(await raw(port, get('/status.json', 'localhost'), own)), 403)
+  t.equal(code(await raw(port, get('/', 'localhost'), own)), 403)
   t.equal(code(await raw(port, get('/livez', own), own)), 200)
   const open = await serve(t, { host: '', page: 'all' })
   t.equal(code(await raw(open.port, get('/status.json', 'status.example.com'), own)), 200)
@@ -195,6 +197,17 @@ function foreignAddress(): string | undefined {
   const addresses = Object.values(networkInterfaces()).flatMap(list => list ?? [])
   return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address
 }
+
+t.test('the page for people, with its policy; not for a foreign name', async t => {
+  const { port } = await serve(t)
+  const answer = await raw(port, get('/', 'localhost'))
+  t.equal(code(answer), 200)
+  t.match(answer, /^Content-Type: text\/html; charset=utf-8\r$/m)
+  t.match(answer, /^Content-Security-Policy: default-src 'none'\r$/m)
+  t.match(answer, /^X-Content-Type-Options: nosniff\r$/m)
+  t.ok(answer.endsWith('<p>page</p>'))
+  t.equal(code(await raw(port, get('/', 'rebound.example.com'))), 403)
+})
 
 t.test('an empty host is every address', async t => {
   const { port, server } = await serve(t, { host: '' })
@@ -219,6 +232,7 @@ t.test('an address that is not to be had', async t => {
       health: () => unready,
       started: () => true,
       status: () => endStatus(parts()),
+      render: () => ({ body: '', policy: '' }),
       log: recordingLog().log,
     })
     t.teardown(() => server.close())

@@ -1,0 +1,202 @@
+import { formatCount } from '../amount.ts'
+import type { Log } from '../log.ts'
+import type { Tone } from './mark.ts'
+
+/**
+ * What happened to the end lately, for a person. Every event of the program is one line of its log already, so this
+ * reads along: lines with the messages named here are kept, of their fields only what is named here. The log's level
+ * does not matter.
+ */
+
+/** How many are kept. */
+const limit = 50
+/** Characters of a detail: the errors of a config can be long. */
+const longestDetail = 240
+
+export interface Event {
+  /** Milliseconds since the epoch, of the first and of the last of `count` like it. */
+  readonly first: number
+  readonly last: number
+  readonly count: number
+  readonly tone: Tone
+  readonly title: string
+  /** Of the last one. */
+  readonly detail: string
+}
+
+interface Reading {
+  readonly tone: Tone
+  readonly title: string
+  readonly detail?: string
+  /** Counted on in one event with the same key, so that a flood does not wash all else away. */
+  readonly like?: string
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+export class Events {
+  readonly #now: () => number
+  /** Oldest first. */
+  #kept: (Event & { readonly like: string | undefined })[] = []
+
+  constructor({ now = Date.now }: { readonly now?: () => number } = {}) {
+    this.#now = now
+  }
+
+  /** Newest first. */
+  get recent(): readonly Event[] {
+    return this.#kept.toReversed().map(({ like: _, ...event }) => event)
+  }
+
+  /** A log that passes each line on to `log`, and reads it. */
+  readAlong(log: Log): Log {
+    const pass = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
+      log[level](fields, message)
+      const reading = readings.get(message)?.(fields as Fields)
+      if (reading !== undefined) this.#keep(reading)
+    }
+    return {
+      debug: (fields, message) => log.debug(fields, message),
+      info: pass('info'),
+      warn: pass('warn'),
+      error: pass('error'),
+      isLevelEnabled: level => log.isLevelEnabled(level),
+      child: fields => this.readAlong(log.child(fields)),
+    }
+  }
+
+  #keep({ tone, title, detail = '', like }: Reading): void {
+    const now = this.#now()
+    const at = like === undefined ? -1 : this.#kept.findIndex(event => event.like === like)
+    const [before] = at < 0 ? [] : this.#kept.splice(at, 1)
+    const { first, count } = before ?? { first: now, count: 0 }
+    this.#kept.push({ first, last: now, count: count + 1, tone, title, detail: clipped(detail), like })
+    if (this.#kept.length > limit) this.#kept.shift()
+  }
+}
+
+/** By the message of the line. */
+export const readings: ReadonlyMap<string, (fields: Fields) => Reading> = new Map<
+  string,
+  (fields: Fields) => Reading
+>([
+  ['running', ({ version }) => ({ tone: 'good', title: 'Started', detail: `version ${version}` })],
+  ['draining', () => ({ tone: 'warning', title: 'Told to stop', detail: 'open connections may finish' })],
+  ['health changed', health],
+  [
+    'tunnel up',
+    fields => ({
+      tone: 'good',
+      title: 'Tunnel up',
+      detail: `${fields.interface}${fields.adopted ? ', with the wireguard-go of an earlier run' : ''}`,
+    }),
+  ],
+  [
+    'tunnel changed',
+    ({ interface: name }) => ({ tone: 'quiet', title: 'Tunnel changed', detail: `${name}` }),
+  ],
+  [
+    'wireguard-go is not running',
+    ({ why }) => ({ tone: 'bad', title: 'wireguard-go down', detail: `${why}` }),
+  ],
+  ['path changed', path],
+  [
+    'MTU stepped down',
+    ({ from, to }) => ({ tone: 'warning', title: 'MTU stepped down', detail: `from ${from} to ${to}` }),
+  ],
+  ['endpoint not resolved', unresolved],
+  ['endpoint not resolved again', unresolved],
+  [
+    'endpoint changed to another address',
+    ({ peer, endpoint }) => ({
+      tone: 'quiet',
+      title: 'Endpoint changed',
+      detail: `peer ${peer}: ${endpoint}`,
+    }),
+  ],
+  ['link up', ({ address }) => ({ tone: 'good', title: 'Link up', detail: `${address}` })],
+  [
+    'link down',
+    ({ address, why }) => ({
+      tone: why === 'no longer wanted' ? 'quiet' : 'warning',
+      title: 'Link down',
+      detail: `${address}: ${why}`,
+    }),
+  ],
+  ['config reloaded', ({ file }) => ({ tone: 'good', title: 'Config reloaded', detail: `${file}` })],
+  ['config refused, the old one goes on', refusedConfig],
+  [
+    'these keys changed too, and need a restart',
+    ({ keys }) => ({ tone: 'warning', title: 'Restart needed', detail: `for ${listed(keys)}` }),
+  ],
+  [
+    'connection refused',
+    ({ reason, forward, client, detail }) => ({
+      tone: 'warning',
+      title: `Refused: ${reason}`,
+      detail: `${forward}, client ${client}: ${detail}`,
+      like: `refused ${reason}`,
+    }),
+  ],
+  [
+    'accept failed',
+    ({ address, error }) => ({
+      tone: 'bad',
+      title: 'Accept failed',
+      detail: `${address}: ${error}`,
+      like: 'accept failed',
+    }),
+  ],
+  [
+    'unexpected error; please report it',
+    ({ error }) => ({ tone: 'bad', title: 'Unexpected error', detail: `${error}`, like: 'unexpected' }),
+  ],
+])
+
+function health({ status, codes }: Fields): Reading {
+  if (status === 'ready') return { tone: 'good', title: 'Ready' }
+  const tone = status === 'degraded' ? 'warning' : 'bad'
+  return { tone, title: tone === 'bad' ? 'Unready' : 'Degraded', detail: listed(codes) }
+}
+
+function path({ peer, from, to, rung }: Fields): Reading {
+  const about = `peer ${peer}`
+  switch (to) {
+    case 'up':
+      return { tone: 'good', title: 'Path up', detail: about }
+    case 'mtu-black-hole':
+      return { tone: 'warning', title: 'Full-size packets lost', detail: about }
+    case 'recovering':
+      return {
+        tone: 'warning',
+        title: 'Recovery step',
+        detail: `${about}: ${rung}`,
+        like: `recovery ${peer}`,
+      }
+    default:
+      return { tone: 'bad', title: `Path ${to}`, detail: `${about}, it was ${from}` }
+  }
+}
+
+function unresolved({ peer, host, error }: Fields): Reading {
+  const detail = `${host}: ${error}`
+  return { tone: 'warning', title: 'Endpoint not resolved', detail, like: `unresolved ${peer}` }
+}
+
+/** The errors themselves are in the log and the status: here they would have to be kept free of what they quote. */
+function refusedConfig({ errors }: Fields): Reading {
+  const count = Array.isArray(errors) ? errors.length : 0
+  return {
+    tone: 'bad',
+    title: 'Config refused',
+    detail: `${formatCount(count, 'error')}, the old one goes on; the log names them`,
+  }
+}
+
+function listed(value: unknown): string {
+  return Array.isArray(value) ? value.join(', ') : ''
+}
+
+function clipped(text: string): string {
+  return text.length > longestDetail ? `${text.slice(0, longestDetail)}…` : text
+}

@@ -1,0 +1,150 @@
+import type { Dated, EndStatus } from '../admin/status.ts'
+import { shortKey } from '../admin/status.ts'
+import { formatBytes, formatCount } from '../amount.ts'
+import type { ForwardStatus } from '../forward/status.ts'
+import type { PeerStatus } from '../tunnel/status.ts'
+import type { Event } from './events.ts'
+import type { History } from './history.ts'
+import { constant, type Html, html } from './html.ts'
+import { mark, state, type Tone, worst } from './mark.ts'
+import { ago, since } from './moment.ts'
+import { spark } from './spark.ts'
+import { script, style } from './style.ts'
+
+/** The status page: one document, complete as it is sent, for a person who wants to see whether and where it hangs. */
+
+type Forward = Dated<ForwardStatus>
+type Peer = Dated<PeerStatus>
+
+export interface PageParts {
+  readonly status: EndStatus
+  readonly history: Pick<History, 'of' | 'total'>
+  /** Newest first. */
+  readonly events: readonly Event[]
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+const health: Readonly<Record<EndStatus['health']['status'], Tone>> = {
+  ready: 'good',
+  degraded: 'warning',
+  unready: 'bad',
+}
+const target: Readonly<Record<ForwardStatus['target']['state'], Tone>> = {
+  up: 'good',
+  down: 'bad',
+  unknown: 'quiet',
+}
+
+export function statusPage(parts: PageParts): string {
+  const { status, now } = parts
+  const { reasons } = status.health
+  const title = `${status.health.status} · wg-punchhole${status.interface === undefined ? '' : ` ${status.interface}`}`
+  return html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${title}</title><link rel="icon" href="data:,"><style>${constant(style)}</style></head>
+<body><div id="stale" role="alert">No answer from this end: what is shown is old</div><main>
+<header><h1>wg-punchhole ${status.interface}</h1><span>${state(health[status.health.status], status.health.status)} <span class="soft">up for ${since(status.startedAt, now)}, version ${status.version}</span></span></header>
+${picture(status)}
+${
+  reasons.length > 0 &&
+  html`<ul class="reasons">${reasons.map(
+    ({ code, detail, since: time }) =>
+      html`<li class="card">${state(health[status.health.status], code)} <span class="soft">for ${since(time, now)}</span><br><span class="wrap">${detail}</span></li>`,
+  )}</ul>`
+}
+${status.tunnel !== undefined && html`<h2>Peers</h2><div class="cards">${status.tunnel.peers.map(peer => peerCard(peer, now))}</div>`}
+<h2>Forwards, the last 15 minutes</h2><div class="cards">${status.forwards.map(forward => forwardCard(forward, parts.history))}</div>
+<h2>Events</h2>${eventList(parts)}
+</main><script>${constant(script)}</script></body></html>
+`.toString()
+}
+
+interface Hop {
+  readonly tone: Tone
+  readonly name: string
+  readonly detail: string
+}
+
+/** The path of a connection, hop by hop; the tunnel comes first where this end is the one that is called through it. */
+function picture({ health: { status }, tunnel, forwards, links, connectionsTotal }: EndStatus): Html {
+  const own = (tunnel?.addresses ?? []).map(address => address.split('/')[0]!)
+  const called = forwards.some(({ listeners }) =>
+    listeners.some(listener =>
+      own.some(address => listener.startsWith(address) || listener.startsWith(`[${address}]`)),
+    ),
+  )
+  const up = forwards.filter(forward => forward.target.state === 'up').length
+  const clients: Hop = {
+    tone: connectionsTotal > 0 ? 'good' : 'quiet',
+    name: 'Clients',
+    detail: formatCount(connectionsTotal, 'open connection'),
+  }
+  const here: Hop = { tone: health[status], name: 'This end', detail: status }
+  const targets: Hop = {
+    tone: worst(forwards.map(forward => target[forward.target.state])),
+    name: 'Targets',
+    detail: `${up} of ${forwards.length} up`,
+  }
+  const through = tunnel === undefined ? [] : [tunnelHop(tunnel.peers, links)]
+  const hops = called ? [clients, ...through, here, targets] : [clients, here, ...through, targets]
+  return html`<ol class="path">${hops.map(({ tone, name, detail }) => html`<li class="hop ${tone}">${mark(tone)}<b>${name}</b><small>${detail}</small></li>`)}</ol>`
+}
+
+function tunnelHop(peers: readonly Peer[], links: EndStatus['links']): Hop {
+  const up = peers.filter(({ path }) => path.state === 'up')
+  const rtt = Math.min(...up.map(({ path }) => path.rtt ?? Number.POSITIVE_INFINITY))
+  const facts = [
+    `${up.length} of ${formatCount(peers.length, 'peer')} up`,
+    Number.isFinite(rtt) && `${Math.round(rtt)} ms`,
+    links.some(link => link.state === 'up') && 'linked',
+  ]
+  return {
+    tone: worst(peers.map(peerTone)),
+    name: 'Tunnel',
+    detail: facts.filter(fact => fact !== false).join(', '),
+  }
+}
+
+function peerTone({ path }: Peer): Tone {
+  if (path.state === 'up') return 'good'
+  return path.state === 'mtu-black-hole' ? 'warning' : path.state === 'starting' ? 'quiet' : 'bad'
+}
+
+function peerCard(peer: Peer, now: number): Html {
+  const { path, lastHandshake } = peer
+  return html`<section class="card"><div class="top"><h3>${shortKey(peer.publicKey)}</h3>${state(peerTone(peer), path.rung === undefined ? path.state : `${path.state}: ${path.rung}`)}</div>${facts(
+    [
+      ['Endpoint', peer.endpoint ?? peer.configuredEndpoint ?? 'not known yet'],
+      ['Handshake', lastHandshake === undefined ? 'never' : ago(lastHandshake, now)],
+      ['Round trip', path.rtt === undefined ? '–' : `${path.rtt.toFixed(path.rtt < 10 ? 1 : 0)} ms`],
+      ['Probes lost', path.loss === undefined ? 'answers none' : `${Math.round(path.loss * 100)} %`],
+      ['Received / sent', `${formatBytes(peer.receivedBytes)} / ${formatBytes(peer.sentBytes)}`],
+      ['Allowed', peer.allowedIps.join(', ')],
+    ],
+  )}</section>`
+}
+
+function forwardCard(forward: Forward, history: PageParts['history']): Html {
+  const { name, listeners, active, accepted } = forward
+  const { state: how, address, error } = forward.target
+  const series = history.of(name)
+  const [received, sent] = [series.received.at(-1) ?? 0, series.sent.at(-1) ?? 0]
+  const refused = Object.entries(forward.refused).filter(([, count]) => count > 0)
+  return html`<section class="card"><div class="top"><h3>${name}</h3>${state(target[how], how)}</div>
+<small class="wrap">${listeners.join(', ')} → ${address}${error !== undefined && html`<br><span class="bad">${error}</span>`}</small>
+${spark(`Open connections of ${name}: ${active} now`, series.active)}<div class="key"><span>${formatCount(active, 'open connection')}</span><span>${accepted} in all</span></div>
+${spark(`Bytes a second of ${name}: ${formatBytes(sent)} out, ${formatBytes(received)} in`, series.sent, series.received)}<div class="key"><span>out ${formatBytes(sent)}/s</span><span>in ${formatBytes(received)}/s</span></div>
+${refused.length > 0 && html`<small class="warning wrap">refused: ${refused.map(([reason, count]) => `${count} ${reason}`).join(', ')}</small>`}</section>`
+}
+
+function facts(rows: readonly (readonly [name: string, value: string | Html])[]): Html {
+  return html`<dl>${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`
+}
+
+function eventList({ events, now }: PageParts): Html {
+  if (events.length === 0) return html`<p class="soft">Nothing has happened yet.</p>`
+  return html`<ul class="events card">${events.map(
+    ({ last, count, tone, title, detail }) =>
+      html`<li>${ago(last, now)}<span class="wrap">${state(tone, title)}${count > 1 && html` <span class="soft">× ${count}</span>`} ${detail}</span></li>`,
+  )}</ul>`
+}

@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { endStatus } from '../../src/admin/status.ts'
+import { Events } from '../../src/page/events.ts'
+import { History, samples } from '../../src/page/history.ts'
+import { statusPage } from '../../src/page/page.ts'
+import { contentSecurityPolicy, script, style } from '../../src/page/style.ts'
+import { forward, parts, peer, secret, started } from '../admin/sample.ts'
+import { recordingLog } from '../fixtures/log.ts'
+
+const now = started + 60_000
+const history = new History({ read: () => [], now: () => 0 })
+t.teardown(() => history.close())
+const page = (changes: object = {}, more: object = {}) =>
+  statusPage({ status: { ...endStatus(parts()), ...changes }, history, events: [], now, ...more })
+
+t.test('everything that a person looks for, and no secret', async t => {
+  const text = page()
+  for (const part of [
+    peer.slice(0, 8),
+    '198.51.100.7:51820',
+    '41 ms',
+    '1 %',
+    '12 s ago',
+    '10.1.10.2/32',
+    'ECONNREFUSED',
+  ])
+    t.ok(text.includes(part), part)
+  t.notMatch(text, secret)
+  t.notMatch(text, 'undefined')
+  t.notMatch(text, /NaN|Infinity|\[object/)
+})
+
+t.test('whatever a name, a reason or an event holds is text, never markup', async t => {
+  const attack = `"><script>alert(1)</script><img src=x onerror=alert(1)>'&\u202e\u0000`
+  const status = endStatus(parts())
+  const text = page(
+    {
+      interface: attack,
+      version: attack,
+      health: { status: 'degraded', reasons: [{ code: attack, detail: attack, since: status.startedAt }] },
+      forwards: status.forwards.map(one => ({
+        ...one,
+        name: attack,
+        listeners: [attack],
+        target: { ...one.target, address: attack, error: attack },
+      })),
+      tunnel: {
+        ...status.tunnel!,
+        peers: status.tunnel!.peers.map(one => ({
+          ...one,
+          publicKey: attack,
+          endpoint: attack,
+          allowedIps: [attack],
+        })),
+      },
+    },
+    { events: [{ first: 0, last: 0, count: 2, tone: 'bad', title: attack, detail: attack }] },
+  )
+  t.equal(text.split('<script>').length, 2, 'one script, ours')
+  t.notMatch(text, '<img')
+  t.notMatch(text, /[\u202e\u0000]/)
+  t.ok(text.includes('&quot;&gt;&lt;script&gt;'))
+})
+
+t.test(
+  'one document: nothing is fetched from elsewhere, and only this style and this script may run',
+  async t => {
+    const text = page()
+    t.notMatch(text, /https?:\/\//)
+    t.notMatch(text, / style=| on[a-z]+=/)
+    const hash = (of: string) => `'sha256-${createHash('sha256').update(of).digest('base64')}'`
+    const inside = (tag: string) => new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(text)![1]!
+    t.equal(inside('style'), style)
+    t.equal(inside('script'), script)
+    t.ok(contentSecurityPolicy.startsWith("default-src 'none'; "))
+    t.ok(contentSecurityPolicy.includes(`style-src ${hash(inside('style'))}`))
+    t.ok(contentSecurityPolicy.includes(`script-src ${hash(inside('script'))}`))
+    t.notMatch(contentSecurityPolicy, /unsafe/)
+  },
+)
+
+t.test('the path begins with the tunnel where this end is called through it', async t => {
+  const hops = (text: string) =>
+    Array.from(text.matchAll(/<li class="hop (\w+)">.*?<b>(.*?)<\/b>/g), match => `${match[2]} ${match[1]}`)
+  t.same(
+    hops(page()).map(hop => hop.split(' ')[0]),
+    ['Clients', 'This', 'Tunnel', 'Targets'],
+  )
+  const called = { ...forward('web', 'up'), listeners: ['10.1.10.1:80'] }
+  const { forwards } = endStatus({ ...parts(), forwards: [called] })
+  t.same(
+    hops(page({ forwards })).map(hop => hop.split(' ')[0]),
+    ['Clients', 'Tunnel', 'This', 'Targets'],
+  )
+  t.ok(hops(page({ forwards })).includes('Targets good'))
+  t.same(
+    hops(page({ tunnel: undefined })).map(hop => hop.split(' ')[0]),
+    ['Clients', 'This', 'Targets'],
+  )
+})
+
+t.test('15 minutes are kept, not more', async t => {
+  let at = 0
+  let bytes = 0
+  const history = new History({
+    read: () => [{ name: 'web', active: 3, receivedBytes: bytes, sentBytes: 2 * bytes }],
+    now: () => at,
+  })
+  t.teardown(() => history.close())
+  for (let i = 0; i < samples + 50; i++) {
+    history.sample()
+    at += 5000
+    bytes += 500
+  }
+  const { active, received, sent } = history.of('web')
+  t.same([active.length, received.length, sent.length], [samples, samples, samples])
+  t.same([active[0], received.at(-1), sent.at(-1)], [3, 100, 200])
+  bytes = 0
+  history.sample()
+  t.equal(history.of('web').received.at(-1), 0, 'a forward that counts anew')
+  t.same(history.of('unknown'), { active: [], received: [], sent: [] })
+  t.match(page({}, { history }), /<svg class="spark"/)
+})
+
+t.test('events: 50, like ones counted as one, and what a config quotes is left out', async t => {
+  let time = 0
+  const events = new Events({ now: () => time++ })
+  const { log, lines } = recordingLog()
+  const reading = events.readAlong(log)
+  for (let i = 0; i < 60; i++) reading.info({ address: `10.0.0.${i}` }, 'link up')
+  t.equal(events.recent.length, 50)
+  t.match(events.recent[0], { title: 'Link up', detail: '10.0.0.59' })
+  for (let i = 0; i < 1000; i++)
+    reading.warn({ reason: 'header-invalid', forward: 'web', client: 'x', detail: 'y' }, 'connection refused')
+  t.match(events.recent[0], { title: 'Refused: header-invalid', count: 1000 })
+  t.equal(events.recent.filter(({ title }) => title === 'Link up').length, 49)
+  reading.error(
+    { errors: [`wg0.conf:3:1: error: PrivateKey: ${secret}`, 'more'] },
+    'config refused, the old one goes on',
+  )
+  t.notMatch(JSON.stringify(events.recent), secret)
+  t.match(events.recent[0], { title: 'Config refused', detail: /2 errors/ })
+  reading.child({}).info({ version: '1' }, 'running')
+  t.match(events.recent[0], { title: 'Started' })
+  reading.debug({}, 'link up')
+  t.equal(lines.length, 1063, 'every line is passed on')
+})
