@@ -1,10 +1,14 @@
 import { LinkError } from './frame.ts'
 import { Pace } from './pace.ts'
 
-/** Milliseconds between pings, and from when on an unanswered one makes a link doubtful, and dead. */
+/**
+ * Milliseconds between pings, and from when on an unanswered one makes a link doubtful, and dead. Doubtful takes new
+ * connections elsewhere at once; dead cuts those that are open, so it has to outlast the two minutes that TCP may wait
+ * between two tries (TCP_RTO_MAX) after a path was away. It is as long as keepalive waits on any other connection.
+ */
 const pingEvery = 1000
 const doubtfulAfter = 2500
-const deadAfter = 90_000
+const deadAfter = 300_000
 /** While there is bulk the path is measured more often. */
 const paceEvery = 100
 /** Pieces of data between two beats that make other streams busy. */

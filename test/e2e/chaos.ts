@@ -76,7 +76,7 @@ export async function chaos({ seed, faults, print }: ChaosOptions): Promise<stri
       return violations
     }
     when = `after ${faults} faults`
-    await within(lab.load('finish'), 'transfers still run', 2 * patience)
+    await within(lab.load('finish'), 'transfers still run', 3 * patience)
     await judge(when)
     print(`transfers: ${[...counts].map(([end, count]) => `${count} ${end}`).join(', ')}`)
     for (const end of ends) await within(relayed.until(end, isUp), `${end}: not up`)
