@@ -5,12 +5,13 @@ import type { EndStatus } from '../../src/admin/status.ts'
 import { generatePresharedKey } from '../../src/config/keys.ts'
 import { command, startEnd } from '../lab/end.ts'
 import type { Running } from '../lab/lab.ts'
+import { secret } from '../lab/secrets.ts'
 import { Download } from './download.ts'
 import { processesWith } from './remains.ts'
 import { ready, retry, startOurs, topology } from './topology.ts'
 
 /** What dies, and what comes back by itself. Both ends are ours; the world is that of topology.ts. */
-const world = await topology({ presharedKey: generatePresharedKey() })
+const world = await topology({ presharedKey: secret(generatePresharedKey()) })
 t.teardown(() => world.lab.close())
 
 const wireguardGo = join(world.lab.folder, 'wireguard-go')

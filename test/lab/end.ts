@@ -2,13 +2,14 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generatePrivateKey, publicKeyOf } from '../../src/config/keys.ts'
 import type { Host, Lab, Running } from './lab.ts'
+import { secret } from './secrets.ts'
 
 export const program = join(import.meta.dirname, '../../src/main.ts')
 
 /** The two key pairs of a gateway and a cluster end. */
 export function keyPairs() {
   const pair = () => {
-    const privateKey = generatePrivateKey()
+    const privateKey = secret(generatePrivateKey())
     return { privateKey, publicKey: publicKeyOf(privateKey) }
   }
   return { gateway: pair(), cluster: pair() }

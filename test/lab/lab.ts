@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Tools } from './agent.ts'
 import { Running } from './running.ts'
+import { assertNoSecret } from './secrets.ts'
 
 export { Running }
 
@@ -94,6 +95,7 @@ export class Lab implements AsyncDisposable {
     for (const host of hosts)
       if (existsSync(`/run/netns/${host.namespace}`)) await run('ip', ['netns', 'delete', host.namespace])
     await rm(this.folder, { recursive: true, force: true })
+    for (const host of hosts) assertNoSecret(host.output)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,7 +166,6 @@ export class Host {
     this.#agent?.stop()
     this.#agent = undefined
     await Promise.all([...this.#processes].map(running => running.stop()))
-    this.#processes.clear()
   }
 }
 
