@@ -5,11 +5,13 @@ import { AdminServer } from './admin/server.ts'
 import { endStatus } from './admin/status.ts'
 import { formatHostPort } from './config/address.ts'
 import type { Config } from './config/config.ts'
+import { readHost } from './config/host.ts'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
+import { HiddenClients } from './hidden-clients.ts'
 import { createLog, type Log } from './log.ts'
 import { Events } from './page/events.ts'
 import { History } from './page/history.ts'
@@ -57,12 +59,14 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
+  const hidden = new HiddenClients(readHost().gateways, log)
   const forwarder = new Forwarder({
     log,
     logConnections: () => current().log.connections,
     resolve,
     end: () => ({ version, mtu: tunnel?.status().mtu }),
-    seen: address => tunnel?.connectionFrom(address),
+    seen: (address, throughTunnel) =>
+      throughTunnel ? tunnel?.connectionFrom(address) : hidden.seen(address),
   })
 
   const health = new Health({

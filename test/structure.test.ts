@@ -7,7 +7,7 @@ import t from 'tap'
 const layers = [
   ['foundation'],
   ['config'],
-  ['import', 'init', 'listen', 'reload', 'resolve'],
+  ['hidden-clients', 'import', 'init', 'listen', 'reload', 'resolve'],
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],

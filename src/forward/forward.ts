@@ -29,8 +29,8 @@ export interface ForwardOptions {
   readonly targetChanged: (forward: Forward) => void
   /** What is told of this end to who traces a connection. */
   readonly end?: () => End
-  /** Told where each connection to a `tunnel:` listener came from. */
-  readonly seen?: ((address: string) => void) | undefined
+  /** Told where each connection came from, and whether it came through the tunnel. */
+  readonly seen?: ((address: string, throughTunnel: boolean) => void) | undefined
 }
 
 /** One entry of `forwards`: its target, its connections and their counters. Listeners hand it their clients. */
@@ -87,7 +87,7 @@ export class Forward implements ConnectionOwner {
       socket.destroy()
       return
     }
-    if (this.#config.listen.host === 'tunnel') this.#seen?.(socket.remoteAddress)
+    this.#seen?.(socket.remoteAddress, this.#config.listen.host === 'tunnel')
     this.#begin(new SocketDownstream(socket), targetPort)
   }
 

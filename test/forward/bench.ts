@@ -82,7 +82,7 @@ export async function forwarding(
   configs: readonly ForwardConfig[],
   options: {
     resolve?: (host: string) => Promise<readonly string[]>
-    seen?: (address: string) => void
+    seen?: (address: string, throughTunnel: boolean) => void
     tunnel?: readonly string[]
   } = {},
 ) {
