@@ -74,7 +74,8 @@ node -e 'const [major, minor] = process.versions.node.split("."); process.exit(m
 
 native/build.sh
 
-if [[ $1 == @(test|full) ]] && ! scripts/chart-tools.sh --have >/dev/null; then
+if [[ $1 == @(test|full) ]] && ! scripts/go-tools.sh --have >/dev/null; then
   say "building helm and kubeconform"
-  quietly scripts/chart-tools.sh
+  quietly scripts/go-tools.sh
 fi
+if [[ $1 == full ]]; then quietly scripts/go-tools.sh caddy; fi

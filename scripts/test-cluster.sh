@@ -9,7 +9,7 @@ export PATH=$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin
 say() { echo "test-cluster: $*"; }
 fail() { say "$*" >&2 && exit 1; }
 
-PATH=$(scripts/chart-tools.sh):$PATH
+PATH=$(scripts/go-tools.sh):$PATH
 
 if [ -z "${KUBECONFIG-}" ]; then
   export K8S_HOME=${K8S_HOME:-$HOME/.cache/k8s-node}

@@ -8,11 +8,11 @@ import { parseAllDocuments } from 'yaml'
 export const root = new URL('../../', import.meta.url).pathname
 export const chart = `${root}chart`
 
-const folder = await run(`${root}scripts/chart-tools.sh`, ['--have'])
+const folder = await run(`${root}scripts/go-tools.sh`, ['--have'])
 
 /** Why a test cannot run here, `false` when it can. */
 export const skip =
-  folder.status !== 0 && 'helm and kubeconform are not built; scripts/chart-tools.sh builds them'
+  folder.status !== 0 && 'helm and kubeconform are not built; scripts/go-tools.sh builds them'
 
 export interface Outcome {
   readonly status: number

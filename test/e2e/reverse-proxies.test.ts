@@ -1,13 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { snippet } from './snippet.ts'
 import { ready, retry, startOurs, topology } from './topology.ts'
 
 /** The settings in docs/reverse-proxies.md, in the real programs behind a real end: they see the client's address. */
-
-const page = readFileSync(new URL('../../docs/reverse-proxies.md', import.meta.url), 'utf8')
-const snippet = (language: string) => new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(page)![1]!
 
 const world = await topology()
 t.teardown(() => world.lab.close())

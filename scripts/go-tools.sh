@@ -1,11 +1,12 @@
 #!/bin/bash
-# Builds the pinned helm and kubeconform from their Go modules into a cache folder, unless they are there, and prints it.
-#   scripts/chart-tools.sh           builds what is missing; helm takes some minutes the first time
-#   scripts/chart-tools.sh --have    only says whether they are there: exit status 1 when not
-# The folder is $CHART_TOOLS, else ~/.cache/wg-punchhole/bin.
+# Builds the pinned tools of the tests that are Go modules into a cache folder, unless they are there, and prints it.
+#   scripts/go-tools.sh           helm and kubeconform; helm takes some minutes the first time
+#   scripts/go-tools.sh caddy     caddy, too
+#   scripts/go-tools.sh --have    only says whether helm and kubeconform are there: exit status 1 when not
+# The folder is $GO_TOOLS, else ~/.cache/wg-punchhole/bin.
 set -eu
-helm=v3.22.0 kubeconform=v0.8.0
-bin=${CHART_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-punchhole/bin}
+helm=v3.22.0 kubeconform=v0.8.0 caddy=v2.11.9
+bin=${GO_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/wg-punchhole/bin}
 PATH=$PATH:/usr/local/go/bin
 
 built() { [ "$(cat "$bin/$1.version" 2>/dev/null)" = "$2" ] && [ -x "$bin/$1" ]; }
@@ -26,8 +27,9 @@ fi
 mkdir -p "$bin"
 exec 9>"$bin/.lock"
 flock 9
-if ! { built helm $helm && built kubeconform $kubeconform; }; then
-  command -v go >/dev/null || { echo 'chart-tools: there is no go; install Go 1.26 or newer' >&2; exit 1; }
+wants_caddy() { [ "${1:-}" = caddy ]; }
+if ! { built helm $helm && built kubeconform $kubeconform && { ! wants_caddy "$@" || built caddy $caddy; }; }; then
+  command -v go >/dev/null || { echo 'go-tools: there is no go; install Go 1.26 or newer' >&2; exit 1; }
 fi
 # Releases of helm set the Kubernetes version that `template` and `lint` assume; a plain build assumes 1.20.
 for at in chartutil lint/rules; do
@@ -35,4 +37,5 @@ for at in chartutil lint/rules; do
 done
 install helm helm.sh/helm/v3/cmd/helm $helm "$kube"
 install kubeconform github.com/yannh/kubeconform/cmd/kubeconform $kubeconform
+if wants_caddy "$@"; then install caddy github.com/caddyserver/caddy/v2/cmd/caddy $caddy; fi
 echo "$bin"
