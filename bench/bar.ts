@@ -42,6 +42,14 @@ export const bars: readonly Bar[] = [
   { ...ours, title: 'first byte at 40 ms', keys: ['ttfb.time'], of: 'value', unit: 'ms', atMost: 45 },
   { ...ours, title: 'requests/s beside a download', keys: ['mix.rate'], atLeast: 1.5 },
   { ...ours, title: 'the download meanwhile', keys: ['mix.bulk'], atLeast: 0.9 },
+  {
+    ...ours,
+    title: '/livez of the gateway, saturated',
+    keys: ['livez.slowest'],
+    of: 'value',
+    unit: 'ms',
+    atMost: 100,
+  },
   { ...idle, title: 'idle memory per connection, gateway', keys: ['idle.gateway'] },
   { ...idle, title: 'idle memory per connection, pod', keys: ['idle.pod'] },
   {

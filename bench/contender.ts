@@ -29,6 +29,8 @@ export interface End {
 export interface Started {
   /** Where the client finds the backend's files. */
   readonly url: string
+  /** Where the gateway, in its own namespace, says that it is alive. */
+  readonly livez?: string
   readonly gateway: End
   readonly pod: End
 }

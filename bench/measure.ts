@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { bigFile } from './backend.ts'
 import type { Started } from './contender.ts'
 import { idle } from './idle.ts'
+import { livezDuring } from './livez.ts'
 import type { Network } from './network.ts'
 import { cpuTime, machineTime, residentBytes } from './process.ts'
 
@@ -29,6 +30,7 @@ export const tests = {
   bulk8: (trial: Trial) => download(trial, 8),
   upload,
   mix,
+  livez,
   ttfb: firstByte,
 } as const
 
@@ -92,6 +94,15 @@ async function mix(trial: Trial): Promise<Values> {
   await sleep(700)
   const result = await wrk(trial, 16)
   return { ...valuesOf(result), bulk: (Number(await beside) * 8) / 1e6 }
+}
+
+/** Small requests and downloads at the same time, more than there is room for. Others have nothing that could be asked. */
+async function livez(trial: Trial): Promise<Values> {
+  const { started, network } = trial
+  if (started.livez === undefined) return {}
+  return livezDuring(network.gateway, started.livez, () =>
+    Promise.all([requests(trial, 64), download(trial, 8)]),
+  )
 }
 
 /** Milliseconds from connecting to the answer's first byte, one new connection at a time. */

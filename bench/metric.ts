@@ -20,6 +20,7 @@ export const metrics: readonly Metric[] = [
   { title: 'their latency, median', unit: 'ms', keys: ['mix.p50'] },
   { title: 'their latency, p99', unit: 'ms', keys: ['mix.p99'] },
   { title: 'the download meanwhile', unit: 'Mbit/s', keys: ['mix.bulk'] },
+  { title: '/livez of the gateway, saturated, slowest', unit: 'ms', keys: ['livez.slowest'] },
   { title: 'CPU of a request', unit: 'µs', keys: cpu('keep') },
   { title: 'CPU of a connection', unit: 'µs', keys: cpu('new') },
   { title: 'CPU of a download, 1 stream', unit: 'ms/GB', keys: cpu('bulk1') },

@@ -8,6 +8,8 @@ import { address, deviceOf, type Network } from './network.ts'
 import { childrenOf } from './process.ts'
 import { binaryOf, tuneTunnel, type Variant } from './variant.ts'
 
+const adminAddress = '127.0.0.1:9586'
+
 /** The built program. */
 export const program = join(import.meta.dirname, '../dist/main.js')
 
@@ -45,7 +47,12 @@ async function start(network: Network, setting: Setting, link: boolean): Promise
   await Promise.all([gateway, pod].map(end => end.logged(isReady)))
   const { route, qdisc, txQueueLength } = setting.variant
   if (route || qdisc || txQueueLength) await tuneTunnel(network, setting.variant, setting.congestionControl)
-  return { url: `http://${address.gateway}`, gateway: processesOf(gateway), pod: processesOf(pod) }
+  return {
+    url: `http://${address.gateway}`,
+    livez: `http://${adminAddress}/livez`,
+    gateway: processesOf(gateway),
+    pod: processesOf(pod),
+  }
 }
 
 async function startEnd(
@@ -65,7 +72,7 @@ async function startEnd(
     },
     forwards: { http: { listen, target } },
     ...(!link && { link: false }),
-    admin: { listen: '127.0.0.1:9586' },
+    admin: { listen: adminAddress },
     // HAProxy logs no connections either.
     log: { connections: false },
   }
