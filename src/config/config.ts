@@ -77,6 +77,17 @@ export interface ForwardConfig {
   readonly trustedProxies: readonly Cidr[]
   readonly sendProxy: false | 'v1' | 'v2'
   readonly timeouts: Timeouts
+  readonly limits: Limits
+}
+
+/** Who is let in, by the client's real address, and how many; what is not there is not limited. */
+export interface Limits {
+  readonly allow?: readonly Cidr[] | undefined
+  readonly deny?: readonly Cidr[] | undefined
+  readonly maxConnections?: number | undefined
+  /** A client is an IPv4 address or an IPv6 /64. */
+  readonly maxConnectionsPerClient?: number | undefined
+  readonly newConnectionsPerSecond?: number | undefined
 }
 
 /** Milliseconds. */

@@ -67,6 +67,17 @@ export const port = (description: string) =>
     v.description(description),
   )
 
+const COUNT = 'a whole number from 1 to 1000000'
+
+export const count = (description: string) =>
+  v.pipe(
+    v.number(COUNT),
+    v.integer(COUNT),
+    v.minValue(1, COUNT),
+    v.maxValue(1_000_000, COUNT),
+    v.description(description),
+  )
+
 /** One of a few words. */
 export function choice<const T extends readonly string[]>(description: string, options: T) {
   return v.pipe(v.picklist(options, options.join(', ')), v.description(description))

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { parseCidr } from './address.ts'
-import { choice, DURATION, duration, hostPorts, text } from './field.ts'
+import { choice, count, DURATION, duration, hostPorts, text } from './field.ts'
 
 /** The shape of one entry of `forwards`. */
 
@@ -33,6 +33,13 @@ const LISTEN = 'host:port, [v6]:port, :port (all addresses) or tunnel:port, port
 const TARGET = 'host:port or [v6]:port, ports 1 to 65535, a-b for the same range as listen'
 const CIDRS = 'a list of one or more prefixes such as 10.0.0.0/8 or 2001:db8::/32'
 
+const cidrs = (description: string) =>
+  v.pipe(
+    v.array(text('A prefix.', 'a prefix such as 10.0.0.0/8', /^[0-9A-Fa-f:./]+$/, parseCidr), CIDRS),
+    v.minLength(1, CIDRS),
+    v.description(description),
+  )
+
 export const forwardSchema = v.strictObject(
   {
     listen: hostPorts(
@@ -50,11 +57,7 @@ export const forwardSchema = v.strictObject(
       ),
     ),
     trustedProxies: v.optional(
-      v.pipe(
-        v.array(text('A prefix.', 'a prefix such as 10.0.0.0/8', /^[0-9A-Fa-f:./]+$/, parseCidr), CIDRS),
-        v.minLength(1, CIDRS),
-        v.description("Who may send a PROXY header. Default on tunnel:: the peers' AllowedIPs."),
-      ),
+      cidrs("Who may send a PROXY header. Default on tunnel:: the peers' AllowedIPs."),
     ),
     sendProxy: v.optional(
       v.pipe(
@@ -62,6 +65,15 @@ export const forwardSchema = v.strictObject(
         v.description('The PROXY header that the target gets.'),
       ),
       'v2',
+    ),
+    allow: v.optional(cidrs('The only clients that are let in, by the address that a PROXY header tells.')),
+    deny: v.optional(cidrs('Clients that are refused, before allow is looked at.')),
+    maxConnections: v.optional(count('How many connections may be open.')),
+    maxConnectionsPerClient: v.optional(
+      count('How many one client may have open: an IPv4 address, or an IPv6 /64.'),
+    ),
+    newConnectionsPerSecond: v.optional(
+      count("How many may come in a second; at once at most one second's worth."),
     ),
     timeouts: v.optional(v.pipe(timeoutsSchema, v.description('Time limits of each connection.')), {}),
   },

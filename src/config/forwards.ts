@@ -1,5 +1,5 @@
 import { familyOf, formatHostPort, type HostPorts } from './address.ts'
-import type { ForwardConfig, TunnelConfig } from './config.ts'
+import type { ForwardConfig, Limits, TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { ForwardSection } from './forward-schema.ts'
 import type { Issue } from './issue.ts'
@@ -32,7 +32,13 @@ export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardC
     trustedProxies: acceptProxy === false ? [] : (section.trustedProxies ?? trustedPeers(tunnel)),
     sendProxy: section.sendProxy,
     timeouts: section.timeouts,
+    limits: limitsOf(section),
   }
+}
+
+function limitsOf(section: ForwardSection): Limits {
+  const { allow, deny, maxConnections, maxConnectionsPerClient, newConnectionsPerSecond } = section
+  return { allow, deny, maxConnections, maxConnectionsPerClient, newConnectionsPerSecond }
 }
 
 /** Where a listener may be bound: at addresses, which no name server can move. */

@@ -21,11 +21,6 @@ const notYet: readonly { key: string; when?: (value: unknown) => boolean; instea
   { key: 'forwards.*.target', when: Array.isArray, instead: 'give one host:port, not a list' },
   { key: 'forwards.*.balance', instead: 'leave it out, a forward has one target' },
   { key: 'forwards.*.check', instead: 'leave it out, a forward has one target' },
-  { key: 'forwards.*.allow', instead: 'leave it out and filter in the firewall or behind the target' },
-  { key: 'forwards.*.deny', instead: 'leave it out and filter in the firewall or behind the target' },
-  { key: 'forwards.*.maxConnections', instead: 'leave it out and limit in the firewall' },
-  { key: 'forwards.*.maxConnectionsPerClient', instead: 'leave it out and limit in the firewall' },
-  { key: 'forwards.*.newConnectionsPerSecond', instead: 'leave it out and limit in the firewall' },
   { key: 'forwards.*.routes', instead: 'leave it out and route by name in the reverse proxy' },
   { key: 'forwards.*.timeouts.udp', instead: 'leave it out, only tcp is forwarded' },
 ]

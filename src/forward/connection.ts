@@ -5,33 +5,14 @@ import type { EndError } from '../errors.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
-import type { Log } from '../log.ts'
 import type { Carrier, CarrierEnd } from './carrier.ts'
-import type { Counters } from './counters.ts'
-import type { Deadlines, Timed } from './deadlines.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
+import type { Timed } from './deadlines.ts'
 import { Dial } from './dial.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
 import type { RelayOwner } from './relay.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
-import type { Target } from './target.ts'
-import { answerTrace, type End } from './trace.ts'
-
-/** The forward that a connection belongs to. */
-export interface ConnectionOwner {
-  readonly config: ForwardConfig
-  readonly target: Target
-  readonly counters: Counters
-  readonly deadlines: Deadlines
-  readonly log: Log
-  readonly logConnections: () => boolean
-  readonly resolve: (host: string) => Promise<readonly string[]>
-  /** A link to the target, where there is one now. */
-  readonly link: () => Session | undefined
-  /** What is told of this end to who traces a connection. */
-  readonly end: () => End
-  trusts(address: string): boolean
-  ended(connection: Connection): void
-}
+import { answerTrace } from './trace.ts'
 
 /**
  * One client of a forward, from accept to the last byte: know who it is, reach the target (over a link, or by a
@@ -102,6 +83,11 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     const { config, counters, deadlines } = this.forward
     const { client } = this.#downstream
     this.#phase = 'dialling'
+    const refusal = client.isCheck ? undefined : this.forward.admission.admit(this, client.source.address)
+    if (refusal !== undefined) {
+      this.refuse(refusal.reason, refusal.detail)
+      return
+    }
     if (client.isCheck) counters.checks++
     else counters.accepted++
     const session = this.forward.link()

@@ -5,8 +5,10 @@ import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { version } from '../version.ts'
+import { Admission } from './admission.ts'
 import { Client } from './client.ts'
-import { Connection, type ConnectionOwner } from './connection.ts'
+import { Connection } from './connection.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
 import { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
@@ -42,6 +44,7 @@ export class Forward implements ConnectionOwner {
   readonly end: () => End
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
+  readonly admission = new Admission()
   readonly target: Target
   readonly #linkTo: ForwardOptions['linkTo']
   #config: ForwardConfig
@@ -77,6 +80,7 @@ export class Forward implements ConnectionOwner {
     for (const { address, bits, family } of config.trustedProxies)
       this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
     this.target.move(config.target)
+    this.admission.configure(config.limits)
     this.#config = config
   }
 
@@ -143,6 +147,7 @@ export class Forward implements ConnectionOwner {
 
   ended(connection: Connection): void {
     this.#connections.delete(connection)
+    this.admission.release(connection)
     if (this.#connections.size === 0) this.#drained?.()
   }
 

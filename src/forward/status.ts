@@ -38,6 +38,10 @@ export const refusalReasons = [
   'header-missing',
   'target-failed',
   'draining',
+  'denied',
+  'connection-limit',
+  'client-limit',
+  'rate-limit',
   // By the other end of a link:
   'no-listener',
   'proxy-not-accepted',

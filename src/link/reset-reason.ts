@@ -14,6 +14,10 @@ export const resetReasons = [
   'target-failed',
   'stream-limit',
   'draining',
+  'denied',
+  'connection-limit',
+  'client-limit',
+  'rate-limit',
 ] as const
 export type ResetReason = (typeof resetReasons)[number]
 

@@ -32,9 +32,9 @@ link       role     state  age   RTT    streams  promoted
 10.1.10.3  dialled  down   -     -      0        0
 
 forward  listens on             target         state    open  total  refused  received  sent
-https    0.0.0.0:443, [::]:443  10.1.10.2:443  up       1     7      36       2.0 KiB   20 MiB
-ssh      0.0.0.0:443, [::]:443  10.1.10.2:443  down     1     7      36       2.0 KiB   20 MiB  connect ECONNREFUSED 10.1.10.2:443
-new      0.0.0.0:443, [::]:443  10.1.10.2:443  unknown  1     7      36       2.0 KiB   20 MiB
+https    0.0.0.0:443, [::]:443  10.1.10.2:443  up       1     7      78       2.0 KiB   20 MiB
+ssh      0.0.0.0:443, [::]:443  10.1.10.2:443  down     1     7      78       2.0 KiB   20 MiB  connect ECONNREFUSED 10.1.10.2:443
+new      0.0.0.0:443, [::]:443  10.1.10.2:443  unknown  1     7      78       2.0 KiB   20 MiB
 
 connection         forward  target         age   received  sent
 203.0.113.7:50000  https    10.1.10.2:443  10 s  512 B     1.0 KiB`,

@@ -1,0 +1,96 @@
+import { BlockList } from 'node:net'
+import { type Cidr, familyOf, toNumber } from '../config/address.ts'
+import type { Limits } from '../config/config.ts'
+import type { RefusalReason } from './status.ts'
+
+export interface Refusal {
+  readonly reason: RefusalReason
+  readonly detail: string
+}
+
+/**
+ * Which clients of a forward are let in, by their real address: who they are, how many there are, how fast they come.
+ * An end that is reset here has cost nobody else anything. Memory: one entry for each client that is connected.
+ */
+export class Admission {
+  #limits: Limits = {}
+  #allowed: BlockList | undefined
+  #denied: BlockList | undefined
+  readonly #now: () => number
+  /** Whom to count down when it ends, and connections of each client (IPv6 by /64). */
+  readonly #admitted = new Map<object, string>()
+  readonly #ofClient = new Map<string, number>()
+  /** Connections that may come at once, and when that was true; of a rate, at most one second's worth. */
+  #tokens = 0
+  #countedAt = 0
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
+
+  /** From now on these; who is in stays in. */
+  configure(limits: Limits): void {
+    if (limits.newConnectionsPerSecond !== this.#limits.newConnectionsPerSecond) {
+      this.#tokens = limits.newConnectionsPerSecond ?? 0
+      this.#countedAt = this.#now()
+    }
+    this.#limits = limits
+    this.#allowed = listOf(limits.allow)
+    this.#denied = listOf(limits.deny)
+  }
+
+  /** Counts `who` in, or says why not. */
+  admit(who: object, address: string): Refusal | undefined {
+    const { maxConnections, maxConnectionsPerClient, newConnectionsPerSecond } = this.#limits
+    if (this.#denied !== undefined && contains(this.#denied, address))
+      return { reason: 'denied', detail: `${address} is in deny` }
+    if (this.#allowed !== undefined && !contains(this.#allowed, address))
+      return { reason: 'denied', detail: `${address} is not in allow` }
+    if (maxConnections !== undefined && this.#admitted.size >= maxConnections)
+      return { reason: 'connection-limit', detail: `maxConnections: ${maxConnections} are open` }
+    const client = clientOf(address)
+    const open = this.#ofClient.get(client) ?? 0
+    if (maxConnectionsPerClient !== undefined && open >= maxConnectionsPerClient)
+      return { reason: 'client-limit', detail: `maxConnectionsPerClient: ${client} has ${open} open` }
+    if (newConnectionsPerSecond !== undefined && !this.#takeToken(newConnectionsPerSecond))
+      return { reason: 'rate-limit', detail: `newConnectionsPerSecond: more than ${newConnectionsPerSecond}` }
+    this.#admitted.set(who, client)
+    this.#ofClient.set(client, open + 1)
+    return undefined
+  }
+
+  /** It has ended; nothing when it was never let in. */
+  release(who: object): void {
+    const client = this.#admitted.get(who)
+    if (client === undefined) return
+    this.#admitted.delete(who)
+    const open = this.#ofClient.get(client)! - 1
+    if (open === 0) this.#ofClient.delete(client)
+    else this.#ofClient.set(client, open)
+  }
+
+  #takeToken(rate: number): boolean {
+    const now = this.#now()
+    this.#tokens = Math.min(rate, this.#tokens + ((now - this.#countedAt) / 1000) * rate)
+    this.#countedAt = now
+    if (this.#tokens < 1) return false
+    this.#tokens--
+    return true
+  }
+}
+
+/** One client: an IPv4 address, or the /64 that a host with IPv6 has to itself. */
+function clientOf(address: string): string {
+  return familyOf(address) === 6 ? `${(toNumber(address) >> 64n).toString(16)}::/64` : address
+}
+
+function listOf(cidrs: readonly Cidr[] | undefined): BlockList | undefined {
+  if (cidrs === undefined) return undefined
+  const list = new BlockList()
+  for (const { address, bits, family } of cidrs) list.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
+  return list
+}
+
+function contains(list: BlockList, address: string): boolean {
+  return list.check(address, familyOf(address) === 6 ? 'ipv6' : 'ipv4')
+}
