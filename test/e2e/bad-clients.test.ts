@@ -55,7 +55,9 @@ for (const [what, end, forward, port, closed] of [
   t.test(`a closed port ${what}: the client gets a reset, the log a line, the counter one more`, async t => {
     const opening = { host: address.gateway[4], port }
     t.equal(await world.client.run(endOf, { opening, sends: '' }), 'ECONNRESET')
-    const lines = (end === 'gateway' ? gateway : cluster).log.filter(line => line.forward === forward)
+    const program = end === 'gateway' ? gateway : cluster
+    await program.logged(line => line.forward === forward)
+    const lines = program.log.filter(line => line.forward === forward)
     t.equal(lines.length, 1)
     t.match(lines[0], {
       level: 'warn',
