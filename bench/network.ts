@@ -92,40 +92,24 @@ async function useCubic(host: Host): Promise<void> {
     await host.exec('ip', 'route', 'replace', ...route.trim().split(/ +/), 'congctl', 'cubic')
 }
 
-/**
- * A long and lossy way from gateway to pod, for every protocol: a WireGuard pair of its own carries 198.51.100.0/24,
- * and its datagrams pass a relay in user space that holds and drops them. Many kernels come without netem.
- */
+/** A long and lossy way from gateway to pod, for every protocol; see path.go. */
 async function layPath({ lab, gateway, pod }: Network, path: Path): Promise<void> {
-  await lab.link(gateway, ['198.18.0.1/24'], pod, ['198.18.0.2/24'])
-  for (const [host, device] of [
-    [gateway, 'to-pod'],
-    [pod, 'to-gateway'],
-  ] as const)
-    await host.exec('ip', 'link', 'set', device, 'mtu', '1700')
-  const module = new URL('../test/lab/udp-relay.ts', import.meta.url).href
-  await gateway.run(
-    async ({ module, path }, { state }) => {
-      const { UdpRelay } = await import(module)
-      const target = { host: '198.18.0.1', port: 51900 }
-      const relay = await UdpRelay.listen({ host: '198.18.0.1', port: 51901, target })
-      state.set('relay', Object.assign(relay.faults, path))
-    },
-    { module, path },
-  )
-  await layWireguard(
-    { lab, gateway, pod },
-    {
-      tag: 'w',
-      port: 51900,
-      endpoint: '198.18.0.1:51901',
-      addresses: [address.gatewayWan, address.podWan],
-      mtu: 1500,
-      binary: wireguardGo,
-    },
-  )
+  const [near, far] = [`${lab.id}pg`, `${lab.id}pp`]
+  const running = gateway.start(pathProgram, [near, far, String(path.delay), String(path.loss)])
+  await retry(async () => {
+    if (!running.lines.includes('ready')) throw new Error(`the path is not there: ${running.output}`)
+  })
+  await gateway.exec('ip', 'link', 'set', far, 'netns', pod.namespace)
+  for (const [host, device, own, other] of [
+    [gateway, near, address.gatewayWan, address.podWan],
+    [pod, far, address.podWan, address.gatewayWan],
+  ] as const) {
+    await host.exec('ip', 'address', 'add', own, 'peer', other, 'dev', device)
+    await host.exec('ip', 'link', 'set', device, 'mtu', '1500', 'txqueuelen', '8192', 'up')
+  }
 }
 
+const pathProgram = join(import.meta.dirname, '../native/bin/path')
 export const wireguardGo = join(import.meta.dirname, '../native/bin/wireguard-go')
 
 interface Pair {

@@ -73,6 +73,7 @@ node -e 'const [major, minor] = process.versions.node.split("."); process.exit(m
   fail "Node $(node --version) cannot run the program and node_modules has no newer one for $(uname -m); install Node 24.12 or newer"
 
 native/build.sh
+if [[ $1 != demo && bench/path.go -nt native/bin/path ]]; then quietly go build -trimpath -o native/bin/path bench/path.go; fi
 
 if [[ $1 == @(test|full) ]] && ! scripts/go-tools.sh --have >/dev/null; then
   say "building helm and kubeconform"

@@ -12,6 +12,7 @@ import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
 import { HiddenClients } from './hidden-clients.ts'
+import { linksFor } from './link/bundle.ts'
 import { createLog, type Log } from './log.ts'
 import { Events } from './page/events.ts'
 import { History } from './page/history.ts'
@@ -59,7 +60,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
-  const hidden = new HiddenClients(readHost().gateways, log)
+  const host = readHost()
+  const hidden = new HiddenClients(host.gateways, log)
+  const linksPerPeer = () => {
+    const own = tunnel?.status().congestionControl ?? 'kernel'
+    return linksFor(own === 'kernel' ? host.congestionControl : own)
+  }
   const forwarder = new Forwarder({
     log,
     logConnections: () => current().log.connections,
@@ -119,7 +125,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     if (stop.drain.aborted) return true
     throw error
   }
-  const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? []))
+  const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? [], linksPerPeer))
   listeners.commit()
   await announce(config, runFolder, log, cleanup)
   phase = 'running'
@@ -128,7 +134,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const apply = async (now: Config, before: Config) => {
     let change: Change | undefined
     const bind = async (addresses: readonly string[]) => {
-      change = await forwarder.prepare(planOf(now, addresses))
+      change = await forwarder.prepare(planOf(now, addresses, linksPerPeer))
     }
     try {
       // The device keeps its name, and an end that has no tunnel gets none: both need a restart.
@@ -161,10 +167,16 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
 function planOf(
   { forwards, drainTimeout, link, tunnel }: Config,
   tunnelAddresses: readonly string[],
+  perPeer: () => number,
 ): ForwardPlan {
   const peers = (tunnel?.peers ?? []).flatMap(({ address }) => address ?? [])
   const trusted = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
-  return { forwards, tunnelAddresses, drainTimeout, link: link && { port: link.port, peers, trusted } }
+  return {
+    forwards,
+    tunnelAddresses,
+    drainTimeout,
+    link: link && { port: link.port, perPeer, peers, trusted },
+  }
 }
 
 /** What of a config is fixed once the end has started. */

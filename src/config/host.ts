@@ -8,6 +8,8 @@ export interface Host {
   readonly nameservers: readonly string[]
   /** Whether the kernel has IPv6. */
   readonly ipv6: boolean
+  /** Of TCP, where a route names none; empty where the kernel does not tell. */
+  readonly congestionControl: string
 }
 
 /** @param read a file's text; throws where there is none. */
@@ -30,6 +32,7 @@ export function readHost(read: (path: string) => string = path => readFileSync(p
       word === 'nameserver' && address !== undefined ? [address] : [],
     ),
     ipv6: rows('/proc/net/if_inet6').length > 0,
+    congestionControl: rows('/proc/sys/net/ipv4/tcp_congestion_control')[0]?.[0] ?? '',
   }
 }
 

@@ -16,6 +16,8 @@ export interface ForwardPlan {
 /** Who may be at the other end of a link. */
 export interface LinkEnds {
   readonly port: number
+  /** How many links to each peer there are to be; asked when they are made. */
+  readonly perPeer: () => number
   /** The peers' own tunnel addresses, where they are known. */
   readonly peers: readonly string[]
   /** Who may open a link to this end. */
@@ -58,7 +60,7 @@ export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined 
   if (link === undefined) return undefined
   const targets = forwards.filter(({ sendProxy }) => sendProxy !== false).map(({ target }) => target.host)
   const addresses = new Set(targets.filter(host => link.peers.includes(host)))
-  return { port: link.port, addresses, trusted: link.trusted }
+  return { port: link.port, perPeer: link.perPeer(), addresses, trusted: link.trusted }
 }
 
 export function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {

@@ -22,11 +22,13 @@ const dialTimeout = 5000
 /** Milliseconds between attempts with an end that never had a link, at most; and with one that had. */
 const strangerPause = { first: 60_000, most: 600_000 }
 const friendPause = { first: 1000, most: 60_000 }
-/** Lanes that are dialled ahead. */
-const warmLanes = 8
 
 export interface DiallerOptions {
   readonly log: Log
+  /** Lanes that are dialled ahead. */
+  readonly lanes: number
+  /** A link is up. */
+  readonly up: () => void
   readonly target: (port: number, isUp: boolean) => void
 }
 
@@ -54,10 +56,6 @@ export class Dialler {
     this.#port = port
     this.#options = options
     this.#dial()
-  }
-
-  get port(): number {
-    return this.#port
   }
 
   /** A link that takes new streams now. */
@@ -117,7 +115,7 @@ export class Dialler {
       reset(socket)
       return
     }
-    const { log, target } = this.#options
+    const { log, target, up } = this.#options
     const session = new Session(socket, {
       far,
       own: { ...defaults, kind: greetingKind.link, token: noToken },
@@ -139,6 +137,7 @@ export class Dialler {
     // Lanes are the link's that they were dialled for.
     this.#closeLanes()
     this.#warm(far)
+    up()
   }
 
   #failed(socket: Socket, error: unknown): void {
@@ -186,7 +185,7 @@ export class Dialler {
   }
 
   #warm({ token }: Greeting): void {
-    while (!this.#isClosed && this.#lanes.size < warmLanes) {
+    while (!this.#isClosed && this.#lanes.size < this.#options.lanes) {
       const lane = this.#connect()
       const gone = () => this.#lanes.delete(lane)
       this.#lanes.set(lane, gone)

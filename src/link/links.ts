@@ -3,7 +3,7 @@ import { type Cidr, familyOf, unmap } from '../config/address.ts'
 import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
 import { Acceptor, type Arrival } from './acceptor.ts'
-import { Dialler } from './dialler.ts'
+import { Bundle } from './bundle.ts'
 import type { Session } from './session.ts'
 
 export interface LinksOptions {
@@ -19,6 +19,8 @@ export interface LinksOptions {
 /** Which links there should be. */
 export interface LinkPlan {
   readonly port: number
+  /** Links to each peer. */
+  readonly perPeer: number
   /** Tunnel addresses of peers that forwards send to. */
   readonly addresses: ReadonlySet<string>
   /** Who may open one here. */
@@ -44,7 +46,7 @@ export interface LinkStatus {
 export class Links {
   readonly #options: LinksOptions
   readonly #acceptor: Acceptor
-  #diallers = new Map<string, Dialler>()
+  #bundles = new Map<string, Bundle>()
   #trusted = new BlockList()
 
   constructor(options: LinksOptions) {
@@ -57,15 +59,15 @@ export class Links {
     this.#trusted = new BlockList()
     for (const { address, bits, family } of plan?.trusted ?? [])
       this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
-    const before = this.#diallers
-    this.#diallers = new Map()
+    const before = this.#bundles
+    this.#bundles = new Map()
     for (const address of plan?.addresses ?? []) {
       const known = before.get(address)
-      const keep = known?.port === plan!.port
-      this.#diallers.set(address, keep ? known : this.#dialler(address, plan!.port))
+      const keep = known?.port === plan!.port && known.size === plan!.perPeer
+      this.#bundles.set(address, keep ? known : this.#bundle(address, plan!))
       if (keep) before.delete(address)
     }
-    for (const dialler of before.values()) dialler.close()
+    for (const bundle of before.values()) bundle.close()
     if (plan === undefined) this.#acceptor.retire()
   }
 
@@ -83,12 +85,12 @@ export class Links {
 
   /** A link to this address that takes new streams now. */
   to(address: string): Session | undefined {
-    return this.#diallers.get(address)?.session
+    return this.#bundles.get(address)?.session
   }
 
   /** The path to this address has come back. */
   retry(address: string): void {
-    this.#diallers.get(address)?.retry()
+    this.#bundles.get(address)?.retry()
   }
 
   /** Tells the ends that dialled one how the target behind a port does. */
@@ -99,7 +101,7 @@ export class Links {
   /** Opens no more streams, and takes none. */
   drain(): void {
     this.#acceptor.drain()
-    for (const dialler of this.#diallers.values()) dialler.close()
+    for (const bundle of this.#bundles.values()) bundle.close()
   }
 
   close(): void {
@@ -107,9 +109,7 @@ export class Links {
   }
 
   status(): LinkStatus[] {
-    const dialled = Array.from(this.#diallers.values(), dialler =>
-      statusOf(dialler.address, 'dialled', dialler.sessions[0]),
-    )
+    const dialled = this.#diallers().map(({ address, sessions }) => statusOf(address, 'dialled', sessions[0]))
     const accepted = Array.from(this.#acceptor.sessions, session =>
       statusOf(session.remoteAddress, 'accepted', session),
     )
@@ -117,13 +117,17 @@ export class Links {
   }
 
   *#sessions(): Iterable<Session> {
-    for (const dialler of this.#diallers.values()) yield* dialler.sessions
+    for (const dialler of this.#diallers()) yield* dialler.sessions
     yield* [...this.#acceptor.sessions]
   }
 
-  #dialler(address: string, port: number): Dialler {
+  #diallers() {
+    return [...this.#bundles.values()].flatMap(bundle => bundle.diallers)
+  }
+
+  #bundle(address: string, { port, perPeer }: LinkPlan): Bundle {
     const { log, target } = this.#options
-    return new Dialler(address, port, {
+    return new Bundle(address, port, perPeer, {
       log,
       target: (port, isUp) => target(address, port, isUp),
     })

@@ -144,14 +144,20 @@ t.test("the host's own network", async t => {
     '/etc/resolv.conf':
       '# x\nsearch example.com\nnameserver 192.0.2.53\nnameserver\n nameserver 2001:db8::53\n',
     '/proc/net/if_inet6': '',
+    '/proc/sys/net/ipv4/tcp_congestion_control': 'cubic\n',
   }
   t.same(
     readHost(path => files[path]!),
-    { gateways: ['192.0.2.1', 'fe80::1'], nameservers: ['192.0.2.53', '2001:db8::53'], ipv6: true },
+    {
+      gateways: ['192.0.2.1', 'fe80::1'],
+      nameservers: ['192.0.2.53', '2001:db8::53'],
+      ipv6: true,
+      congestionControl: 'cubic',
+    },
   )
   const nothing = () => {
     throw new Error('ENOENT')
   }
-  t.same(readHost(nothing), { gateways: [], nameservers: [], ipv6: false })
+  t.same(readHost(nothing), { gateways: [], nameservers: [], ipv6: false, congestionControl: '' })
   t.type(readHost().ipv6, 'boolean')
 })

@@ -34,7 +34,7 @@ export interface World {
 
 const half = { allowHalfOpen: true, host: '127.0.0.1', autoSelectFamily: false }
 
-export async function linked(t: Test, onArrival?: (arrival: Arrival) => void): Promise<World> {
+export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, perPeer = 1): Promise<World> {
   const { log, lines } = recordingLog()
   const ended: World['ended'] = { near: [], far: [], why: [] }
   const targets = createServer(socketOptions)
@@ -54,12 +54,17 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void): P
   }
   const nothing = { log, accepted() {}, target() {} }
   const far = new Links({ ...nothing, arrived: onArrival ?? join })
-  far.configure({ port: 0, addresses: new Set(), trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }] })
+  far.configure({
+    port: 0,
+    perPeer: 1,
+    addresses: new Set(),
+    trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }],
+  })
   const gate = createServer(socketOptions, socket => far.accept(socket))
   const linkPort = await listening(gate)
   acceptStatic(gate)
   const near = new Links({ ...nothing, arrived() {} })
-  near.configure({ port: linkPort, addresses: new Set(['127.0.0.1']), trusted: [] })
+  near.configure({ port: linkPort, perPeer, addresses: new Set(['127.0.0.1']), trusted: [] })
   const session = () => near.to('127.0.0.1')!
   const front = createServer(socketOptions, socket => {
     const stream = session().open(80, Buffer.from('header'))

@@ -30,7 +30,12 @@ async function victim(t: Test) {
       stream.owner = { streamEnded() {}, halfClosed() {} }
     },
   })
-  links.configure({ port: 0, addresses: new Set(), trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }] })
+  links.configure({
+    port: 0,
+    perPeer: 1,
+    addresses: new Set(),
+    trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }],
+  })
   const server = createServer(socketOptions, socket => links.accept(socket))
   await once(server.listen(0, '127.0.0.1'), 'listening')
   acceptStatic(server)
