@@ -86,7 +86,7 @@ async function startEnd(
     {
       env: {
         WG_PUNCHHOLE_WIREGUARD_GO: await binaryOf(lab, variant),
-        NODE_OPTIONS: '',
+        NODE_OPTIONS: variant.nodeOptions ?? '',
         NODE_V8_COVERAGE: '',
       },
     },

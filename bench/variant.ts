@@ -16,6 +16,8 @@ const schema = v.strictObject({
   env: v.exactOptional(v.record(v.string(), v.string())),
   /** Another main.js (or main.ts) of ours. */
   program: v.exactOptional(v.string()),
+  /** Options of the Node that runs it, such as --max-semi-space-size=2. */
+  nodeOptions: v.exactOptional(v.string()),
   /** MTU of the tunnel, in bytes. */
   mtu: v.exactOptional(positive),
   /** MTU of the cable between gateway and pod, in bytes; not on the lossy network. */

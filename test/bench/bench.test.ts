@@ -53,6 +53,22 @@ t.test('HAProxy and both ends, a second each', async t => {
   )
 })
 
+t.test('a path with delay holds each packet for as long', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'bench-test-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const out = join(folder, 'run.json')
+  const { code, stderr } = await bench(
+    ...['--rounds', '1', '--seconds', '1', '--no-loss', '--out', out],
+    ...['--tests', 'ttfb', '--contenders', 'tunnel'],
+  )
+  t.equal(code, 0, stderr)
+  const { rows } = JSON.parse(await readFile(out, 'utf8'))
+  t.ok(
+    rows[0].values['ttfb.time'] >= 80,
+    `connecting and asking take a round trip of 40 ms each: ${rows[0].values['ttfb.time']}`,
+  )
+})
+
 t.test('usage', async t => {
   const { code, stderr } = await bench('--rounds', 'many')
   t.equal(code, 2)
