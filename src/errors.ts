@@ -15,7 +15,6 @@ export type ErrorCode =
   | 'UAPI' // wireguard-go refused an operation
   | 'LISTEN_FAILED' // a listen address is not to be had
   | 'UNRESOLVED' // a name without an address
-  | 'DIAL_FAILED' // no address of a target took the connection
   | 'UNREACHABLE' // the running end does not answer
 
 const exitCodes: Partial<Record<ErrorCode, number>> = { USAGE: 2, CONFIG_INVALID: 3 }

@@ -39,8 +39,21 @@ export function perPeer(read: (peer: Dated<PeerStatus>) => number | undefined): 
     tunnel?.peers.flatMap(peer => sample(read(peer), { peer: shortKey(peer.publicKey) })) ?? []
 }
 
+/** One number about the links, where there is a tunnel. */
+export function ofLinks(read: (links: EndStatus['links']) => number): Metric['read'] {
+  return single(({ status: { tunnel, links } }) => tunnel && read(links))
+}
+
 export function perForward(read: (forward: Dated<ForwardStatus>) => number | undefined): Metric['read'] {
   return ({ status }) => status.forwards.flatMap(forward => sample(read(forward), { forward: forward.name }))
+}
+
+/** How many targets of a forward are in each state. */
+export function targetCounts({ name, targets }: Dated<ForwardStatus>): Sample[] {
+  return (['up', 'down', 'unknown'] as const).map(state => ({
+    value: targets.filter(target => target.state === state).length,
+    labels: { forward: name, state },
+  }))
 }
 
 export function sample(value: number | undefined, labels: Sample['labels']): Sample[] {

@@ -1,5 +1,6 @@
+import { stateOf } from '../forward/status.ts'
 import { rungs } from '../tunnel/ladder.ts'
-import { type Metric, perForward, perPeer, sample, single } from './metric.ts'
+import { type Metric, ofLinks, perForward, perPeer, sample, single, targetCounts } from './metric.ts'
 import { shortKey } from './status.ts'
 
 /** A metric without a sample, those of a tunnel where there is none for example, is left out of the text. */
@@ -197,36 +198,37 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_forward_target_up',
     kind: 'gauge',
-    help: '1 when the last connection reached the target, 0 when it failed; absent before the first.',
+    help: '1 when a target of the forward is up, 0 when all are down; absent before the first answer.',
     labels: ['forward'],
-    read: perForward(({ target: { state } }) => (state === 'unknown' ? undefined : state === 'up' ? 1 : 0)),
+    read: perForward(({ targets }) => ({ up: 1, down: 0, unknown: undefined })[stateOf(targets)]),
+  },
+  {
+    name: 'wg_punchhole_forward_targets',
+    kind: 'gauge',
+    help: 'Targets that are up, down, or unknown before the first answer; each address of a name is one.',
+    labels: ['forward', 'state'],
+    read: ({ status }) => status.forwards.flatMap(targetCounts),
   },
   {
     name: 'wg_punchhole_links_up',
     kind: 'gauge',
     help: 'Links to and from other ends that take streams now.',
     labels: [],
-    read: single(
-      ({ status: { tunnel, links } }) => tunnel && links.filter(({ state }) => state === 'up').length,
-    ),
+    read: ofLinks(links => links.filter(({ state }) => state === 'up').length),
   },
   {
     name: 'wg_punchhole_link_streams',
     kind: 'gauge',
     help: 'Connections that cross the tunnel over a link now, promoted ones among them.',
     labels: [],
-    read: single(
-      ({ status: { tunnel, links } }) => tunnel && links.reduce((sum, { streams }) => sum + streams, 0),
-    ),
+    read: ofLinks(links => links.reduce((sum, { streams }) => sum + streams, 0)),
   },
   {
     name: 'wg_punchhole_link_streams_promoted',
     kind: 'gauge',
     help: 'Of these, the long ones that have a tunnel connection of their own.',
     labels: [],
-    read: single(
-      ({ status: { tunnel, links } }) => tunnel && links.reduce((sum, { promoted }) => sum + promoted, 0),
-    ),
+    read: ofLinks(links => links.reduce((sum, { promoted }) => sum + promoted, 0)),
   },
   {
     name: 'wg_punchhole_process_resident_memory_bytes',

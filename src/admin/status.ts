@@ -1,4 +1,9 @@
-import { type ConnectionStatus, type ForwardStatus, refusalReasons } from '../forward/status.ts'
+import {
+  type ConnectionStatus,
+  type ForwardStatus,
+  refusalReasons,
+  type TargetStatus,
+} from '../forward/status.ts'
 import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
@@ -104,14 +109,21 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
 }
 
 function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
-  const { address, state, since, error } = forward.target
   const refused = refusalReasons.map(reason => [reason, forward.refused[reason]] as const)
   return {
     name: forward.name,
     listeners: forward.listeners,
     acceptProxy: forward.acceptProxy,
     sendProxy: forward.sendProxy,
-    target: { address, state, since: iso(since), error },
+    balance: forward.balance,
+    targets: forward.targets.map(({ address, name, state, since, error, active }) => ({
+      address,
+      name,
+      state,
+      since: iso(since),
+      error,
+      active,
+    })),
     active: forward.active,
     accepted: forward.accepted,
     checks: forward.checks,
@@ -134,4 +146,9 @@ function iso(milliseconds: number): string {
 /** The first 8 characters of a public key, which is how people and metrics name a peer. */
 export function shortKey(publicKey: string): string {
   return publicKey.slice(0, 8)
+}
+
+/** A target as people read it: its address, and the name that it is of. */
+export function targetText({ address, name }: Pick<TargetStatus, 'address' | 'name'>): string {
+  return name === undefined || address.startsWith(name) ? address : `${address} (${name})`
 }

@@ -1,7 +1,8 @@
 import { styleText } from 'node:util'
 import { formatBytes, formatSeconds } from '../amount.ts'
+import { stateOf } from '../forward/status.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
-import { type Dated, type EndStatus, shortKey } from './status.ts'
+import { type Dated, type EndStatus, shortKey, targetText } from './status.ts'
 
 /** The status of one end as text for a person. */
 
@@ -97,18 +98,30 @@ function linkRows({ links }: EndStatus, age: Age): Cell[][] {
 
 function forwardRows({ forwards }: EndStatus): Cell[][] {
   const style = { up: 'green', down: 'red', unknown: 'dim' } as const
-  const rows = forwards.map(forward => [
-    forward.name,
-    forward.listeners.join(', '),
-    forward.target.address,
-    { text: forward.target.state, style: style[forward.target.state] },
-    `${forward.active}`,
-    `${forward.accepted}`,
-    `${Object.values(forward.refused).reduce((sum, count) => sum + count, 0)}`,
-    formatBytes(forward.receivedBytes),
-    formatBytes(forward.sentBytes),
-    forward.target.error ?? '',
-  ])
+  const rows = forwards.flatMap((forward): Cell[][] => {
+    const { targets } = forward
+    const state = stateOf(targets)
+    const [first] = targets
+    const row = (target: Cell, error = ''): Cell[] => [
+      forward.name,
+      forward.listeners.join(', '),
+      target,
+      { text: state, style: style[state] },
+      `${forward.active}`,
+      `${forward.accepted}`,
+      `${Object.values(forward.refused).reduce((sum, count) => sum + count, 0)}`,
+      formatBytes(forward.receivedBytes),
+      formatBytes(forward.sentBytes),
+      error,
+    ]
+    if (targets.length === 1) return [row(targetText(first!), first!.error)]
+    const own = targets.map((target): Cell[] => {
+      const { state, active, error = '' } = target
+      const open = { text: `${active}`, style: 'dim' as const }
+      return ['', '', targetText(target), { text: state, style: style[state] }, open, '', '', '', '', error]
+    })
+    return [row(`${targets.filter(({ state }) => state === 'up').length} of ${targets.length} up`), ...own]
+  })
   const header = [
     'forward',
     'listens on',

@@ -121,6 +121,12 @@ export function isHostName(text: string): boolean {
   )
 }
 
+/** `10.1.10.2:80`, `*:8000-8010`; a star where there is no host. */
+export function formatHostPorts({ host, first, last }: HostPorts): string {
+  const address = formatHostPort(host === '' ? '*' : host, first)
+  return first === last ? address : `${address}-${last}`
+}
+
 /** `192.0.2.1:80`, `[2001:db8::1]:80`, `example.com:80`. */
 export function formatHostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`

@@ -70,7 +70,7 @@ export interface ForwardConfig {
   readonly name: string
   /** `host` is a literal, a name, `tunnel` (every tunnel address) or empty (all addresses). */
   readonly listen: HostPorts
-  readonly target: HostPorts
+  readonly upstream: UpstreamConfig
   /** Which header every connection must begin with; `any` is v1 or v2. */
   readonly acceptProxy: false | 'any' | 'v1' | 'v2'
   /** Who may send one. */
@@ -78,6 +78,27 @@ export interface ForwardConfig {
   readonly sendProxy: false | 'v1' | 'v2'
   readonly timeouts: Timeouts
   readonly limits: Limits
+}
+
+/** Where connections go, and how one of several targets is chosen. */
+export interface UpstreamConfig {
+  /** One or more, in order. */
+  readonly targets: readonly HostPorts[]
+  readonly balance: Balance
+  /** `passive`: only while a target is down, until it answers once. */
+  readonly check: CheckConfig | 'passive' | false
+}
+
+/** The first that is up; each in turn; the one with the fewest open connections. */
+export const balances = ['first', 'roundrobin', 'leastconn'] as const
+export type Balance = (typeof balances)[number]
+
+export interface CheckConfig {
+  /** Milliseconds. */
+  readonly interval: number
+  /** Checks in a row that a target has to answer, or to fail, before it is up or down. */
+  readonly rise: number
+  readonly fall: number
 }
 
 /** Who is let in, by the client's real address, and how many; what is not there is not limited. */

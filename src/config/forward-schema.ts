@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { parseCidr } from './address.ts'
+import { balances } from './config.ts'
 import { choice, count, DURATION, duration, hostPorts, text } from './field.ts'
 
 /** The shape of one entry of `forwards`. */
@@ -30,7 +31,8 @@ const timeoutsSchema = v.strictObject(
 )
 
 const LISTEN = 'host:port, [v6]:port, :port (all addresses) or tunnel:port, ports 1 to 65535, a-b for a range'
-const TARGET = 'host:port or [v6]:port, ports 1 to 65535, a-b for the same range as listen'
+const TARGET = 'host:port or [v6]:port, ports 1 to 65535, a-b for the same range as listen; or a list of them'
+const CHECK = 'false or a mapping of interval, rise, fall'
 const CIDRS = 'a list of one or more prefixes such as 10.0.0.0/8 or 2001:db8::/32'
 
 const cidrs = (description: string) =>
@@ -40,13 +42,43 @@ const cidrs = (description: string) =>
     v.description(description),
   )
 
+const target = hostPorts('Where connections go: host:port; the host is a name or an address.', TARGET)
+
+const targets = v.pipe(
+  v.union([target, v.pipe(v.array(target, TARGET), v.minLength(1, TARGET))], TARGET),
+  v.description('Where connections go: one target, or a list of them.'),
+  v.transform(given => (Array.isArray(given) ? given : [given])),
+)
+
+const check = v.pipe(
+  v.union(
+    [
+      v.literal(false, 'false'),
+      v.strictObject(
+        {
+          interval: v.optional(duration('Between two checks of a target.'), '5s'),
+          rise: v.optional(count('Checks in a row that a target has to answer to be up again.'), 2),
+          fall: v.optional(count('Checks in a row that a target has to fail to be down.'), 3),
+        },
+        CHECK,
+      ),
+    ],
+    CHECK,
+  ),
+  v.description(
+    'How targets are tried without a client. Default with several targets: every 5s; with one only while it is down; false: never.',
+  ),
+)
+
 export const forwardSchema = v.strictObject(
   {
     listen: hostPorts(
       'Where clients connect: host:port, [v6]:port, :port, tunnel:port, or a range a-b.',
       LISTEN,
     ),
-    target: hostPorts('Where connections go: host:port; the host is a name or an address.', TARGET),
+    target: targets,
+    balance: v.optional(choice('Which of several targets that are up gets a connection.', balances), 'first'),
+    check: v.optional(check),
     protocol: v.optional(choice('The protocol that is forwarded.', ['tcp']), 'tcp'),
     acceptProxy: v.optional(
       v.pipe(

@@ -1,5 +1,5 @@
-import { familyOf, formatHostPort, type HostPorts } from './address.ts'
-import type { ForwardConfig, Limits, TunnelConfig } from './config.ts'
+import { familyOf, formatHostPorts, type HostPorts } from './address.ts'
+import type { ForwardConfig, Limits, TunnelConfig, UpstreamConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { ForwardSection } from './forward-schema.ts'
 import type { Issue } from './issue.ts'
@@ -19,21 +19,31 @@ export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardC
   const { name, section, tunnel } = source
   const onTunnel = section.listen.host === 'tunnel'
   const acceptProxy = section.acceptProxy ?? onTunnel
-  const report = (key: keyof ForwardSection, message: string) =>
-    void issues.push(source.document.issue('error', ['forwards', name, key], message))
+  const report: ReportKey = (key, message, ...item) =>
+    void issues.push(source.document.issue('error', ['forwards', name, key, ...item], message))
   checkListen(source, report)
-  checkTarget(source, report)
+  section.target.forEach((target, index, all) => {
+    const item = all.length > 1 ? [`${index}`] : []
+    checkTarget(target, source, message => report('target', message, ...item))
+  })
+  checkChoice(section, report)
   checkProxies(section, acceptProxy !== false, onTunnel, report)
   return {
     name,
     listen: section.listen,
-    target: section.target,
+    upstream: upstreamOf(section),
     acceptProxy: acceptProxy === true ? 'any' : acceptProxy,
     trustedProxies: acceptProxy === false ? [] : (section.trustedProxies ?? trustedPeers(tunnel)),
     sendProxy: section.sendProxy,
     timeouts: section.timeouts,
     limits: limitsOf(section),
   }
+}
+
+/** One target is left alone while it answers; of several each is tried. */
+function upstreamOf({ target, balance, check, listen }: ForwardSection): UpstreamConfig {
+  const several = target.length > 1 ? { interval: 5000, rise: 2, fall: 3 } : 'passive'
+  return { targets: target, balance, check: isRange(listen) ? false : (check ?? several) }
 }
 
 function limitsOf(section: ForwardSection): Limits {
@@ -46,7 +56,8 @@ export function isListenHost(host: string): boolean {
   return host === '' || host === 'localhost' || familyOf(host) !== 0
 }
 
-type ReportKey = (key: keyof ForwardSection, message: string) => void
+/** `item` is the place in a list. */
+type ReportKey = (key: keyof ForwardSection, message: string, ...item: string[]) => void
 
 function checkListen({ section, hasTunnel }: ForwardSource, report: ReportKey): void {
   const { host } = section.listen
@@ -60,19 +71,30 @@ function checkListen({ section, hasTunnel }: ForwardSource, report: ReportKey): 
     )
 }
 
-function checkTarget({ section: { listen, target }, tunnel }: ForwardSource, report: ReportKey): void {
-  if (target.host === '')
-    report('target', 'found no host; allowed: host:port; write the host before the port')
-  const ranges = [listen, target].filter(({ first, last }) => first !== last)
-  if (ranges.length > 0 && (listen.first !== target.first || listen.last !== target.last))
-    report(
-      'target',
-      `found ports ${ports(target)}; allowed: those of listen, ${ports(listen)}, where one is a range`,
-    )
+function checkTarget(
+  target: HostPorts,
+  { section: { listen }, tunnel }: ForwardSource,
+  report: (message: string) => void,
+): void {
+  if (target.host === '') report('found no host; allowed: host:port; write the host before the port')
+  if ((isRange(listen) || isRange(target)) && (listen.first !== target.first || listen.last !== target.last))
+    report(`found ports ${ports(target)}; allowed: those of listen, ${ports(listen)}, where one is a range`)
   else if (leadsTo(listen, target, tunnel))
     report(
-      'target',
-      `found ${hostPorts(target)}, where this forward itself listens: each connection would come in again for ever; name where the service is, or move listen to another port or address`,
+      `found ${formatHostPorts(target)}, where this forward itself listens: each connection would come in again for ever; name where the service is, or move listen to another port or address`,
+    )
+}
+
+function checkChoice({ listen, target, check }: ForwardSection, report: ReportKey): void {
+  const texts = target.map(formatHostPorts)
+  texts.forEach((text, index) => {
+    if (texts.indexOf(text) < index)
+      report('target', `found ${text} twice; allowed: each target once`, `${index}`)
+  })
+  if (isRange(listen) && check !== undefined && check !== false)
+    report(
+      'check',
+      `found with the ports ${ports(listen)}; allowed: false, what one port answers says nothing of the others; leave it out`,
     )
 }
 
@@ -93,8 +115,8 @@ function trustedPeers(tunnel: TunnelConfig | undefined): ForwardConfig['trustedP
   return (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
 }
 
-function hostPorts({ host, first, last }: HostPorts): string {
-  return `${formatHostPort(host, first)}${first === last ? '' : `-${last}`}`
+function isRange({ first, last }: HostPorts): boolean {
+  return first !== last
 }
 
 function ports({ first, last }: HostPorts): string {

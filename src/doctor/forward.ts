@@ -1,7 +1,7 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
 import { parseHostPorts } from '../config/address.ts'
 import { readHost } from '../config/host.ts'
-import type { ForwardStatus, RefusalReason } from '../forward/status.ts'
+import type { ForwardStatus, RefusalReason, TargetStatus } from '../forward/status.ts'
 import { Names } from '../resolve.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
 import { nameFix } from './host.ts'
@@ -10,6 +10,7 @@ import { reach } from './reach.ts'
 import { headerExpected } from './target.ts'
 
 type Forward = Dated<ForwardStatus>
+type Target = Dated<TargetStatus>
 
 /** Milliseconds. */
 const answerWithin = 1000
@@ -28,9 +29,14 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
   return findings.flat()
 }
 
-async function targetFindings({ name, target, sendProxy }: Forward): Promise<Finding[]> {
-  const step = `target of ${name}`
+async function targetFindings(forward: Forward): Promise<Finding[]> {
+  const { targets } = forward
+  return (await Promise.all(targets.map(target => targetFinding(forward, target)))).flat()
+}
+
+async function targetFinding({ name, targets, sendProxy }: Forward, target: Target): Promise<Finding[]> {
   const { address, error = '' } = target
+  const step = targets.length === 1 ? `target of ${name}` : `target ${address} of ${name}`
   const where = parseHostPorts(address)
   if (where === undefined) return []
   if (target.state === 'down')

@@ -84,7 +84,8 @@ async function targetHops(
   forward: Forward,
   client: SocketAddress | undefined,
 ): Promise<Finding[]> {
-  const { name, target, sendProxy } = forward
+  const { name, targets, sendProxy } = forward
+  const target = targets.find(({ state }) => state !== 'down') ?? targets[0]!
   const step = `hop 2: ${name} → ${target.address}`
   const where = parseHostPorts(target.address)
   if (where === undefined) return []

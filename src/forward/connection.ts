@@ -1,32 +1,36 @@
 import type { Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
-import type { EndError } from '../errors.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import type { Carrier, CarrierEnd } from './carrier.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { Timed } from './deadlines.ts'
-import { Dial } from './dial.ts'
+import { Dial, type DialOwner } from './dial.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
 import type { RelayOwner } from './relay.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
+import type { Target } from './target.ts'
 import { answerTrace } from './trace.ts'
 
 /**
- * One client of a forward, from accept to the last byte: know who it is, reach the target (over a link, or by a
- * connection that begins with the header and what the client has sent so far), carry the bytes. What fails before that
- * is a refusal: the client gets a reset, the log one line, the forward's counter one more.
+ * One client of a forward, from accept to the last byte: know who it is, reach a target (over a link, or by a
+ * connection that begins with the header and what the client has sent so far), carry the bytes. Each target is tried
+ * once. What fails before there is one is a refusal: the client gets a reset, the log one line, the forward's counter
+ * one more.
  */
-export class Connection implements Timed, RelayOwner, StreamOwner {
+export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
   deadline = 0
   readonly forward: ConnectionOwner
   readonly #downstream: Downstream
-  readonly #targetPort: number
+  /** How far into the ports of a range. */
+  readonly #offset: number
   readonly #since = Date.now()
   #phase: 'header' | 'dialling' | 'relaying' | 'closed' = 'dialling'
   #dial: Dial | undefined
+  /** The one that serves. */
+  #target: Target | undefined
   #carrier: Carrier | undefined
   /** Why it is being ended by us. */
   #cause: CarrierEnd | undefined
@@ -34,10 +38,10 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   #moved = -1
   #movedAt = 0
 
-  constructor(forward: ConnectionOwner, downstream: Downstream, targetPort: number) {
+  constructor(forward: ConnectionOwner, downstream: Downstream, offset: number) {
     this.forward = forward
     this.#downstream = downstream
-    this.#targetPort = targetPort
+    this.#offset = offset
   }
 
   start(): void {
@@ -46,10 +50,11 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
 
   status(): ConnectionStatus {
     const { source, id } = this.#downstream.client
+    const target = this.#target ?? this.#dial?.target
     return {
       forward: this.forward.config.name,
       client: formatHostPort(source.address, source.port),
-      target: formatHostPort(this.forward.config.target.host, this.#targetPort),
+      target: target && formatHostPort(target.address, target.port + this.#offset),
       since: this.#since,
       receivedBytes: this.#carrier?.receivedBytes ?? 0,
       sentBytes: this.#carrier?.sentBytes ?? 0,
@@ -67,7 +72,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   expire(): void {
     const { header, connect } = this.forward.config.timeouts
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
-    else if (this.#phase === 'dialling') this.#failed(`no answer within ${connect} ms`)
+    else if (this.#phase === 'dialling') this.#dial?.expire(`no answer within ${connect} ms`)
     else if (this.#phase === 'relaying') this.halfClosed()
   }
 
@@ -78,7 +83,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward.deadlines.set(this, this.forward.config.timeouts.header)
   }
 
-  /** The client is known: on to its target. */
+  /** The client is known: on to a target. */
   known(): void {
     const { config, counters, deadlines } = this.forward
     const { client } = this.#downstream
@@ -90,24 +95,24 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     }
     if (client.isCheck) counters.checks++
     else counters.accepted++
-    const session = this.forward.link()
+    const { upstream } = this.forward
+    const target = upstream.pick(undefined)
+    const session = target && this.linkTo(target.address)
     if (session !== undefined) {
-      this.#cross(session)
+      this.linked(target!, session)
       return
     }
     client.identify(config.sendProxy)
     deadlines.set(this, config.timeouts.connect)
-    this.forward.resolve(config.target.host).then(
-      addresses => this.#dialAny(addresses),
-      (error: EndError) => this.#failed(error.message),
-    )
+    this.#dial = new Dial(upstream, this.#offset, this)
+    this.#dial.begin(target)
   }
 
   /** It is marked: it ends here, with an answer. */
   traced(socket: Socket): void {
     this.forward.log.debug(this.status(), 'connection traced')
     this.#close()
-    void answerTrace(socket, this.#downstream.client, this.forward, this.#targetPort)
+    void answerTrace(socket, this.#downstream.client, this.forward, this.#offset)
   }
 
   refuse(reason: RefusalReason, detail: string): void {
@@ -136,7 +141,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     const reason = why?.reason ?? 'reset'
     const isClientHere = !(this.#downstream instanceof StreamDownstream)
     if (isClientHere && end === 'far-reset' && reason !== 'reset') {
-      if (reason === 'target-failed') this.forward.target.failed(detail)
+      if (reason === 'target-failed') this.forward.upstream.failed(this.#target!, detail)
       this.refuse(reason, `by the other end: ${detail}`)
     } else if (end === 'local-reset' || end === 'far-reset')
       this.#done(
@@ -163,38 +168,37 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     else this.#cut(limit === idle ? 'idle-timeout' : 'half-closed-timeout', `nothing moved for ${limit} ms`)
   }
 
-  #cross(session: Session): void {
-    const { client } = this.#downstream
-    client.identify('v2')
-    this.#phase = 'relaying'
-    this.#carrier = this.#downstream.cross(this, session, this.#targetPort, this.#encodeHeader('v2')!)
+  // What its search for a target tells.
+
+  linkTo(address: string): Session | undefined {
+    return this.#downstream.mayCross ? this.forward.linkTo(address) : undefined
+  }
+
+  linked(target: Target, session: Session): void {
+    this.#downstream.client.identify('v2')
+    this.#serve(target)
+    const header = this.#encodeHeader('v2')!
+    this.#carrier = this.#downstream.cross(this, session, target.port + this.#offset, header)
     this.halfClosed()
   }
 
-  #dialAny(addresses: readonly string[]): void {
-    if (this.#phase !== 'dialling') return
-    this.#dial = new Dial(
-      addresses,
-      this.#targetPort,
-      socket => this.#connected(socket),
-      error => this.#failed(error.message),
-    )
-  }
-
-  #failed(detail: string): void {
-    if (this.#phase !== 'dialling') return
-    this.forward.target.failed(detail)
-    this.refuse('target-failed', detail)
-  }
-
-  #connected(target: Socket): void {
-    this.#phase = 'relaying'
-    this.forward.deadlines.clear(this)
-    this.forward.target.connected()
-    this.#dial = undefined
+  dialled(target: Target, socket: Socket): void {
+    this.#serve(target)
+    target.succeeded()
     const header = this.#encodeHeader(this.forward.config.sendProxy)
-    this.#carrier = this.#downstream.relay(this, target, header)
+    this.#carrier = this.#downstream.relay(this, socket, header)
     this.halfClosed()
+  }
+
+  dialFailed(error: string): void {
+    this.refuse('target-failed', error)
+  }
+
+  #serve(target: Target): void {
+    this.#phase = 'relaying'
+    this.#target = target
+    target.open++
+    this.forward.deadlines.clear(this)
   }
 
   #encodeHeader(sendProxy: ForwardConfig['sendProxy']): Buffer | undefined {
@@ -229,6 +233,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.#phase = 'closed'
     this.#dial?.cancel()
     this.forward.deadlines.clear(this)
+    if (this.#target !== undefined) this.#target.open--
     this.forward.counters.receivedBytes += this.#carrier?.receivedBytes ?? 0
     this.forward.counters.sentBytes += this.#carrier?.sentBytes ?? 0
     this.forward.ended(this)

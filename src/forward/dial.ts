@@ -1,67 +1,133 @@
 import { connect, type Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
-import { EndError, messageOf, systemCode } from '../errors.ts'
+import { messageOf, systemCode } from '../errors.ts'
+import type { Session } from '../link/session.ts'
 import { dialOptions } from '../reader.ts'
+import type { Target } from './target.ts'
+import type { Upstream } from './upstream.ts'
 
-/** After this long without an answer the next address is tried beside it; RFC 8305 section 5. Milliseconds. */
+/** After this long without an answer the next target is tried beside it; RFC 8305 section 5. Milliseconds. */
 const attemptDelay = 250
 
+/** Who wants a target. One of the last three is called, at once or later, unless the dial is cancelled first. */
+export interface DialOwner {
+  /** A link to this address, where one may be used. */
+  linkTo(address: string): Session | undefined
+  dialled(target: Target, socket: Socket): void
+  /** The next target is reached by a link. */
+  linked(target: Target, session: Session): void
+  /** Each has failed; for people. */
+  dialFailed(error: string): void
+}
+
 /**
- * One connection to the first of `addresses` that takes it: the next one is tried at once when one fails, and beside
- * it when one is silent ("happy eyeballs", RFC 8305). The caller sets the deadline, and calls `cancel` when it passes.
+ * The search of one connection for a target, each tried once: the next one at once when one fails, and beside it when
+ * one is silent ("happy eyeballs", RFC 8305). Its owner sets the deadline, and calls `expire` when it has passed.
  */
 export class Dial {
-  readonly #addresses: readonly string[]
-  readonly #port: number
-  readonly #attempts = new Set<Socket>()
-  readonly #connected: (socket: Socket) => void
-  readonly #failed: (error: EndError) => void
+  readonly #upstream: Upstream
+  readonly #offset: number
+  readonly #owner: DialOwner
+  readonly #tried: Target[] = []
   readonly #errors: string[] = []
-  #next = 0
+  /** Without an answer yet. */
+  readonly #attempts = new Map<Target, Socket>()
   #timer: NodeJS.Timeout | undefined
+  /** For the addresses of a name. */
+  #isWaiting = false
 
-  /** Exactly one of `connected` and `failed` (`DIAL_FAILED`) is called, later, unless it is cancelled first. */
-  constructor(
-    addresses: readonly string[],
-    port: number,
-    connected: (socket: Socket) => void,
-    failed: (error: EndError) => void,
-  ) {
-    this.#addresses = addresses
-    this.#port = port
-    this.#connected = connected
-    this.#failed = failed
-    this.#attempt()
+  /** @param offset how far into the ports of a range. */
+  constructor(upstream: Upstream, offset: number, owner: DialOwner) {
+    this.#upstream = upstream
+    this.#offset = offset
+    this.#owner = owner
+  }
+
+  /** The one that is tried, or was last. */
+  get target(): Target | undefined {
+    return this.#tried.at(-1)
+  }
+
+  /** On to the next target. */
+  next(): void {
+    this.begin(this.#upstream.pick(this.#tried))
+  }
+
+  /** Tries the target that was picked. */
+  begin(target: Target | undefined): void {
+    clearTimeout(this.#timer)
+    if (target === undefined) {
+      this.#noneLeft()
+      return
+    }
+    const session = this.#owner.linkTo(target.address)
+    this.#tried.push(target)
+    if (session === undefined) this.#attempt(target)
+    else {
+      this.cancel()
+      this.#owner.linked(target, session)
+    }
+  }
+
+  /** It was tried, here or elsewhere, and does not take the connection. */
+  failed(target: Target, error: string): void {
+    if (!this.#tried.includes(target)) this.#tried.push(target)
+    this.#errors.push(`${formatHostPort(target.address, target.port + this.#offset)}: ${error}`)
+  }
+
+  /** Those that have not answered yet are taken for down. */
+  expire(error: string): void {
+    const silent = [...this.#attempts.keys()]
+    this.cancel()
+    for (const target of silent) this.#fail(target, error)
+    if (silent.length === 0) this.#errors.push(error)
+    this.#owner.dialFailed(this.#errors.join(', '))
   }
 
   cancel(): void {
+    this.#isWaiting = false
     clearTimeout(this.#timer)
-    for (const socket of this.#attempts) socket.destroy()
+    for (const [target, socket] of this.#attempts) {
+      target.open--
+      socket.destroy()
+    }
     this.#attempts.clear()
-    this.#next = this.#addresses.length
   }
 
-  #attempt(): void {
-    clearTimeout(this.#timer)
-    const host = this.#addresses[this.#next++]
-    if (host === undefined) return
-    const socket = connect({ ...dialOptions, host, port: this.#port })
+  #attempt(target: Target): void {
+    const socket = connect({ ...dialOptions, host: target.address, port: target.port + this.#offset })
     // It reads nothing before it has a sink.
     socket.pause()
-    this.#attempts.add(socket)
+    this.#attempts.set(target, socket)
+    target.open++
     const onError = (error: Error) => {
-      this.#attempts.delete(socket)
-      this.#errors.push(`${formatHostPort(host, this.#port)}: ${systemCode(error) ?? messageOf(error)}`)
-      if (this.#next < this.#addresses.length) this.#attempt()
-      else if (this.#attempts.size === 0) this.#failed(new EndError('DIAL_FAILED', this.#errors.join(', ')))
+      if (!this.#attempts.delete(target)) return
+      target.open--
+      this.#fail(target, systemCode(error) ?? messageOf(error))
+      this.next()
     }
     socket.once('error', onError)
     socket.once('connect', () => {
       socket.off('error', onError)
-      this.#attempts.delete(socket)
+      this.#attempts.delete(target)
+      target.open--
       this.cancel()
-      this.#connected(socket)
+      this.#owner.dialled(target, socket)
     })
-    if (this.#next < this.#addresses.length) this.#timer = setTimeout(() => this.#attempt(), attemptDelay)
+    if (this.#upstream.hasAnother(this.#tried)) this.#timer = setTimeout(() => this.next(), attemptDelay)
+  }
+
+  #fail(target: Target, error: string): void {
+    this.failed(target, error)
+    this.#upstream.failed(target, error)
+  }
+
+  #noneLeft(): void {
+    const { query, why } = this.#upstream
+    if (this.#attempts.size > 0) return
+    if (query !== undefined) {
+      this.#isWaiting = true
+      void query.then(() => this.#isWaiting && this.next())
+    } else this.#owner.dialFailed(this.#errors.join(', ') || why)
   }
 }

@@ -9,6 +9,8 @@ import type { RefusalReason } from './status.ts'
 /** Where a connection's client is: behind a socket, or at the far end of a link. */
 export interface Downstream {
   readonly client: Client
+  /** Whether it may go over a link. */
+  readonly mayCross: boolean
   /**
    * Begins. It calls `known` of the connection once it is known who the client is, or `refuse`; `gone` when the client
    * ends before there is a target.
@@ -25,6 +27,7 @@ export interface Downstream {
 /** The client of a stream that the other end opened. All is known of it from the start. */
 export class StreamDownstream implements Downstream {
   readonly client: Client
+  readonly mayCross = false
   readonly #stream: Stream
 
   constructor(stream: Stream, client: Client) {

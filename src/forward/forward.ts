@@ -1,4 +1,5 @@
 import { BlockList, type Socket } from 'node:net'
+import { formatHostPorts } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { Session } from '../link/session.ts'
@@ -15,8 +16,8 @@ import { type Downstream, StreamDownstream } from './downstream.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
-import { formatPorts, Target } from './target.ts'
 import type { End } from './trace.ts'
+import { Upstream } from './upstream.ts'
 
 export interface ForwardOptions {
   readonly log: Log
@@ -27,7 +28,7 @@ export interface ForwardOptions {
   readonly deadlines: Deadlines
   /** A link to this address that takes streams now. */
   readonly linkTo: (address: string) => Session | undefined
-  /** The target behind a port of the tunnel goes up or down. */
+  /** A target of it went up or down. */
   readonly targetChanged: (forward: Forward) => void
   /** What is told of this end to who traces a connection. */
   readonly end?: () => End
@@ -35,17 +36,16 @@ export interface ForwardOptions {
   readonly seen?: ((address: string, throughTunnel: boolean) => void) | undefined
 }
 
-/** One entry of `forwards`: its target, its connections and their counters. Listeners hand it their clients. */
+/** One entry of `forwards`: its targets, its connections and their counters. Listeners hand it their clients. */
 export class Forward implements ConnectionOwner {
   readonly log: Log
   readonly logConnections: () => boolean
-  readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
   readonly end: () => End
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
   readonly admission = new Admission()
-  readonly target: Target
+  readonly upstream: Upstream
   readonly #linkTo: ForwardOptions['linkTo']
   #config: ForwardConfig
   #trusted = new BlockList()
@@ -54,17 +54,21 @@ export class Forward implements ConnectionOwner {
   #drain: AbortSignal | undefined
   #drained: (() => void) | undefined
 
-  constructor(config: ForwardConfig, tunnelAddresses: readonly string[], options: ForwardOptions) {
+  /** It does nothing before it is configured. */
+  constructor(config: ForwardConfig, options: ForwardOptions) {
     this.#config = config
     this.log = options.log
     this.logConnections = options.logConnections
-    this.resolve = options.resolve
     this.deadlines = options.deadlines
     this.#linkTo = options.linkTo
     this.#seen = options.seen
     this.end = options.end ?? (() => ({ version, mtu: undefined }))
-    this.target = new Target(config.target, () => options.targetChanged(this))
-    this.configure(config, tunnelAddresses)
+    this.upstream = new Upstream({
+      name: config.name,
+      log: options.log,
+      resolve: options.resolve,
+      changed: () => options.targetChanged(this),
+    })
   }
 
   get config(): ForwardConfig {
@@ -75,28 +79,28 @@ export class Forward implements ConnectionOwner {
   configure(config: ForwardConfig, tunnelAddresses: readonly string[]): void {
     const { host, first, last } = config.listen
     const hosts = host === 'tunnel' ? tunnelAddresses : [host]
-    this.#listeners = hosts.map(address => formatPorts({ host: address, first, last }))
+    this.#listeners = hosts.map(address => formatHostPorts({ host: address, first, last }))
     this.#trusted = new BlockList()
     for (const { address, bits, family } of config.trustedProxies)
       this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
-    this.target.move(config.target)
     this.admission.configure(config.limits)
     this.#config = config
+    this.upstream.configure(config.upstream)
   }
 
   /** A client of one of its listeners. */
-  accept(socket: Socket, targetPort: number): void {
+  accept(socket: Socket, offset: number): void {
     // Reset before it was accepted: nobody knows any more whose it was.
     if (socket.remoteAddress === undefined) {
       socket.destroy()
       return
     }
     this.#seen?.(socket.remoteAddress, this.#config.listen.host === 'tunnel')
-    this.#begin(new SocketDownstream(socket), targetPort)
+    this.#begin(new SocketDownstream(socket), offset)
   }
 
   /** A client that another end took and sent over a link, as if it had come to one of its listeners. */
-  acceptStream({ stream, localAddress, remoteAddress, port, header }: Arrival, targetPort: number): void {
+  acceptStream({ stream, localAddress, remoteAddress, port, header }: Arrival, offset: number): void {
     const { acceptProxy } = this.#config
     const refuse = (reason: 'proxy-not-accepted' | 'untrusted-source' | 'header-invalid', detail: string) => {
       this.counters.refused[reason]++
@@ -124,20 +128,19 @@ export class Forward implements ConnectionOwner {
       refuse('header-invalid', error.message)
       return
     }
-    this.#begin(new StreamDownstream(stream, client), targetPort)
+    this.#begin(new StreamDownstream(stream, client), offset)
   }
 
-  #begin(downstream: Downstream, targetPort: number): void {
-    const connection = new Connection(this, downstream, targetPort)
+  #begin(downstream: Downstream, offset: number): void {
+    const connection = new Connection(this, downstream, offset)
     this.#connections.add(connection)
     connection.start()
     // Taken by the kernel before its listener was closed.
     if (this.#drain?.aborted) connection.abort()
   }
 
-  link(): Session | undefined {
-    const { sendProxy, target } = this.#config
-    return sendProxy === false ? undefined : this.#linkTo(target.host)
+  linkTo(address: string): Session | undefined {
+    return this.#config.sendProxy === false ? undefined : this.#linkTo(address)
   }
 
   /** Whether a PROXY header from there is believed. */
@@ -154,6 +157,7 @@ export class Forward implements ConnectionOwner {
   /** Lets connections finish until `signal` is aborted, then resets those that are left. Its listeners are closed. */
   async drain(signal: AbortSignal): Promise<void> {
     this.#drain = signal
+    this.upstream.close()
     if (this.#connections.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#drained = resolve
@@ -170,7 +174,7 @@ export class Forward implements ConnectionOwner {
   }
 
   status(): ForwardStatus {
-    const { name, acceptProxy, sendProxy } = this.#config
+    const { name, acceptProxy, sendProxy, upstream } = this.#config
     let { receivedBytes, sentBytes } = this.counters
     for (const connection of this.connections()) {
       receivedBytes += connection.receivedBytes
@@ -181,7 +185,8 @@ export class Forward implements ConnectionOwner {
       listeners: this.#listeners,
       acceptProxy,
       sendProxy,
-      target: this.target.status,
+      balance: upstream.balance,
+      targets: this.upstream.status(),
       active: this.active,
       accepted: this.counters.accepted,
       checks: this.counters.checks,
@@ -197,10 +202,9 @@ export class Forward implements ConnectionOwner {
   }
 
   reasons(): Reason[] {
-    const { state, address, error } = this.target.status
-    if (state !== 'down') return []
+    if (!this.upstream.isDown) return []
     const { name } = this.#config
-    const detail = `forward ${name}: ${address} does not take connections (${error})`
+    const detail = `forward ${name}: no target takes connections (${this.upstream.why})`
     return [{ code: 'backend-down', detail, forward: name }]
   }
 }

@@ -8,7 +8,7 @@ import { Deadlines } from './deadlines.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import { Listener } from './listener.ts'
 import { type ForwardPlan, keyOf, linkPlan, type Route, wantedBy } from './plan.ts'
-import type { ConnectionStatus, ForwardStatus } from './status.ts'
+import { type ConnectionStatus, type ForwardStatus, stateOf } from './status.ts'
 
 /** A change that is prepared: new listeners are bound, nothing else has happened. Exactly one of the two is called. */
 export interface Change {
@@ -53,7 +53,8 @@ export class Forwarder {
       targetChanged: forward => {
         this.#tell(forward)
         // Reached without a link, so there may be one now.
-        if (forward.target.status.state === 'up') this.#links.retry(forward.config.target.host)
+        for (const { address, state } of forward.upstream.targets)
+          if (state === 'up') this.#links.retry(address)
       },
     }
   }
@@ -67,7 +68,7 @@ export class Forwarder {
     const forwards = new Map(
       plan.forwards.map(config => [
         config.name,
-        this.#forwards.get(config.name) ?? new Forward(config, plan.tunnelAddresses, this.#options),
+        this.#forwards.get(config.name) ?? new Forward(config, this.#options),
       ]),
     )
     const wanted = wantedBy(plan, forwards)
@@ -120,7 +121,7 @@ export class Forwarder {
       socket.on('error', () => {})
       reset(socket)
     } else if (route === 'link') this.#links.accept(socket)
-    else route.forward.accept(socket, route.targetPort)
+    else route.forward.accept(socket, route.offset)
   }
 
   #arrived(arrival: Arrival): void {
@@ -132,7 +133,7 @@ export class Forwarder {
     if (route === undefined || route === 'link') {
       const detail = `nothing listens on ${formatHostPort(localAddress, port)}`
       arrival.stream.abort({ reason: this.#isDraining ? 'draining' : 'no-listener', detail })
-    } else route.forward.acceptStream(arrival, route.targetPort)
+    } else route.forward.acceptStream(arrival, route.offset)
   }
 
   #retire(forward: Forward, drainTimeout: number): void {
@@ -173,11 +174,11 @@ export class Forwarder {
     return this.#links.status()
   }
 
-  /** Ports of the tunnel, each with whether its target is up, where that is known. */
+  /** Ports of the tunnel, each with whether a target of its forward is up, where that is known. */
   *#targets(of?: Forward): Iterable<[port: number, isUp: boolean]> {
     for (const forward of of === undefined ? this.#forwards.values() : [of]) {
       const { listen, acceptProxy } = forward.config
-      const { state } = forward.target.status
+      const state = stateOf(forward.upstream.targets)
       if (acceptProxy !== false && listen.first === listen.last && state !== 'unknown')
         yield [listen.first, state === 'up']
     }
@@ -188,12 +189,7 @@ export class Forwarder {
   }
 
   #told(address: string, port: number, isUp: boolean): void {
-    for (const { config, target } of this.#forwards.values()) {
-      const { host, first, last } = config.target
-      if (host !== address || first !== port || last !== port) continue
-      if (isUp) target.connected()
-      else target.failed('by the other end')
-    }
+    for (const { upstream } of this.#forwards.values()) upstream.told(address, port, isUp)
   }
 
   #all(): Forward[] {

@@ -24,10 +24,10 @@ export interface LinkEnds {
   readonly trusted: readonly Cidr[]
 }
 
-/** Whose the connections are that come to an address and port. */
-export type Route = { readonly forward: Forward; readonly targetPort: number } | 'link'
+/** Whose the connections are that come to an address and port, and how far into its range the port is. */
+export type Route = { readonly forward: Forward; readonly offset: number } | 'link'
 
-/** Where a forward wants connections from, and the port of its target that they go to. */
+/** Where a forward wants connections from. */
 export interface Wanted {
   readonly host: string
   readonly port: number
@@ -36,7 +36,7 @@ export interface Wanted {
 
 export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forward>): Wanted[] {
   const { tunnelAddresses, link } = plan
-  const wanted = plan.forwards.flatMap(({ name, listen, target }) => {
+  const wanted = plan.forwards.flatMap(({ name, listen }) => {
     const hosts = listen.host === 'tunnel' ? tunnelAddresses : [listen.host]
     const ports = Array.from({ length: listen.last - listen.first + 1 }, (_, i) => listen.first + i)
     const forward = forwards.get(name)!
@@ -45,7 +45,7 @@ export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forwar
         (port): Wanted => ({
           host,
           port,
-          route: { forward, targetPort: target.first + port - listen.first },
+          route: { forward, offset: port - listen.first },
         }),
       ),
     )
@@ -58,8 +58,10 @@ export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forwar
 /** Links go to the peers that forwards with a PROXY header send to. */
 export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined {
   if (link === undefined) return undefined
-  const targets = forwards.filter(({ sendProxy }) => sendProxy !== false).map(({ target }) => target.host)
-  const addresses = new Set(targets.filter(host => link.peers.includes(host)))
+  const hosts = forwards.flatMap(({ sendProxy, upstream }) =>
+    sendProxy === false ? [] : upstream.targets.map(({ host }) => host),
+  )
+  const addresses = new Set(hosts.filter(host => link.peers.includes(host)))
   return { port: link.port, perPeer: link.perPeer(), addresses, trusted: link.trusted }
 }
 

@@ -21,6 +21,7 @@ interface ClientSocket extends ReadSocket {
 /** A client that connected to a listener: its PROXY header is received first, where one is required. */
 export class SocketDownstream implements Downstream, Sink {
   readonly client: Client
+  readonly mayCross = true
   readonly #socket: ClientSocket
   #connection: Connection | undefined
   /** Which header it has to send, until it has. */

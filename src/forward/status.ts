@@ -1,3 +1,5 @@
+import type { Balance } from '../config/config.ts'
+
 /** What a forward shows of itself: read by the admin server. Times are milliseconds since the epoch, sizes are bytes. */
 export interface ForwardStatus {
   readonly name: string
@@ -5,7 +7,9 @@ export interface ForwardStatus {
   readonly listeners: readonly string[]
   readonly acceptProxy: false | 'any' | 'v1' | 'v2'
   readonly sendProxy: false | 'v1' | 'v2'
-  readonly target: TargetStatus
+  readonly balance: Balance
+  /** In order; each address of a name is one. */
+  readonly targets: readonly TargetStatus[]
   readonly active: number
   /** Connections whose client is known (no header expected, or a whole one received), checks not among them. */
   readonly accepted: number
@@ -22,13 +26,23 @@ export interface ForwardStatus {
 }
 
 export interface TargetStatus {
-  /** `host:port` or `host:first-last`, as configured. */
+  /** `ip:port` or `ip:first-last`; with the name where that has no address. */
   readonly address: string
-  /** As the last connection found it; `unknown` before the first. */
+  /** The name that the address is of, if it is one's. */
+  readonly name: string | undefined
+  /** As the last connection or check found it; `unknown` before the first. */
   readonly state: 'unknown' | 'up' | 'down'
   readonly since: number
   /** Of the last failure, while down. */
   readonly error: string | undefined
+  /** Connections open now, or on their way. */
+  readonly active: number
+}
+
+/** How a forward does by what its targets do: one that is up is enough. */
+export function stateOf(targets: readonly Pick<TargetStatus, 'state'>[]): TargetStatus['state'] {
+  if (targets.some(({ state }) => state === 'up')) return 'up'
+  return targets.every(({ state }) => state === 'down') ? 'down' : 'unknown'
 }
 
 export const refusalReasons = [

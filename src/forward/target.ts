@@ -1,51 +1,83 @@
-import { isDeepStrictEqual } from 'node:util'
-import { formatHostPort, type HostPorts } from '../config/address.ts'
+import { isIP } from 'node:net'
+import { formatHostPorts, type HostPorts } from '../config/address.ts'
 import type { TargetStatus } from './status.ts'
 
-/** Where a forward sends, and how its connections found it. */
+/** Who has targets, and hears of their going up and down. */
+export interface TargetOwner {
+  /** @param wasDead whether it was down for certain until now. */
+  changed(target: Target, wasDead: boolean): void
+}
+
+/**
+ * One address that connections go to, and how it does: `unknown` until the first answer or failure.
+ *
+ * A target that only a client found down is suspected: it is used where no other is left, until a check has failed, too.
+ */
 export class Target {
-  #where: HostPorts
-  #status: TargetStatus
-  readonly #changed: () => void
+  readonly address: string
+  /** `ip:port` or `ip:first-last` as it is shown, and the name that has the address. */
+  readonly text: string
+  /** Its port, of a range the first. */
+  readonly port: number
+  readonly name: string | undefined
+  /** Connections that are there or on their way. */
+  open = 0
+  /** On performance.now()'s clock. */
+  failedAt = 0
+  readonly #owner: TargetOwner
+  #state: TargetStatus['state'] = 'unknown'
+  #since = Date.now()
+  #error: string | undefined
+  #isCertain = false
 
-  /** @param changed called after it went up or down. */
-  constructor(where: HostPorts, changed: () => void) {
-    this.#where = where
-    this.#status = unknown(where)
-    this.#changed = changed
+  constructor(address: string, { host, first, last }: HostPorts, owner: TargetOwner) {
+    this.address = address
+    this.port = first
+    this.text = formatHostPorts({ host: address, first, last })
+    this.name = isIP(host) === 0 ? host : undefined
+    this.#owner = owner
   }
 
-  /** Another place begins unknown, the same one keeps what is known of it. */
-  move(where: HostPorts): void {
-    if (!isDeepStrictEqual(where, this.#where)) this.#status = unknown(where)
-    this.#where = where
+  get state(): TargetStatus['state'] {
+    return this.#state
   }
 
-  connected(): void {
-    if (this.#status.state !== 'up') this.#enter('up', undefined)
+  /** Of the last failure, while it is down. */
+  get error(): string | undefined {
+    return this.#error
   }
 
-  failed(error: string): void {
-    if (this.#status.state !== 'down') this.#enter('down', error)
-    else this.#status = { ...this.#status, error }
+  /** Down, and not just found so by a client. */
+  get isDead(): boolean {
+    return this.#state === 'down' && this.#isCertain
   }
 
-  get status(): TargetStatus {
-    return this.#status
+  succeeded(): void {
+    if (this.#state === 'up') return
+    const wasDead = this.isDead
+    this.#error = undefined
+    this.#isCertain = false
+    this.#enter('up', wasDead)
   }
 
-  #enter(state: 'up' | 'down', error: string | undefined): void {
-    this.#status = { ...this.#status, state, since: Date.now(), error }
-    this.#changed()
+  /** @param isCertain a check says so, or the other end. */
+  failed(error: string, isCertain: boolean): void {
+    this.failedAt = performance.now()
+    this.#error = error
+    const wasDead = this.isDead
+    this.#isCertain ||= isCertain
+    if (this.#state !== 'down') this.#enter('down', wasDead)
+    else if (this.isDead !== wasDead) this.#owner.changed(this, wasDead)
   }
-}
 
-function unknown(where: HostPorts): TargetStatus {
-  return { address: formatPorts(where), state: 'unknown', since: Date.now(), error: undefined }
-}
+  status(): TargetStatus {
+    const { text, name, open } = this
+    return { address: text, name, state: this.#state, since: this.#since, error: this.#error, active: open }
+  }
 
-/** `10.1.10.2:80`, `*:8000-8010`. */
-export function formatPorts({ host, first, last }: HostPorts): string {
-  const address = formatHostPort(host === '' ? '*' : host, first)
-  return first === last ? address : `${address}-${last}`
+  #enter(state: 'up' | 'down', wasDead: boolean): void {
+    this.#state = state
+    this.#since = Date.now()
+    this.#owner.changed(this, wasDead)
+  }
 }

@@ -1,10 +1,10 @@
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
-import { messageOf } from '../errors.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
+import type { Target } from './target.ts'
+import type { Upstream } from './upstream.ts'
 
 /** The answer to a marked connection. */
 
@@ -31,11 +31,9 @@ export interface TraceAnswer extends End {
   readonly targetError: string | undefined
 }
 
-type Resolve = (host: string) => Promise<readonly string[]>
-
 interface Traced {
   readonly config: ForwardConfig
-  readonly resolve: Resolve
+  readonly upstream: Upstream
   readonly end: () => End
 }
 
@@ -43,11 +41,11 @@ interface Traced {
 export async function answerTrace(
   socket: Socket,
   client: Client,
-  { config, resolve, end }: Traced,
-  targetPort: number,
+  { config, upstream, end }: Traced,
+  offset: number,
 ): Promise<void> {
   const began = performance.now()
-  const error = await dial(config, targetPort, resolve).then(() => undefined, messageOf)
+  const { target, error } = await reach(upstream, offset, config.timeouts.connect)
   const answer: TraceAnswer = {
     ...end(),
     forward: config.name,
@@ -56,7 +54,7 @@ export async function answerTrace(
     destination: formatHostPort(client.destination.address, client.destination.port),
     id: client.id?.toString('hex'),
     sendProxy: config.sendProxy,
-    target: formatHostPort(config.target.host, targetPort),
+    target: target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset),
     targetMs: error === undefined ? performance.now() - began : undefined,
     targetError: error,
   }
@@ -64,21 +62,28 @@ export async function answerTrace(
   socket.end(`${JSON.stringify(answer)}\n`, () => socket.destroy())
 }
 
-async function dial({ target, timeouts }: ForwardConfig, port: number, resolve: Resolve): Promise<void> {
-  const addresses = await resolve(target.host)
-  const { promise, resolve: done, reject } = Promise.withResolvers<void>()
-  const attempt = new Dial(
-    addresses,
-    port,
-    socket => {
-      socket.destroy()
-      done()
-    },
-    reject,
-  )
-  const late = AbortSignal.timeout(timeouts.connect)
-  await Promise.race([
-    promise,
-    once(late, 'abort').then(() => Promise.reject(new Error('no answer'))),
-  ]).finally(() => attempt.cancel())
+interface Reached {
+  readonly target: Target | undefined
+  readonly error: string | undefined
+}
+
+/** Like a connection of a client, and closed at once. */
+function reach(upstream: Upstream, offset: number, timeout: number): Promise<Reached> {
+  return new Promise(resolve => {
+    const settle = (target: Target | undefined, error: string | undefined) => {
+      clearTimeout(timer)
+      resolve({ target, error })
+    }
+    const dial = new Dial(upstream, offset, {
+      linkTo: () => undefined,
+      linked: () => {},
+      dialled: (target, socket) => {
+        socket.destroy()
+        settle(target, undefined)
+      },
+      dialFailed: error => settle(dial.target, error),
+    })
+    const timer = setTimeout(() => dial.expire('no answer'), timeout)
+    dial.next()
+  })
 }

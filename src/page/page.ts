@@ -1,7 +1,7 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
-import { shortKey } from '../admin/status.ts'
+import { shortKey, targetText } from '../admin/status.ts'
 import { formatBytes, formatCount } from '../amount.ts'
-import type { ForwardStatus } from '../forward/status.ts'
+import { type ForwardStatus, stateOf, type TargetStatus } from '../forward/status.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import type { Event } from './events.ts'
 import type { History } from './history.ts'
@@ -30,7 +30,7 @@ const health: Readonly<Record<EndStatus['health']['status'], Tone>> = {
   degraded: 'warning',
   unready: 'bad',
 }
-const target: Readonly<Record<ForwardStatus['target']['state'], Tone>> = {
+const target: Readonly<Record<TargetStatus['state'], Tone>> = {
   up: 'good',
   down: 'bad',
   unknown: 'quiet',
@@ -73,7 +73,8 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
       own.some(address => listener.startsWith(address) || listener.startsWith(`[${address}]`)),
     ),
   )
-  const up = forwards.filter(forward => forward.target.state === 'up').length
+  const all = forwards.flatMap(({ targets }) => targets)
+  const up = all.filter(({ state }) => state === 'up').length
   const clients: Hop = {
     tone: connectionsTotal > 0 ? 'good' : 'quiet',
     name: 'Clients',
@@ -81,9 +82,9 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
   }
   const here: Hop = { tone: health[status], name: 'This end', detail: status }
   const targets: Hop = {
-    tone: worst(forwards.map(forward => target[forward.target.state])),
+    tone: worst(forwards.map(({ targets }) => target[stateOf(targets)])),
     name: 'Targets',
-    detail: `${up} of ${forwards.length} up`,
+    detail: `${up} of ${all.length} up`,
   }
   const through = tunnel === undefined ? [] : [tunnelHop(tunnel.peers, links)]
   const hops = called ? [clients, ...through, here, targets] : [clients, here, ...through, targets]
@@ -125,16 +126,29 @@ function peerCard(peer: Peer, now: number): Html {
 }
 
 function forwardCard(forward: Forward, history: PageParts['history']): Html {
-  const { name, listeners, active, accepted } = forward
-  const { state: how, address, error } = forward.target
+  const { name, active, accepted } = forward
+  const how = stateOf(forward.targets)
   const series = history.of(name)
   const [received, sent] = [series.received.at(-1) ?? 0, series.sent.at(-1) ?? 0]
   const refused = Object.entries(forward.refused).filter(([, count]) => count > 0)
   return html`<section class="card"><div class="top"><h3>${name}</h3>${state(target[how], how)}</div>
-<small class="wrap">${listeners.join(', ')} → ${address}${error !== undefined && html`<br><span class="bad">${error}</span>`}</small>
+${targetList(forward)}
 ${spark(`Open connections of ${name}: ${active} now`, series.active)}<div class="key"><span>${formatCount(active, 'open connection')}</span><span>${accepted} in all</span></div>
 ${spark(`Bytes a second of ${name}: ${formatBytes(sent)} out, ${formatBytes(received)} in`, series.sent, series.received)}<div class="key"><span>out ${formatBytes(sent)}/s</span><span>in ${formatBytes(received)}/s</span></div>
 ${refused.length > 0 && html`<small class="warning wrap">refused: ${refused.map(([reason, count]) => `${count} ${reason}`).join(', ')}</small>`}</section>`
+}
+
+/** Where it sends; of several targets each with its state. */
+function targetList({ listeners, targets }: Forward): Html {
+  const from = listeners.join(', ')
+  const failure = (error: string | undefined) =>
+    error !== undefined && html`<br><span class="bad">${error}</span>`
+  if (targets.length === 1)
+    return html`<small class="wrap">${from} → ${targetText(targets[0]!)}${failure(targets[0]!.error)}</small>`
+  return html`<small class="wrap">${from} →</small>${targets.map(
+    one =>
+      html`<small class="wrap">${state(target[one.state], one.state)} ${targetText(one)}, ${one.active} open${failure(one.error)}</small>`,
+  )}`
 }
 
 function facts(rows: readonly (readonly [name: string, value: string | Html])[]): Html {

@@ -69,12 +69,17 @@ export function forward(name: string, state: 'unknown' | 'up' | 'down'): Forward
     listeners: ['0.0.0.0:443', '[::]:443'],
     acceptProxy: false,
     sendProxy: 'v2',
-    target: {
-      address: '10.1.10.2:443',
-      state,
-      since: started,
-      error: state === 'down' ? 'connect ECONNREFUSED 10.1.10.2:443' : undefined,
-    },
+    balance: 'first',
+    targets: [
+      {
+        address: '10.1.10.2:443',
+        name: undefined,
+        state,
+        since: started,
+        error: state === 'down' ? 'connect ECONNREFUSED 10.1.10.2:443' : undefined,
+        active: 1,
+      },
+    ],
     active: 1,
     accepted: 7,
     checks: 3,

@@ -12,7 +12,7 @@ t.test('times are ISO text, also where there is none', async t => {
     status.tunnel?.peers.map(peer => peer.lastHandshake),
     ['2026-01-02T03:04:53.000Z', undefined],
   )
-  t.equal(status.forwards[0]?.target.since, '2026-01-02T03:04:05.000Z')
+  t.equal(status.forwards[0]?.targets[0]?.since, '2026-01-02T03:04:05.000Z')
   t.equal(status.connections[0]?.since, '2026-01-02T03:04:55.000Z')
 })
 
@@ -23,8 +23,8 @@ t.test('everything else is as the parts say', async t => {
     version: '0.1.0',
     wireguardGo: given.wireguardGo,
     health: given.health,
-    forwards: given.forwards.map(({ target: { since, ...target }, ...forward }) =>
-      JSON.parse(JSON.stringify({ ...forward, target })),
+    forwards: given.forwards.map(({ targets, ...forward }) =>
+      JSON.parse(JSON.stringify({ ...forward, targets: targets.map(({ since, ...target }) => target) })),
     ),
     connectionsTotal: 1,
   })
@@ -50,7 +50,7 @@ t.test('what a part carries beyond its type is not shown', async t => {
     forwards: parts().forwards.map(forward => ({
       ...forward,
       key: secret,
-      target: { ...forward.target, key: secret },
+      targets: forward.targets.map(target => ({ ...target, key: secret })),
       refused: { ...forward.refused, [secret]: 1 },
     })),
     connections: parts().connections.map(connection => ({ ...connection, key: secret })),

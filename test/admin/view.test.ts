@@ -91,7 +91,7 @@ t.test('a foreign end cannot write to the terminal', async t => {
   const hostile = {
     ...forward!,
     name: 'a\u001b]0;owned\u0007\u009b2J',
-    target: { ...forward!.target, error: 'x\r\ny' },
+    targets: [{ ...forward!.targets[0]!, error: 'x\r\ny' }],
   }
   for (const color of [true, false]) {
     const text = formatStatus(endStatus(parts({ forwards: [hostile] })), { color, now })

@@ -109,7 +109,7 @@ log: { level: debug, connections: false }
     {
       name: 'web',
       listen: { host: '::1', first: 8000, last: 8010 },
-      target: { host: '2001:db8::1', first: 8000, last: 8010 },
+      upstream: { targets: [{ host: '2001:db8::1', first: 8000, last: 8010 }], check: false },
       acceptProxy: 'v1',
       trustedProxies: [{ bits: 8 }, { bits: 32 }],
       sendProxy: false,
@@ -190,6 +190,50 @@ t.test('what the keys of a forward mean together', async t => {
   }
   const { lines } = await load(t, { 'config.yaml': 'forwards: {a: {listen: "tunnel:80", target: "x:80"}}' })
   t.match(lines, [/^config.yaml:1:24: error: forwards.a.listen: found tunnel: without a tunnel; add tunnel/])
+})
+
+t.test('targets: one or a list, how one is chosen, how they are checked', async t => {
+  const of = async (keys: string) => {
+    const { config, lines } = await load(t, { 'config.yaml': `forwards:\n  a: {${keys}}\n` })
+    return config?.forwards[0]?.upstream ?? lines
+  }
+  const [x, y] = ['x', 'y'].map(host => ({ host, first: 80, last: 80 }))
+  const checked = { interval: 5000, rise: 2, fall: 3 }
+  t.same(await of('listen: ":80", target: "x:80"'), { targets: [x], balance: 'first', check: 'passive' })
+  t.same(await of('listen: ":80", target: ["x:80"], check: {}'), {
+    targets: [x],
+    balance: 'first',
+    check: checked,
+  })
+  t.same(await of('listen: ":80", target: ["x:80", "y:80"]'), {
+    targets: [x, y],
+    balance: 'first',
+    check: checked,
+  })
+  const keys = 'balance: leastconn, check: {interval: 1s, rise: 1, fall: 9}'
+  t.same(await of(`listen: ":80", target: ["x:80", "y:80"], ${keys}`), {
+    targets: [x, y],
+    balance: 'leastconn',
+    check: { interval: 1000, rise: 1, fall: 9 },
+  })
+  t.match(await of('listen: ":80", target: ["x:80", "y:80"], check: false'), { check: false })
+  t.match(await of('listen: ":80-81", target: ["x:80-81", "y:80-81"]'), { check: false }, 'never for a range')
+  for (const [keys, message] of [
+    ['target: []', /2:30: error: forwards\.a\.target: found a list; allowed: host:port/],
+    ['target: ["x:80", "y"]', /2:39: error: forwards\.a\.target\.1: found "y"; allowed: host:port/],
+    ['target: ["x:80", ":81"]', /forwards\.a\.target\.1: found no host/],
+    ['target: ["x:80", "x:81", "x:80"]', /forwards\.a\.target\.2: found x:80 twice/],
+    ['target: ["x:80", "127.0.0.1:80"]', /forwards\.a\.target\.1: found 127\.0\.0\.1:80, where this/],
+    ['target: ["x:80", "y:80-81"]', /forwards\.a\.target\.1: found ports 80-81; allowed: those of listen/],
+    ['target: "x:80", balance: random', /balance: found "random"; allowed: first, roundrobin, leastconn/],
+    ['target: "x:80", check: true', /check: found true; allowed: false or a mapping of interval, rise, fall/],
+    ['target: "x:80", check: {rise: 0}', /check\.rise: found 0; allowed: a whole number from 1/],
+    ['target: "x:80", check: {port: 1}', /check\.port: unknown key; allowed: interval, rise, fall/],
+  ] as const)
+    t.match(await of(`listen: ":80", ${keys}`), [message], keys)
+  t.match(await of('listen: ":80-81", target: "x:80-81", check: {}'), [
+    /forwards\.a\.check: found with the ports 80-81; allowed: false/,
+  ])
 })
 
 t.test('listeners that collide are named with both places', async t => {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { HostPorts } from '../../src/config/address.ts'
-import type { ForwardConfig } from '../../src/config/config.ts'
+import type { ForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
 import { recordingLog } from '../fixtures/log.ts'
@@ -11,12 +11,19 @@ import { recordingLog } from '../fixtures/log.ts'
 
 export const at = (host: string, first: number, last = first): HostPorts => ({ host, first, last })
 
+/** These targets, in order, none of which is tried without a client. */
+export const to = (...targets: readonly HostPorts[]): UpstreamConfig => ({
+  targets,
+  balance: 'first',
+  check: false,
+})
+
 /** A forward from a free port of 127.0.0.1 to `target`, without headers, unless `changes` says otherwise. */
 export function config(target: number, changes: Partial<ForwardConfig> = {}): ForwardConfig {
   return {
     name: 'web',
     listen: at('127.0.0.1', 0),
-    target: at('127.0.0.1', target),
+    upstream: to(at('127.0.0.1', target)),
     acceptProxy: false,
     trustedProxies: [{ address: '127.0.0.0', bits: 8, family: 4 }],
     sendProxy: false,

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { ForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2, parseProxyHeader, uniqueIdOf } from '../../src/forward/proxy-header.ts'
-import { at, Backend, config, eventually, forwarding, open, outcome } from './bench.ts'
+import { at, Backend, config, eventually, forwarding, open, outcome, to } from './bench.ts'
 
 /** A connection from accept to its relay: headers in, headers out. */
 
@@ -143,12 +143,16 @@ t.test('a header in single bytes', async t => {
 t.test('what a client sends while its target is dialled arrives whole and in order, its end too', async t => {
   const gate = Promise.withResolvers<void>()
   const backend = await Backend.listen(t)
-  const { port } = await forwarding(t, [config(backend.port, { target: at('slow.example', backend.port) })], {
-    resolve: async () => {
-      await gate.promise
-      return ['127.0.0.1']
+  const { port } = await forwarding(
+    t,
+    [config(backend.port, { upstream: to(at('slow.example', backend.port)) })],
+    {
+      resolve: async () => {
+        await gate.promise
+        return ['127.0.0.1']
+      },
     },
-  })
+  )
   const data = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i & 255))
   const socket = await open(port)
   socket.end(data)

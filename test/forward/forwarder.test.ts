@@ -1,6 +1,18 @@
 import { readdirSync } from 'node:fs'
 import t from 'tap'
-import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, plan } from './bench.ts'
+import {
+  at,
+  Backend,
+  config,
+  dial,
+  eventually,
+  forwarding,
+  freePort,
+  open,
+  outcome,
+  plan,
+  to,
+} from './bench.ts'
 
 /** Listeners, several forwards, drain and change. */
 
@@ -68,7 +80,7 @@ t.test('a port range goes to the same ports of the target', async t => {
   const first = backends[0]!.port
   const forward = config(first, {
     listen: at('127.0.0.5', first, first + 1),
-    target: at('127.0.0.4', first, first + 1),
+    upstream: to(at('127.0.0.4', first, first + 1)),
   })
   const { forwarder } = await forwarding(t, [forward])
   const socket = await open(first, '127.0.0.5')

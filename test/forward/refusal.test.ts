@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { ForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1 } from '../../src/forward/proxy-header.ts'
-import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome } from './bench.ts'
+import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
 
 /** What ends a connection before its relay: the client is reset, one line, a counter. */
 
@@ -108,9 +108,12 @@ t.test(
     t.match(logged('connection refused'), [
       { reason: 'target-failed', detail: `127.0.0.1:${closed}: ECONNREFUSED` },
     ])
-    t.match(status(), { refused: { 'target-failed': 1 }, target: { state: 'down', error: /ECONNREFUSED/ } })
+    t.match(status(), {
+      refused: { 'target-failed': 1 },
+      targets: [{ state: 'down', error: 'ECONNREFUSED' }],
+    })
     t.match(forwarder.reasons(), [
-      { code: 'backend-down', forward: 'web', detail: /does not take connections/ },
+      { code: 'backend-down', forward: 'web', detail: /no target takes connections/ },
     ])
     const backend = new Backend()
     await once(backend.server.listen(closed, '127.0.0.1'), 'listening')
@@ -118,14 +121,14 @@ t.test(
     const socket = await open(port)
     ;(await backend.socket()).end('back')
     t.match(await outcome(socket), { received: 'back', end: 'end' })
-    t.match(status().target, { state: 'up', error: undefined })
+    t.match(status().targets, [{ state: 'up', error: undefined }])
     t.same(forwarder.reasons(), [])
     socket.destroy()
   },
 )
 
 t.test('a name without an address', async t => {
-  const { port, logged, status } = await world(t, { target: at('nowhere.example', 80) }, async () => {
+  const { port, logged, status } = await world(t, { upstream: to(at('nowhere.example', 80)) }, async () => {
     throw new Error('no address for nowhere.example')
   })
   t.match(await outcome(dial(port)), { end: 'ECONNRESET' })
@@ -136,7 +139,7 @@ t.test('a name without an address', async t => {
 t.test('no answer within the time to connect', async t => {
   const { port, logged, status } = await world(
     t,
-    { target: at('slow.example', 80), timeouts: { connect: 100, header: 1, idle: 0, halfClosed: 1 } },
+    { upstream: to(at('slow.example', 80)), timeouts: { connect: 100, header: 1, idle: 0, halfClosed: 1 } },
     () => new Promise(() => {}),
   )
   t.match(await outcome(dial(port)), { end: 'ECONNRESET' })
@@ -147,7 +150,7 @@ t.test('no answer within the time to connect', async t => {
 t.test('a client that goes while its target is dialled', async t => {
   const { port, status, logged } = await world(
     t,
-    { target: at('slow.example', 80) },
+    { upstream: to(at('slow.example', 80)) },
     () => new Promise(() => {}),
   )
   const socket = await open(port)

@@ -158,15 +158,25 @@ t.test('server', async t => {
 })
 
 t.test('several servers are a target list, spelt as the config has it', async t => {
-  const { messages } = await importText(
-    'h.cfg',
-    listen('bind 192.0.2.1:80', 'balance static-rr', 'server s 10.1.10.2 check', 'server t 10.1.10.3 check'),
-  )
-  t.match(messages, [
-    /^h\.cfg:7: error: forwards\.a\.balance: not supported yet: found "roundrobin"/,
-    /^h\.cfg:8: error: forwards\.a\.target: not supported yet: found a list/,
-    /^h\.cfg:8: error: forwards\.a\.check: not supported yet: found a mapping/,
-  ])
+  const list = /target: \["10\.1\.10\.2:80", "10\.1\.10\.3:80"\]/
+  const checked = 'check inter 3s rise 4 fall 5'
+  for (const [servers, expected] of [
+    [
+      [`s 10.1.10.2 ${checked}`, `t 10.1.10.3 ${checked}`],
+      [list, /interval: 3s, rise: 4, fall: 5/],
+    ],
+    [
+      ['s 10.1.10.3 backup', 't 10.1.10.2'],
+      [list, /balance: first/, /check: false/],
+    ],
+    [
+      ['s 10.1.10.2', 't 10.1.10.3\nbalance static-rr'],
+      [list, /balance: roundrobin/],
+    ],
+  ] as const) {
+    const yaml = await forward('bind 192.0.2.1:80', ...servers.map(server => `server ${server}`))
+    for (const part of expected) t.match(yaml, part)
+  }
 })
 
 t.test('who may connect', async t => {

@@ -87,7 +87,8 @@ for (const [what, more] of [
       atCluster.peers[0]!.allowedIps.map(({ address }) => address),
       atGateway.addresses.map(({ address }) => address),
     )
-    for (const { target, listen, name } of gateway.forwards) {
+    for (const { upstream, listen, name } of gateway.forwards) {
+      const target = upstream.targets[0]!
       t.equal(target.host, atCluster.addresses[0]!.address)
       const other = cluster.forwards.find(forward => forward.name === name)!
       t.match(other.listen, { host: 'tunnel', first: target.first, last: target.last })

@@ -43,7 +43,7 @@ t.test('whatever a name, a reason or an event holds is text, never markup', asyn
         ...one,
         name: attack,
         listeners: [attack],
-        target: { ...one.target, address: attack, error: attack },
+        targets: one.targets.map(target => ({ ...target, address: attack, name: attack, error: attack })),
       })),
       tunnel: {
         ...status.tunnel!,

@@ -1,0 +1,96 @@
+import { isIP } from 'node:net'
+import { canonical, formatHostPorts, type HostPorts } from '../config/address.ts'
+import { messageOf } from '../errors.ts'
+import type { TargetStatus } from './status.ts'
+import { Target, type TargetOwner } from './target.ts'
+
+export interface SourceOwner extends TargetOwner {
+  /** All addresses of a name; rejects with `UNRESOLVED`. Asked often: it keeps answers for as long as they hold. */
+  readonly resolve: (host: string) => Promise<readonly string[]>
+  /** Its targets are others now, or it has none and it is known why. */
+  moved(): void
+}
+
+/** One configured target: a literal address is one, a name one for each of its addresses. */
+export class Source {
+  readonly where: HostPorts
+  readonly isName: boolean
+  /** In the order in which they came up; one that stays keeps its place and what is known of it. */
+  #targets: readonly Target[] = []
+  #error: string | undefined
+  /** Answers in a row that were none. */
+  #failures = 0
+  #since = Date.now()
+  #query: Promise<void> | undefined
+  readonly #owner: SourceOwner
+
+  constructor(where: HostPorts, owner: SourceOwner) {
+    this.where = where
+    this.isName = isIP(where.host) === 0
+    this.#owner = owner
+    if (!this.isName) this.#targets = [this.#target(canonical(where.host))]
+  }
+
+  get targets(): readonly Target[] {
+    return this.#targets
+  }
+
+  /** Why it has no target. */
+  get error(): string | undefined {
+    return this.#error
+  }
+
+  /** It has no target, and that is no matter of a moment. */
+  get isDead(): boolean {
+    return this.#targets.length === 0 && this.#failures > 1
+  }
+
+  /** Set while a first answer is on its way. */
+  get query(): Promise<void> | undefined {
+    return this.#targets.length === 0 ? this.#query : undefined
+  }
+
+  /** Takes the addresses that its name has now. One query at a time; never rejects. */
+  resolve(): void {
+    this.#query ??= this.#owner
+      .resolve(this.where.host)
+      .then(
+        addresses => this.#take(addresses),
+        (error: unknown) => this.#failed(messageOf(error)),
+      )
+      .finally(() => {
+        this.#query = undefined
+      })
+  }
+
+  status(): TargetStatus[] {
+    if (this.#targets.length > 0) return this.#targets.map(target => target.status())
+    const error = this.#error
+    const state = error === undefined ? 'unknown' : 'down'
+    const address = formatHostPorts(this.where)
+    return [{ address, name: this.where.host, state, since: this.#since, error, active: 0 }]
+  }
+
+  #take(addresses: readonly string[]): void {
+    const wanted = new Set(addresses.map(canonical))
+    const stay = this.#targets.filter(({ address }) => wanted.delete(address))
+    if (wanted.size === 0 && stay.length === this.#targets.length) return
+    this.#targets = [...stay, ...Array.from(wanted, address => this.#target(address))]
+    this.#error = undefined
+    this.#failures = 0
+    this.#owner.moved()
+  }
+
+  /** The addresses before it are kept. */
+  #failed(error: string): void {
+    if (this.#targets.length > 0) return
+    if (this.#error === undefined) this.#since = Date.now()
+    this.#error = error
+    this.#failures++
+    this.#owner.moved()
+  }
+
+  #target(address: string): Target {
+    return new Target(address, this.where, this.#owner)
+  }
+}
