@@ -15,13 +15,12 @@ RUN --mount=type=cache,target=/go/pkg/mod \
 FROM --platform=$BUILDPLATFORM ${NODE} AS program
 WORKDIR /program
 COPY package.json package-lock.json ./
-# The compiler is an optional dependency of typescript's, one per platform.
+# The bundler is an optional dependency of esbuild's, one per platform.
 RUN --mount=type=cache,target=/root/.npm \
     npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/build.ts scripts/
 COPY src src
-RUN npm run build && chmod +x dist/main.js
-RUN npm prune --omit=dev --omit=optional --no-audit --no-fund
+RUN npm run build
 
 FROM ${NODE} AS node
 
@@ -39,9 +38,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     && ln -s /opt/wg-punchhole/dist/main.js /usr/local/bin/wg-punchhole
 COPY LICENSE LICENSES /usr/share/licenses/wg-punchhole/
 WORKDIR /opt/wg-punchhole
-COPY package.json package-lock.json config.schema.json ./
+COPY package.json config.schema.json ./
 COPY --from=wireguard-go /native/bin native/bin
-COPY --from=program /program/node_modules node_modules
 COPY --from=program /program/dist dist
 
 # The version of package.json; a test compares them.

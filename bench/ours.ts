@@ -79,10 +79,11 @@ async function startEnd(
   // JSON is YAML.
   const files = { config: JSON.stringify(config, null, 2), wgConf: `${wgConf.join('\n')}\n` }
   const folder = await endFolder(lab, end, files)
+  const program = programOf(variant)
   const flags = cpuProfile === undefined ? [] : await profileFlags(cpuProfile, end)
   const running = network[end].start(
     process.execPath,
-    [...flags, programOf(variant), 'run', '--config', join(folder, 'config.yaml')],
+    [...optionsIn(program), ...flags, program, 'run', '--config', join(folder, 'config.yaml')],
     {
       env: {
         WG_PUNCHHOLE_WIREGUARD_GO: await binaryOf(lab, variant),
@@ -100,6 +101,12 @@ function programOf(variant: Variant): string {
   const path = resolve(variant.program ?? program)
   if (!existsSync(path)) throw new Error(`there is no ${path}; build it with npm run build`)
   return path
+}
+
+/** The options of Node in a program's first line, `#!/usr/bin/env -S node OPTIONS`. */
+function optionsIn(program: string): string[] {
+  const [line = ''] = readFileSync(program, 'utf8').split('\n', 1)
+  return line.split(' ').filter(word => word.startsWith('--'))
 }
 
 async function profileFlags(folder: string, end: string): Promise<string[]> {

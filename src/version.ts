@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 
-/** The version in package.json, which lies one folder above both src/ and dist/. */
-export const version: string = JSON.parse(
-  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-).version
+/** Of this package: one above src/, and above dist/, where all modules lie in one folder. */
+export const packageFolder = fileURLToPath(new URL('..', import.meta.url))
+
+/** The version in package.json. */
+export const version: string = JSON.parse(readFileSync(`${packageFolder}package.json`, 'utf8')).version

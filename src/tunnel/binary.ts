@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
 import { access, readFile, stat } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { EndError } from '../errors.ts'
+import { packageFolder } from '../version.ts'
 
 /** The wireguard-go to run. */
 export interface Binary {
@@ -13,7 +13,7 @@ export interface Binary {
 
 const name = 'wireguard-go'
 const variable = 'WG_PUNCHHOLE_WIREGUARD_GO'
-const besidePackage = fileURLToPath(new URL('../../native/bin', import.meta.url))
+const besideProgram = join(packageFolder, 'native/bin')
 
 /**
  * Finds wireguard-go: the file that `WG_PUNCHHOLE_WIREGUARD_GO` names (and then no other), else `native/bin` of
@@ -26,12 +26,10 @@ const besidePackage = fileURLToPath(new URL('../../native/bin', import.meta.url)
  */
 export async function findBinary(
   env: Readonly<Record<string, string | undefined>> = process.env,
-  packageFolder: string = besidePackage,
+  folder: string = besideProgram,
 ): Promise<Binary> {
   const named = env[variable]
-  const candidates = named
-    ? [resolve(named)]
-    : [packageFolder, ...searchPath(env)].map(dir => join(dir, name))
+  const candidates = named ? [resolve(named)] : [folder, ...searchPath(env)].map(dir => join(dir, name))
   for (const path of candidates) if (await isExecutable(path)) return { path, version: await versionOf(path) }
 
   throw new EndError(

@@ -1,10 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { bundle } from '../../scripts/build.ts'
+import { runtimePackages } from '../../scripts/licenses.ts'
 import { keyPairs, program } from '../lab/end.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -373,15 +375,24 @@ registerHooks({ load(url, context, next) { process.stderr.write(url + '\\n'); re
   })
 })
 
-t.test('what npm run build makes runs without stripping types', async t => {
+t.test('what npm run build makes runs by itself', async t => {
   const folder = t.testdir()
-  mkdirSync(join(folder, 'dist'))
-  for (const name of ['node_modules', 'native', 'package.json'])
-    symlinkSync(join(root, name), join(folder, name))
-  const tsc = [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')]
-  t.match(await exec([...plainNode, ...tsc, '--outDir', join(folder, 'dist')]), { code: 0, stdout: '' })
+  for (const name of ['native', 'package.json']) symlinkSync(join(root, name), join(folder, name))
+  const { inputs } = await bundle(join(folder, 'dist'))
+  const packages = Object.keys(inputs).flatMap(
+    path => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? [],
+  )
+  t.ok(packages.includes('pino') && packages.includes('yaml'))
+  const licensed = runtimePackages()
+  t.same(
+    packages.filter(name => !licensed.includes(name)),
+    [],
+    'each has its licence here',
+  )
   const built = (...args: string[]) =>
-    exec([...plainNode, '--no-strip-types', join(folder, 'dist/main.js'), ...args])
+    exec([join(folder, 'dist/main.js'), ...args], '', {
+      PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+    })
   const { code, stdout } = await built('version')
   t.equal(code, 0)
   t.equal(stdout, (await cli('version')).stdout)
