@@ -8,6 +8,7 @@ import type { Config } from './config/config.ts'
 import { readHost } from './config/host.ts'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
+import { Descriptors, raiseOpenFiles } from './descriptors.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
@@ -66,8 +67,10 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     const own = tunnel?.status().congestionControl ?? 'kernel'
     return linksFor(own === 'kernel' ? host.congestionControl : own)
   }
+  const descriptors = new Descriptors(host.openFiles)
   const forwarder = new Forwarder({
     log,
+    descriptors,
     logConnections: () => current().log.connections,
     resolve,
     end: () => ({ version, mtu: tunnel?.status().mtu }),
@@ -127,6 +130,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   }
   const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? [], linksPerPeer))
   listeners.commit()
+  tellLimit(descriptors, log)
   await announce(config, runFolder, log, cleanup)
   phase = 'running'
   surviveErrors(log, cleanup)
@@ -195,6 +199,12 @@ function ownReasons(phase: 'starting' | 'running' | 'draining'): Reason[] {
   if (phase === 'draining')
     return [{ code: 'draining', detail: 'this end was told to stop and lets its connections finish' }]
   return []
+}
+
+/** What the descriptors that are left are enough for; beyond that, clients are reset, counted as `descriptor-limit`. */
+function tellLimit({ limit, free }: Descriptors, log: Log): void {
+  const fields = { openFiles: limit, connections: Math.floor(free / 2), connectionsOverLink: free }
+  log.info({ ...fields, more: raiseOpenFiles }, 'open files limit the connections')
 }
 
 /** Lets `health` and `status` find this end. Without it they need `--url`, no more: not worth a failed start. */

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { openFileLimit } from '../descriptors.ts'
 import { fromNumber } from './address.ts'
 
-/** What of this host's own network a tunnel must not swallow. Read from files alone: nothing is asked. */
+/** What of this host a config must fit: its own network, which a tunnel must not swallow, and limits. Read from files alone: nothing is asked. */
 export interface Host {
   /** The default routes' next hops. */
   readonly gateways: readonly string[]
@@ -10,6 +11,8 @@ export interface Host {
   readonly ipv6: boolean
   /** Of TCP, where a route names none; empty where the kernel does not tell. */
   readonly congestionControl: string
+  /** How many files this process may hold open. */
+  readonly openFiles: number
 }
 
 /** @param read a file's text; throws where there is none. */
@@ -33,6 +36,7 @@ export function readHost(read: (path: string) => string = path => readFileSync(p
     ),
     ipv6: rows('/proc/net/if_inet6').length > 0,
     congestionControl: rows('/proc/sys/net/ipv4/tcp_congestion_control')[0]?.[0] ?? '',
+    openFiles: openFileLimit(() => read('/proc/self/limits')),
   }
 }
 

@@ -8,6 +8,7 @@ import { forwardSchema } from './forward-schema.ts'
 import { isListenHost, resolveForward } from './forwards.ts'
 import { type Host, readHost } from './host.ts'
 import { found, hasErrors, type Issue } from './issue.ts'
+import { tooManyListeners } from './listener-count.ts'
 import { collisions, type ListenerPlan } from './listeners.ts'
 import { adminSchema, configSchema, linkSchema, type TunnelSection, tunnelSchema } from './schema.ts'
 import { resolveTunnel } from './tunnel.ts'
@@ -77,6 +78,7 @@ async function judge(
   const admin = resolveAdmin(sections.admin, adminFlag, document, issues)
   const link = linkOf(sections.link, tunnel)
   issues.push(...collisionIssues({ forwards, admin, link, tunnel, flag: adminFlag, document }))
+  issues.push(...tooManyListeners(forwards, tunnel, host.openFiles, document))
 
   const whole = v.safeParse(configSchema, document.value)
   if (!whole.success || admin === undefined || hasErrors(issues)) return { config: undefined, issues }

@@ -1,6 +1,7 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
 import { parseHostPorts } from '../config/address.ts'
 import { readHost } from '../config/host.ts'
+import { raiseOpenFiles } from '../descriptors.ts'
 import type { ForwardStatus, RefusalReason, TargetStatus } from '../forward/status.ts'
 import { Names } from '../resolve.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
@@ -113,6 +114,10 @@ const refusals: Partial<Record<RefusalReason, (name: string) => readonly [found:
   'proxy-not-accepted': name => [
     'were refused by the other end, whose forward takes no PROXY header',
     `Set acceptProxy: true there, or forwards.${name}.sendProxy: false here`,
+  ],
+  'descriptor-limit': () => [
+    'were refused because this end, or the one behind it, may hold no more files open',
+    `Let the process hold more: ${raiseOpenFiles}; or bound a forward with maxConnections`,
   ],
   'no-listener': name => [
     'were refused by the other end, which has no listener for them',

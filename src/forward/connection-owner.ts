@@ -1,4 +1,6 @@
 import type { ForwardConfig } from '../config/config.ts'
+import type { Descriptors } from '../descriptors.ts'
+import type { LineLimit } from '../line-limit.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Admission } from './admission.ts'
@@ -15,7 +17,10 @@ export interface ConnectionOwner {
   readonly counters: Counters
   readonly admission: Admission
   readonly deadlines: Deadlines
+  readonly descriptors: Descriptors
   readonly log: Log
+  /** Lines of refused connections. */
+  readonly refusals: LineLimit
   readonly logConnections: () => boolean
   /** A link to this address that takes streams now, where one may be used. */
   readonly linkTo: (address: string) => Session | undefined

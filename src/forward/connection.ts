@@ -27,6 +27,7 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
   /** How far into the ports of a range. */
   readonly #offset: number
   readonly #since = Date.now()
+  #descriptors = 0
   #phase: 'header' | 'dialling' | 'relaying' | 'closed' = 'dialling'
   #dial: Dial | undefined
   /** The one that serves. */
@@ -42,6 +43,12 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     this.forward = forward
     this.#downstream = downstream
     this.#offset = offset
+  }
+
+  /** So many file descriptors are its own, or are going to be. */
+  hold(descriptors: number): void {
+    this.forward.descriptors.take(descriptors - this.#descriptors)
+    this.#descriptors = descriptors
   }
 
   start(): void {
@@ -117,9 +124,9 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
 
   refuse(reason: RefusalReason, detail: string): void {
     if (this.#phase === 'closed') return
-    const { forward, client, target, id } = this.status()
+    const { client, target, id } = this.status()
     this.forward.counters.refused[reason]++
-    this.forward.log.warn({ forward, client, target, reason, detail, id }, 'connection refused')
+    this.forward.refusals.warn(reason, { client, target, reason, detail, id })
     this.#close()
     this.#downstream.refuse(reason, detail)
   }
@@ -175,6 +182,7 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
   }
 
   linked(target: Target, session: Session): void {
+    this.hold(1)
     this.#downstream.client.identify('v2')
     this.#serve(target)
     const header = this.#encodeHeader('v2')!

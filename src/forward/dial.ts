@@ -32,6 +32,8 @@ export class Dial {
   readonly #errors: string[] = []
   /** Without an answer yet. */
   readonly #attempts = new Map<Target, Socket>()
+  /** Descriptors of attempts beside the first one, which has its owner's. */
+  #beside = 0
   #timer: NodeJS.Timeout | undefined
   /** For the addresses of a name. */
   #isWaiting = false
@@ -88,33 +90,48 @@ export class Dial {
     this.#isWaiting = false
     clearTimeout(this.#timer)
     for (const [target, socket] of this.#attempts) {
-      target.open--
+      this.#forget(target)
       socket.destroy()
     }
-    this.#attempts.clear()
   }
 
   #attempt(target: Target): void {
     const socket = connect({ ...dialOptions, host: target.address, port: target.port + this.#offset })
     // It reads nothing before it has a sink.
     socket.pause()
+    const { descriptors } = this.#upstream
+    if (this.#attempts.size > 0) {
+      this.#beside++
+      descriptors.take(1)
+    }
     this.#attempts.set(target, socket)
     target.open++
     const onError = (error: Error) => {
-      if (!this.#attempts.delete(target)) return
-      target.open--
-      this.#fail(target, systemCode(error) ?? messageOf(error))
+      if (!this.#attempts.has(target)) return
+      this.#forget(target)
+      const code = systemCode(error)
+      // Without a descriptor of ours nothing was learned of the target.
+      if (code === 'EMFILE' || code === 'ENFILE') this.failed(target, code)
+      else this.#fail(target, code ?? messageOf(error))
       this.next()
     }
     socket.once('error', onError)
     socket.once('connect', () => {
       socket.off('error', onError)
-      this.#attempts.delete(target)
-      target.open--
+      this.#forget(target)
       this.cancel()
       this.#owner.dialled(target, socket)
     })
-    if (this.#upstream.hasAnother(this.#tried)) this.#timer = setTimeout(() => this.next(), attemptDelay)
+    if (this.#upstream.hasAnother(this.#tried))
+      this.#timer = setTimeout(() => descriptors.free > 0 && this.next(), attemptDelay)
+  }
+
+  #forget(target: Target): void {
+    this.#attempts.delete(target)
+    target.open--
+    if (this.#beside === 0) return
+    this.#beside--
+    this.#upstream.descriptors.give(1)
   }
 
   #fail(target: Target, error: string): void {

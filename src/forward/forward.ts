@@ -1,10 +1,14 @@
 import { BlockList, type Socket } from 'node:net'
-import { formatHostPorts } from '../config/address.ts'
+import { formatHostPorts, unmap } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
+import type { Descriptors } from '../descriptors.ts'
+import { LineLimit } from '../line-limit.ts'
 import type { Arrival } from '../link/acceptor.ts'
+import type { ResetReason } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
+import { reset } from '../reset.ts'
 import { version } from '../version.ts'
 import { Admission } from './admission.ts'
 import { Client } from './client.ts'
@@ -15,7 +19,7 @@ import type { Deadlines } from './deadlines.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
-import type { ConnectionStatus, ForwardStatus } from './status.ts'
+import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
 import type { End } from './trace.ts'
 import { Upstream } from './upstream.ts'
 
@@ -26,6 +30,7 @@ export interface ForwardOptions {
   /** All addresses of a name; rejects with `UNRESOLVED`. */
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
+  readonly descriptors: Descriptors
   /** A link to this address that takes streams now. */
   readonly linkTo: (address: string) => Session | undefined
   /** A target of it went up or down. */
@@ -41,6 +46,8 @@ export class Forward implements ConnectionOwner {
   readonly log: Log
   readonly logConnections: () => boolean
   readonly deadlines: Deadlines
+  readonly descriptors: Descriptors
+  readonly refusals: LineLimit
   readonly end: () => End
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
@@ -60,12 +67,15 @@ export class Forward implements ConnectionOwner {
     this.log = options.log
     this.logConnections = options.logConnections
     this.deadlines = options.deadlines
+    this.descriptors = options.descriptors
+    this.refusals = new LineLimit(options.log, 'connection refused', { forward: config.name })
     this.#linkTo = options.linkTo
     this.#seen = options.seen
     this.end = options.end ?? (() => ({ version, mtu: undefined }))
     this.upstream = new Upstream({
       name: config.name,
       log: options.log,
+      descriptors: options.descriptors,
       resolve: options.resolve,
       changed: () => options.targetChanged(this),
     })
@@ -95,20 +105,25 @@ export class Forward implements ConnectionOwner {
       socket.destroy()
       return
     }
+    if (this.descriptors.free < 2) {
+      this.#turnAway(socket)
+      return
+    }
     this.#seen?.(socket.remoteAddress, this.#config.listen.host === 'tunnel')
-    this.#begin(new SocketDownstream(socket), offset)
+    // Its own, and its target's.
+    this.#begin(new SocketDownstream(socket), offset, 2)
   }
 
   /** A client that another end took and sent over a link, as if it had come to one of its listeners. */
   acceptStream({ stream, localAddress, remoteAddress, port, header }: Arrival, offset: number): void {
     const { acceptProxy } = this.#config
-    const refuse = (reason: 'proxy-not-accepted' | 'untrusted-source' | 'header-invalid', detail: string) => {
-      this.counters.refused[reason]++
-      this.log.warn(
-        { forward: this.#config.name, client: remoteAddress, reason, detail },
-        'connection refused',
-      )
+    const refuse = (reason: RefusalReason & ResetReason, detail: string) => {
+      this.#countRefusal(reason, remoteAddress, detail)
       stream.abort({ reason, detail })
+    }
+    if (this.descriptors.free < 1) {
+      refuse('descriptor-limit', this.#noDescriptors)
+      return
     }
     if (acceptProxy === false) {
       refuse('proxy-not-accepted', `forward ${this.#config.name} has acceptProxy: false`)
@@ -128,12 +143,14 @@ export class Forward implements ConnectionOwner {
       refuse('header-invalid', error.message)
       return
     }
-    this.#begin(new StreamDownstream(stream, client), offset)
+    this.#begin(new StreamDownstream(stream, client), offset, 1)
   }
 
-  #begin(downstream: Downstream, offset: number): void {
+  /** @param descriptors that it needs at the most. */
+  #begin(downstream: Downstream, offset: number, descriptors: number): void {
     const connection = new Connection(this, downstream, offset)
     this.#connections.add(connection)
+    connection.hold(descriptors)
     connection.start()
     // Taken by the kernel before its listener was closed.
     if (this.#drain?.aborted) connection.abort()
@@ -143,6 +160,23 @@ export class Forward implements ConnectionOwner {
     return this.#config.sendProxy === false ? undefined : this.#linkTo(address)
   }
 
+  /** At once: one more would take the descriptors that established connections, probes and health checks need. */
+  #turnAway(socket: Socket): void {
+    this.#countRefusal('descriptor-limit', unmap(socket.remoteAddress ?? ''), this.#noDescriptors)
+    socket.on('error', () => {})
+    reset(socket)
+  }
+
+  #countRefusal(reason: RefusalReason, client: string, detail: string): void {
+    this.counters.refused[reason]++
+    this.refusals.warn(reason, { client, reason, detail })
+  }
+
+  get #noDescriptors(): string {
+    const { used, limit } = this.descriptors
+    return `${used} descriptors are in use or spoken for, of ${limit} less a reserve`
+  }
+
   /** Whether a PROXY header from there is believed. */
   trusts(address: string): boolean {
     return address !== '' && this.#trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
@@ -150,6 +184,7 @@ export class Forward implements ConnectionOwner {
 
   ended(connection: Connection): void {
     this.#connections.delete(connection)
+    connection.hold(0)
     this.admission.release(connection)
     if (this.#connections.size === 0) this.#drained?.()
   }
@@ -158,15 +193,17 @@ export class Forward implements ConnectionOwner {
   async drain(signal: AbortSignal): Promise<void> {
     this.#drain = signal
     this.upstream.close()
-    if (this.#connections.size === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#drained = resolve
-    const abort = () => {
-      for (const connection of this.#connections) connection.abort()
+    if (this.#connections.size > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#drained = resolve
+      const abort = () => {
+        for (const connection of this.#connections) connection.abort()
+      }
+      if (signal.aborted) abort()
+      else signal.addEventListener('abort', abort, { once: true })
+      await promise
     }
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
-    await promise
+    this.refusals.flush()
   }
 
   get active(): number {

@@ -40,6 +40,7 @@ export class Forwarder {
   constructor(options: ForwarderOptions) {
     this.#links = new Links({
       log: options.log,
+      descriptors: options.descriptors,
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
         for (const [port, isUp] of this.#targets()) session.tellTarget(port, isUp)
@@ -90,7 +91,7 @@ export class Forwarder {
           listener.close()
           closed.push(listener)
         }
-        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options.log)
+        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options)
         await listener.open()
         opened.push(listener)
       }

@@ -56,6 +56,7 @@ export const refusalReasons = [
   'connection-limit',
   'client-limit',
   'rate-limit',
+  'descriptor-limit',
   // By the other end of a link:
   'no-listener',
   'proxy-not-accepted',

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { formatHostPorts } from '../config/address.ts'
 import type { UpstreamConfig } from '../config/config.ts'
+import type { Descriptors } from '../descriptors.ts'
 import type { Log } from '../log.ts'
 import { Source, type SourceOwner } from './source.ts'
 import type { TargetStatus } from './status.ts'
@@ -15,6 +16,7 @@ export interface UpstreamOptions {
   /** Of the forward, for the log. */
   readonly name: string
   readonly log: Log
+  readonly descriptors: Descriptors
   readonly resolve: (host: string) => Promise<readonly string[]>
   /** A target has gone up or down, or there are others. */
   readonly changed: (upstream: Upstream) => void
@@ -59,6 +61,10 @@ export class Upstream implements SourceOwner {
   /** Nothing is tried or resolved any more; connections may still be on their way. */
   close(): void {
     clearInterval(this.#timer)
+  }
+
+  get descriptors(): Descriptors {
+    return this.#options.descriptors
   }
 
   get targets(): readonly Target[] {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
+import type { Descriptors } from '../descriptors.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
@@ -42,6 +43,7 @@ export interface Arrival {
 
 export interface AcceptorOptions {
   readonly log: Log
+  readonly descriptors: Descriptors
   readonly arrived: (arrival: Arrival) => void
   readonly accepted: (session: Session) => void
 }
@@ -64,6 +66,13 @@ export class Acceptor {
 
   /** A connection to the link's port, from an address that is trusted. */
   accept(socket: Socket): void {
+    const { descriptors } = this.#options
+    if (descriptors.isLinkReserveUsed) {
+      socket.on('error', () => {})
+      reset(socket)
+      return
+    }
+    descriptors.hold(socket)
     this.#greet(socket).catch(error => {
       reset(socket)
       if (error instanceof LinkError)
@@ -127,6 +136,7 @@ export class Acceptor {
       throw new LinkError('a lane of no link')
     const { idle, early } = lanes
     if (idle.size + early.size >= mostLanes) throw new LinkError(`more than ${mostLanes} lanes wait`)
+    if (this.#options.descriptors.free < 0) throw new LinkError('no descriptors for a lane')
     idle.add(socket)
     let bytes: Buffer
     try {

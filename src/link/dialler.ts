@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
+import type { Descriptors } from '../descriptors.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { dialOptions } from '../reader.ts'
@@ -29,6 +30,7 @@ export interface DiallerOptions {
   readonly lanes: number
   /** A link is up. */
   readonly up: () => void
+  readonly descriptors: Descriptors
   readonly target: (port: number, isUp: boolean) => void
 }
 
@@ -97,6 +99,7 @@ export class Dialler {
 
   #connect(): Socket {
     const socket = connect({ ...dialOptions, host: this.address, port: this.#port })
+    this.#options.descriptors.hold(socket)
     socket.pause()
     return socket
   }
@@ -185,7 +188,9 @@ export class Dialler {
   }
 
   #warm({ token }: Greeting): void {
-    while (!this.#isClosed && this.#lanes.size < this.#options.lanes) {
+    const { lanes, descriptors } = this.#options
+    // Without a lane a stream stays on the link, which needs no descriptor.
+    while (!this.#isClosed && this.#lanes.size < lanes && descriptors.free > 0) {
       const lane = this.#connect()
       const gone = () => this.#lanes.delete(lane)
       this.#lanes.set(lane, gone)

@@ -1,5 +1,7 @@
 import { BlockList, type Socket } from 'node:net'
 import { type Cidr, familyOf, unmap } from '../config/address.ts'
+import type { Descriptors } from '../descriptors.ts'
+import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
 import { Acceptor, type Arrival } from './acceptor.ts'
@@ -8,6 +10,7 @@ import type { Session } from './session.ts'
 
 export interface LinksOptions {
   readonly log: Log
+  readonly descriptors: Descriptors
   /** A stream that another end opened. */
   readonly arrived: (arrival: Arrival) => void
   /** A link was dialled to this end. */
@@ -48,10 +51,12 @@ export class Links {
   readonly #acceptor: Acceptor
   #bundles = new Map<string, Bundle>()
   #trusted = new BlockList()
+  readonly #strangers: LineLimit
 
   constructor(options: LinksOptions) {
     this.#options = options
     this.#acceptor = new Acceptor(options)
+    this.#strangers = new LineLimit(options.log, 'link refused: no peer has this address')
   }
 
   /** From now on these; links that are no longer wanted end with their last stream. */
@@ -79,7 +84,7 @@ export class Links {
     else {
       socket.on('error', () => {})
       reset(socket)
-      this.#options.log.warn({ address }, 'link refused: no peer has this address')
+      this.#strangers.warn('untrusted', { address })
     }
   }
 
@@ -126,9 +131,10 @@ export class Links {
   }
 
   #bundle(address: string, { port, perPeer }: LinkPlan): Bundle {
-    const { log, target } = this.#options
+    const { log, descriptors, target } = this.#options
     return new Bundle(address, port, perPeer, {
       log,
+      descriptors,
       target: (port, isUp) => target(address, port, isUp),
     })
   }

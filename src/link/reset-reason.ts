@@ -18,6 +18,7 @@ export const resetReasons = [
   'connection-limit',
   'client-limit',
   'rate-limit',
+  'descriptor-limit',
 ] as const
 export type ResetReason = (typeof resetReasons)[number]
 

@@ -63,7 +63,8 @@ const tunnel = {
 }
 
 export function forward(name: string, state: 'unknown' | 'up' | 'down'): ForwardStatus {
-  const refused = refusalReasons.map((reason, i) => [reason, i])
+  const counts: Partial<Record<string, number>> = { 'header-invalid': 1, 'target-failed': 77 }
+  const refused = refusalReasons.map(reason => [reason, counts[reason] ?? 0])
   return {
     name,
     listeners: ['0.0.0.0:443', '[::]:443'],

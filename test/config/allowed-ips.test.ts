@@ -145,6 +145,8 @@ t.test("the host's own network", async t => {
       '# x\nsearch example.com\nnameserver 192.0.2.53\nnameserver\n nameserver 2001:db8::53\n',
     '/proc/net/if_inet6': '',
     '/proc/sys/net/ipv4/tcp_congestion_control': 'cubic\n',
+    '/proc/self/limits':
+      'Limit Soft Limit Hard Limit Units\nMax processes 1 1 processes\nMax open files            4096                 524288               files\n',
   }
   t.same(
     readHost(path => files[path]!),
@@ -153,11 +155,19 @@ t.test("the host's own network", async t => {
       nameservers: ['192.0.2.53', '2001:db8::53'],
       ipv6: true,
       congestionControl: 'cubic',
+      openFiles: 4096,
     },
   )
   const nothing = () => {
     throw new Error('ENOENT')
   }
-  t.same(readHost(nothing), { gateways: [], nameservers: [], ipv6: false, congestionControl: '' })
+  t.same(readHost(nothing), {
+    gateways: [],
+    nameservers: [],
+    ipv6: false,
+    congestionControl: '',
+    openFiles: 1024,
+  })
   t.type(readHost().ipv6, 'boolean')
+  t.ok(readHost().openFiles > 0)
 })

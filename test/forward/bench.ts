@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { HostPorts } from '../../src/config/address.ts'
 import type { ForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
+import { Descriptors } from '../../src/descriptors.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
 import { recordingLog } from '../fixtures/log.ts'
@@ -92,11 +93,19 @@ export async function forwarding(
     resolve?: (host: string) => Promise<readonly string[]>
     seen?: (address: string, throughTunnel: boolean) => void
     tunnel?: readonly string[]
+    descriptors?: Descriptors
   } = {},
 ) {
   const { log, lines } = recordingLog()
   const resolve = options.resolve ?? (async (host: string) => [host])
-  const forwarder = new Forwarder({ log, logConnections: () => true, resolve, seen: options.seen })
+  const descriptors = options.descriptors ?? new Descriptors(Number.POSITIVE_INFINITY)
+  const forwarder = new Forwarder({
+    log,
+    descriptors,
+    logConnections: () => true,
+    resolve,
+    seen: options.seen,
+  })
   const placed: ForwardConfig[] = []
   for (const config of configs)
     placed.push(

@@ -1,14 +1,28 @@
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { Descriptors } from '../../src/descriptors.ts'
 import { Dial } from '../../src/forward/dial.ts'
 import { Upstream } from '../../src/forward/upstream.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { at, freePort, to } from './bench.ts'
 
-function dial(t: Test, hosts: readonly string[], port: number, told: (what: Socket | string) => void): Dial {
+function dial(
+  t: Test,
+  hosts: readonly string[],
+  port: number,
+  told: (what: Socket | string) => void,
+  room = Number.POSITIVE_INFINITY,
+): Dial {
   const { log } = recordingLog()
-  const upstream = new Upstream({ name: 'web', log, resolve: async host => [host], changed: () => {} })
+  const descriptors = new Descriptors(room)
+  const upstream = new Upstream({
+    name: 'web',
+    log,
+    descriptors,
+    resolve: async host => [host],
+    changed: () => {},
+  })
   upstream.configure(to(...hosts.map(host => at(host, port))))
   t.teardown(() => upstream.close())
   const dial = new Dial(upstream, 0, {

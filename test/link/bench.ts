@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
+import { Descriptors } from '../../src/descriptors.ts'
 import type { Arrival } from '../../src/link/acceptor.ts'
 import { Links } from '../../src/link/links.ts'
 import type { Reset } from '../../src/link/reset-reason.ts'
@@ -52,7 +53,8 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
     const socket = connect({ ...dialOptions, host: '127.0.0.1', port: targetPort }).pause()
     socket.once('connect', () => stream.attach(socket, undefined, undefined))
   }
-  const nothing = { log, accepted() {}, target() {} }
+  const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
+  const nothing = { log, descriptors, accepted() {}, target() {} }
   const far = new Links({ ...nothing, arrived: onArrival ?? join })
   far.configure({
     port: 0,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { Descriptors } from '../../src/descriptors.ts'
 import { frame, frameHeader } from '../../src/link/frame.ts'
 import {
   decodeGreeting,
@@ -22,6 +23,7 @@ async function victim(t: Test) {
   const { log, lines } = recordingLog()
   const opened: number[] = []
   const links = new Links({
+    descriptors: new Descriptors(Number.POSITIVE_INFINITY),
     log,
     accepted() {},
     target() {},

@@ -1,0 +1,34 @@
+import { raiseOpenFiles, usableOf } from '../descriptors.ts'
+import type { HostPorts } from './address.ts'
+import type { TunnelConfig } from './config.ts'
+import type { ConfigDocument } from './document.ts'
+import type { Issue } from './issue.ts'
+
+/** Listeners of all forwards together. Each is a file, and some KiB here and in the kernel. */
+const most = 4096
+
+/** An error at the first forward with which there are more listeners than this end may have; at most one. */
+export function tooManyListeners(
+  forwards: readonly { readonly name: string; readonly listen: HostPorts }[],
+  tunnel: TunnelConfig | undefined,
+  openFiles: number,
+  document: ConfigDocument,
+): Issue[] {
+  // At least half is left for the connections that they take.
+  const room = Math.floor(usableOf(openFiles) / 2)
+  let count = 0
+  for (const { name, listen } of forwards) {
+    const addresses = listen.host === 'tunnel' ? Math.max(1, tunnel?.addresses.length ?? 0) : 1
+    const own = addresses * (listen.last - listen.first + 1)
+    count += own
+    if (count <= Math.min(most, room)) continue
+    const allowed =
+      room < most
+        ? `${room} with the ${openFiles} files that this process may hold open; ${raiseOpenFiles}, or list fewer ports`
+        : `${most}; list the ports that are used, not all that there are`
+    const before = count === own ? '' : `, with those before it ${count}`
+    const message = `found ${own} listeners (ports × addresses)${before}; allowed: in all ${allowed}`
+    return [document.issue('error', ['forwards', name, 'listen'], message)]
+  }
+  return []
+}

@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
+
+/** What a process may hold open where the kernel does not tell: the usual soft limit. */
+const usualLimit = 1024
+/** For the admin server, health checks of targets, name queries, probes, files, and what the runtime itself has open. */
+const reserve = 128
+/** For links that come up again while clients have all that is theirs. */
+const linkReserve = 64
+
+/** How many files this process may hold open. Node has raised its soft limit to the hard one at its start. */
+export function openFileLimit(read = () => readFileSync('/proc/self/limits', 'utf8')): number {
+  try {
+    const soft = /^Max open files\s+(\S+)/m.exec(read())?.[1]
+    return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft ?? usualLimit)
+  } catch {
+    return usualLimit
+  }
+}
+
+/** Of a limit, what listeners and connections may use. */
+export function usableOf(limit: number): number {
+  return Math.max(0, limit - reserve - linkReserve)
+}
+
+export const raiseOpenFiles =
+  'raise it with `--ulimit nofile=N:N` of docker, LimitNOFILE= of systemd, or `ulimit -Hn` of the shell'
+
+/**
+ * The file descriptors of listeners, clients, targets and the link, counted before they are there: a connection that is
+ * let in is certain to get those that it needs. One too many would not fail alone. Without a descriptor no dial, no
+ * probe and no health check works, for anybody.
+ */
+export class Descriptors {
+  readonly limit: number
+  readonly #usable: number
+  #used = 0
+
+  constructor(limit: number) {
+    this.limit = limit
+    this.#usable = usableOf(limit)
+  }
+
+  get used(): number {
+    return this.#used
+  }
+
+  /** How many are left. */
+  get free(): number {
+    return this.#usable - this.#used
+  }
+
+  /** Whether one more connection to the link's port would be too many. */
+  get isLinkReserveUsed(): boolean {
+    return this.free <= -linkReserve
+  }
+
+  take(count: number): void {
+    this.#used += count
+  }
+
+  give(count: number): void {
+    this.#used -= count
+  }
+
+  /** Takes one until the socket is closed. */
+  hold(socket: Socket): void {
+    this.#used++
+    socket.once('close', () => this.#used--)
+  }
+}

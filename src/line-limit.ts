@@ -1,0 +1,43 @@
+import type { Log } from './log.ts'
+
+/** Lines of one reason within a window, and its milliseconds. */
+const most = 20
+const window = 10_000
+
+/**
+ * Warnings that strangers can cause: the first few of each reason are written, of the others one line in ten seconds
+ * tells how many. So a flood of connections is none of lines, and the line that explains it is not lost in it.
+ */
+export class LineLimit {
+  readonly #log: Log
+  readonly #message: string
+  readonly #fields: object
+  /** Of this window, by reason. */
+  readonly #counts = new Map<string, number>()
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param fields also in the line that counts the others. */
+  constructor(log: Log, message: string, fields: object = {}) {
+    this.#log = log
+    this.#message = message
+    this.#fields = fields
+  }
+
+  warn(reason: string, fields: object): void {
+    const count = (this.#counts.get(reason) ?? 0) + 1
+    this.#counts.set(reason, count)
+    this.#timer ??= setTimeout(() => this.flush(), window).unref()
+    if (count <= most) this.#log.warn({ ...this.#fields, ...fields }, this.#message)
+  }
+
+  /** Says what was left out until now. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const left = [...this.#counts].filter(([, count]) => count > most)
+    this.#counts.clear()
+    if (left.length === 0) return
+    const more = Object.fromEntries(left.map(([reason, count]) => [reason, count - most]))
+    this.#log.warn({ ...this.#fields, more }, `${this.#message}: more than lines are written for`)
+  }
+}
