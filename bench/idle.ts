@@ -69,7 +69,7 @@ async function openIdle(
     socket.once('error', settled)
   }
   for (let i = 0; i < 16; i++) next()
-  state.set('idle', sockets)
+  state.set('idle', [...((state.get('idle') as Socket[] | undefined) ?? []), ...sockets])
   return promise
 }
 

@@ -17,6 +17,8 @@ export class Admission {
   #allowed: BlockList | undefined
   #denied: BlockList | undefined
   readonly #now: () => number
+  /** Whether there is a limit that open connections count for: without one they cost nothing here. */
+  #isCounting = false
   /** Whom to count down when it ends, and connections of each client (IPv6 by /64). */
   readonly #admitted = new Map<object, string>()
   readonly #ofClient = new Map<string, number>()
@@ -28,8 +30,8 @@ export class Admission {
     this.#now = now
   }
 
-  /** From now on these; who is in stays in. */
-  configure(limits: Limits): void {
+  /** From now on these; who is in (`open`, each with its address) stays in, and counts. */
+  configure(limits: Limits, open: Iterable<readonly [who: object, address: string]> = []): void {
     if (limits.newConnectionsPerSecond !== this.#limits.newConnectionsPerSecond) {
       this.#tokens = limits.newConnectionsPerSecond ?? 0
       this.#countedAt = this.#now()
@@ -37,6 +39,12 @@ export class Admission {
     this.#limits = limits
     this.#allowed = listOf(limits.allow)
     this.#denied = listOf(limits.deny)
+    const wasCounting = this.#isCounting
+    this.#isCounting = limits.maxConnections !== undefined || limits.maxConnectionsPerClient !== undefined
+    if (this.#isCounting === wasCounting) return
+    this.#admitted.clear()
+    this.#ofClient.clear()
+    if (this.#isCounting) for (const [who, address] of open) this.#count(who, clientOf(address))
   }
 
   /** Counts `who` in, or says why not. */
@@ -48,14 +56,13 @@ export class Admission {
       return { reason: 'denied', detail: `${address} is not in allow` }
     if (maxConnections !== undefined && this.#admitted.size >= maxConnections)
       return { reason: 'connection-limit', detail: `maxConnections: ${maxConnections} are open` }
-    const client = clientOf(address)
+    const client = this.#isCounting ? clientOf(address) : ''
     const open = this.#ofClient.get(client) ?? 0
     if (maxConnectionsPerClient !== undefined && open >= maxConnectionsPerClient)
       return { reason: 'client-limit', detail: `maxConnectionsPerClient: ${client} has ${open} open` }
     if (newConnectionsPerSecond !== undefined && !this.#takeToken(newConnectionsPerSecond))
       return { reason: 'rate-limit', detail: `newConnectionsPerSecond: more than ${newConnectionsPerSecond}` }
-    this.#admitted.set(who, client)
-    this.#ofClient.set(client, open + 1)
+    if (this.#isCounting) this.#count(who, client)
     return undefined
   }
 
@@ -67,6 +74,11 @@ export class Admission {
     const open = this.#ofClient.get(client)! - 1
     if (open === 0) this.#ofClient.delete(client)
     else this.#ofClient.set(client, open)
+  }
+
+  #count(who: object, client: string): void {
+    this.#admitted.set(who, client)
+    this.#ofClient.set(client, (this.#ofClient.get(client) ?? 0) + 1)
   }
 
   #takeToken(rate: number): boolean {

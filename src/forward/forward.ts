@@ -56,6 +56,9 @@ export class Forward implements ConnectionOwner {
   readonly #linkTo: ForwardOptions['linkTo']
   #config: ForwardConfig
   #trusted = new BlockList()
+  /** The last question about it, and the answer. */
+  #asked = ''
+  #answer = false
   #listeners: readonly string[] = []
   readonly #connections = new Set<Connection>()
   #drain: AbortSignal | undefined
@@ -91,9 +94,11 @@ export class Forward implements ConnectionOwner {
     const hosts = host === 'tunnel' ? tunnelAddresses : [host]
     this.#listeners = hosts.map(address => formatHostPorts({ host: address, first, last }))
     this.#trusted = new BlockList()
+    this.#asked = ''
+    this.#answer = false
     for (const { address, bits, family } of config.trustedProxies)
       this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
-    this.admission.configure(config.limits)
+    this.admission.configure(config.limits, this.#clients())
     this.#config = config
     this.upstream.configure(config.upstream)
   }
@@ -179,7 +184,16 @@ export class Forward implements ConnectionOwner {
 
   /** Whether a PROXY header from there is believed. */
   trusts(address: string): boolean {
-    return address !== '' && this.#trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
+    // The same few ends ask again and again.
+    if (address === this.#asked) return this.#answer
+    this.#asked = address
+    this.#answer = address !== '' && this.#trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
+    return this.#answer
+  }
+
+  *#clients(): Iterable<readonly [Connection, string]> {
+    for (const connection of this.#connections)
+      if (connection.client !== undefined) yield [connection, connection.client]
   }
 
   ended(connection: Connection): void {

@@ -28,6 +28,9 @@ export class SocketDownstream implements Downstream, Sink {
   #expected: false | 'any' | 'v1' | 'v2' = false
   #held: Buffer[] = []
   #heldBytes = 0
+  #isListening = false
+  /** Somebody else has the socket. */
+  #isReleased = false
 
   constructor(socket: Socket) {
     this.#socket = socket as ClientSocket
@@ -38,9 +41,6 @@ export class SocketDownstream implements Downstream, Sink {
 
   start(connection: Connection): void {
     this.#connection = connection
-    const socket = this.#socket
-    socket.on('error', SocketDownstream.#onGone)
-    socket.on('close', SocketDownstream.#onGone)
     const { acceptProxy } = connection.forward.config
     const { address } = this.client.source
     if (acceptProxy !== false && !connection.forward.trusts(address)) {
@@ -48,11 +48,12 @@ export class SocketDownstream implements Downstream, Sink {
       return
     }
     this.#expected = acceptProxy
-    socket.on('data', SocketDownstream.#onData)
-    socket.on('end', SocketDownstream.#onEnd)
-    socket.resume()
-    if (acceptProxy === false) connection.known()
-    else connection.awaitHeader()
+    if (acceptProxy === false) {
+      // Where there is a link it is on its way after this, and there was nothing to listen for.
+      connection.known()
+      if (this.#isReleased || this.#socket.destroyed) return
+    } else connection.awaitHeader()
+    this.#listen()
   }
 
   relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier {
@@ -83,9 +84,21 @@ export class SocketDownstream implements Downstream, Sink {
     reset(this.#socket)
   }
 
+  #listen(): void {
+    const socket = this.#socket
+    this.#isListening = true
+    socket.on('error', SocketDownstream.#onGone)
+    socket.on('close', SocketDownstream.#onGone)
+    socket.on('data', SocketDownstream.#onData)
+    socket.on('end', SocketDownstream.#onEnd)
+    socket.resume()
+  }
+
   #release(): void {
     this.#held = []
     this.#heldBytes = 0
+    this.#isReleased = true
+    if (!this.#isListening) return
     this.#socket.off('data', SocketDownstream.#onData)
     this.#socket.off('end', SocketDownstream.#onEnd)
     this.#socket.off('error', SocketDownstream.#onGone)
