@@ -1,6 +1,6 @@
-import { BlockList } from 'node:net'
-import { type Cidr, familyOf, toNumber } from '../config/address.ts'
+import { familyOf, toNumber } from '../config/address.ts'
 import type { Limits } from '../config/config.ts'
+import { Prefixes } from '../config/prefixes.ts'
 import type { RefusalReason } from './status.ts'
 
 export interface Refusal {
@@ -14,11 +14,9 @@ export interface Refusal {
  */
 export class Admission {
   #limits: Limits = {}
-  #allowed: BlockList | undefined
-  #denied: BlockList | undefined
+  #allowed: Prefixes | undefined
+  #denied: Prefixes | undefined
   readonly #now: () => number
-  /** Whether there is a limit that open connections count for: without one they cost nothing here. */
-  #isCounting = false
   /** Whom to count down when it ends, and connections of each client (IPv6 by /64). */
   readonly #admitted = new Map<object, string>()
   readonly #ofClient = new Map<string, number>()
@@ -30,39 +28,33 @@ export class Admission {
     this.#now = now
   }
 
-  /** From now on these; who is in (`open`, each with its address) stays in, and counts. */
-  configure(limits: Limits, open: Iterable<readonly [who: object, address: string]> = []): void {
+  /** From now on these; who is in stays in. */
+  configure(limits: Limits): void {
     if (limits.newConnectionsPerSecond !== this.#limits.newConnectionsPerSecond) {
       this.#tokens = limits.newConnectionsPerSecond ?? 0
       this.#countedAt = this.#now()
     }
     this.#limits = limits
-    this.#allowed = listOf(limits.allow)
-    this.#denied = listOf(limits.deny)
-    const wasCounting = this.#isCounting
-    this.#isCounting = limits.maxConnections !== undefined || limits.maxConnectionsPerClient !== undefined
-    if (this.#isCounting === wasCounting) return
-    this.#admitted.clear()
-    this.#ofClient.clear()
-    if (this.#isCounting) for (const [who, address] of open) this.#count(who, clientOf(address))
+    this.#allowed = limits.allow && new Prefixes(limits.allow)
+    this.#denied = limits.deny && new Prefixes(limits.deny)
   }
 
   /** Counts `who` in, or says why not. */
   admit(who: object, address: string): Refusal | undefined {
     const { maxConnections, maxConnectionsPerClient, newConnectionsPerSecond } = this.#limits
-    if (this.#denied !== undefined && contains(this.#denied, address))
-      return { reason: 'denied', detail: `${address} is in deny` }
-    if (this.#allowed !== undefined && !contains(this.#allowed, address))
+    if (this.#denied?.has(address)) return { reason: 'denied', detail: `${address} is in deny` }
+    if (this.#allowed?.has(address) === false)
       return { reason: 'denied', detail: `${address} is not in allow` }
     if (maxConnections !== undefined && this.#admitted.size >= maxConnections)
       return { reason: 'connection-limit', detail: `maxConnections: ${maxConnections} are open` }
-    const client = this.#isCounting ? clientOf(address) : ''
+    const client = clientOf(address)
     const open = this.#ofClient.get(client) ?? 0
     if (maxConnectionsPerClient !== undefined && open >= maxConnectionsPerClient)
       return { reason: 'client-limit', detail: `maxConnectionsPerClient: ${client} has ${open} open` }
     if (newConnectionsPerSecond !== undefined && !this.#takeToken(newConnectionsPerSecond))
       return { reason: 'rate-limit', detail: `newConnectionsPerSecond: more than ${newConnectionsPerSecond}` }
-    if (this.#isCounting) this.#count(who, client)
+    this.#admitted.set(who, client)
+    this.#ofClient.set(client, open + 1)
     return undefined
   }
 
@@ -74,11 +66,6 @@ export class Admission {
     const open = this.#ofClient.get(client)! - 1
     if (open === 0) this.#ofClient.delete(client)
     else this.#ofClient.set(client, open)
-  }
-
-  #count(who: object, client: string): void {
-    this.#admitted.set(who, client)
-    this.#ofClient.set(client, (this.#ofClient.get(client) ?? 0) + 1)
   }
 
   #takeToken(rate: number): boolean {
@@ -94,15 +81,4 @@ export class Admission {
 /** One client: an IPv4 address, or the /64 that a host with IPv6 has to itself. */
 function clientOf(address: string): string {
   return familyOf(address) === 6 ? `${(toNumber(address) >> 64n).toString(16)}::/64` : address
-}
-
-function listOf(cidrs: readonly Cidr[] | undefined): BlockList | undefined {
-  if (cidrs === undefined) return undefined
-  const list = new BlockList()
-  for (const { address, bits, family } of cidrs) list.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
-  return list
-}
-
-function contains(list: BlockList, address: string): boolean {
-  return list.check(address, familyOf(address) === 6 ? 'ipv6' : 'ipv4')
 }

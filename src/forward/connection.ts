@@ -55,12 +55,6 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     this.#downstream.start(this)
   }
 
-  /** The client's address, once it is known and let in; none of a check. */
-  get client(): string | undefined {
-    const { isCheck, source } = this.#downstream.client
-    return this.#phase === 'header' || isCheck ? undefined : source.address
-  }
-
   status(): ConnectionStatus {
     const { source, id } = this.#downstream.client
     const target = this.#target ?? this.#dial?.target

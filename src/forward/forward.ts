@@ -1,6 +1,7 @@
-import { BlockList, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { formatHostPorts, unmap } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
+import { Prefixes } from '../config/prefixes.ts'
 import type { Descriptors } from '../descriptors.ts'
 import { LineLimit } from '../line-limit.ts'
 import type { Arrival } from '../link/acceptor.ts'
@@ -55,10 +56,7 @@ export class Forward implements ConnectionOwner {
   readonly upstream: Upstream
   readonly #linkTo: ForwardOptions['linkTo']
   #config: ForwardConfig
-  #trusted = new BlockList()
-  /** The last question about it, and the answer. */
-  #asked = ''
-  #answer = false
+  #trusted = new Prefixes([])
   #listeners: readonly string[] = []
   readonly #connections = new Set<Connection>()
   #drain: AbortSignal | undefined
@@ -93,12 +91,8 @@ export class Forward implements ConnectionOwner {
     const { host, first, last } = config.listen
     const hosts = host === 'tunnel' ? tunnelAddresses : [host]
     this.#listeners = hosts.map(address => formatHostPorts({ host: address, first, last }))
-    this.#trusted = new BlockList()
-    this.#asked = ''
-    this.#answer = false
-    for (const { address, bits, family } of config.trustedProxies)
-      this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
-    this.admission.configure(config.limits, this.#clients())
+    this.#trusted = new Prefixes(config.trustedProxies)
+    this.admission.configure(config.limits)
     this.#config = config
     this.upstream.configure(config.upstream)
   }
@@ -184,16 +178,7 @@ export class Forward implements ConnectionOwner {
 
   /** Whether a PROXY header from there is believed. */
   trusts(address: string): boolean {
-    // The same few ends ask again and again.
-    if (address === this.#asked) return this.#answer
-    this.#asked = address
-    this.#answer = address !== '' && this.#trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
-    return this.#answer
-  }
-
-  *#clients(): Iterable<readonly [Connection, string]> {
-    for (const connection of this.#connections)
-      if (connection.client !== undefined) yield [connection, connection.client]
+    return this.#trusted.has(address)
   }
 
   ended(connection: Connection): void {

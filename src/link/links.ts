@@ -1,5 +1,6 @@
-import { BlockList, type Socket } from 'node:net'
-import { type Cidr, familyOf, unmap } from '../config/address.ts'
+import type { Socket } from 'node:net'
+import { type Cidr, unmap } from '../config/address.ts'
+import { Prefixes } from '../config/prefixes.ts'
 import type { Descriptors } from '../descriptors.ts'
 import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
@@ -50,7 +51,7 @@ export class Links {
   readonly #options: LinksOptions
   readonly #acceptor: Acceptor
   #bundles = new Map<string, Bundle>()
-  #trusted = new BlockList()
+  #trusted = new Prefixes([])
   readonly #strangers: LineLimit
 
   constructor(options: LinksOptions) {
@@ -61,9 +62,7 @@ export class Links {
 
   /** From now on these; links that are no longer wanted end with their last stream. */
   configure(plan: LinkPlan | undefined): void {
-    this.#trusted = new BlockList()
-    for (const { address, bits, family } of plan?.trusted ?? [])
-      this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
+    this.#trusted = new Prefixes(plan?.trusted ?? [])
     const before = this.#bundles
     this.#bundles = new Map()
     for (const address of plan?.addresses ?? []) {
@@ -79,8 +78,7 @@ export class Links {
   /** A connection to the link's port. */
   accept(socket: Socket): void {
     const address = unmap(socket.remoteAddress ?? '')
-    if (address !== '' && this.#trusted.check(address, familyOf(address) === 6 ? 'ipv6' : 'ipv4'))
-      this.#acceptor.accept(socket)
+    if (this.#trusted.has(address)) this.#acceptor.accept(socket)
     else {
       socket.on('error', () => {})
       reset(socket)
