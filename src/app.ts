@@ -110,6 +110,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const admin = new AdminServer({
     config: config.admin,
     health: () => health.evaluate(),
+    outwaited: patience => health.outwaited(patience),
     started: () => phase !== 'starting',
     status,
     render: status => ({

@@ -53,6 +53,8 @@ export class Health {
   readonly #log: Log
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
+  readonly #startedAt: number
+  #wasServing = false
   #status: HealthReport['status'] | undefined
   #since: ReadonlyMap<string, string> = new Map()
 
@@ -61,6 +63,7 @@ export class Health {
     this.#policy = policy
     this.#log = log
     this.#now = now
+    this.#startedAt = now()
     this.#timer = setInterval(() => this.evaluate(), 1000).unref()
   }
 
@@ -68,12 +71,23 @@ export class Health {
     const given = this.#sources.flatMap(source => source())
     const reasons = this.#date(given)
     const status = verdict(given, this.#policy())
+    this.#wasServing ||= status !== 'unready'
     if (status !== this.#status) {
       const level = status === 'ready' ? 'info' : 'warn'
       this.#log[level]({ status, codes: [...new Set(reasons.map(reason => reason.code))] }, 'health changed')
       this.#status = status
     }
     return { status, reasons }
+  }
+
+  /**
+   * Whether the end has waited for so many milliseconds since its start for a first peer that answers, and for nothing
+   * else. Whoever replaces ends one after the other need wait no longer: the gateway is away, for all of them.
+   */
+  outwaited(patience: number): boolean {
+    const rest = this.#sources.flatMap(source => source()).filter(({ code }) => scopes[code] !== 'peer')
+    if (this.#wasServing || verdict(rest, this.#policy()) === 'unready') return false
+    return this.#now() - this.#startedAt >= patience
   }
 
   close(): void {

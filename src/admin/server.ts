@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type SocketAddress, unmap } from '../config/address.ts'
 import type { AdminConfig } from '../config/config.ts'
+import { DURATION, parseDuration } from '../config/field.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
@@ -17,6 +18,8 @@ const { createServer } = process.getBuiltinModule('node:http')
 export interface AdminOptions {
   readonly config: AdminConfig
   readonly health: () => HealthReport
+  /** Whether the end has waited for so many milliseconds, in vain, for a first peer. */
+  readonly outwaited: (patience: number) => boolean
   /** Whether the first start is complete. */
   readonly started: () => boolean
   readonly status: () => EndStatus
@@ -47,6 +50,7 @@ export class AdminServer {
   constructor({
     config,
     health,
+    outwaited,
     started,
     status,
     render,
@@ -63,7 +67,7 @@ export class AdminServer {
         '/startupz',
         () => healthAnswer(started() ? { status: 'ready', reasons: [] } : starting(status().startedAt)),
       ],
-      ['/readyz', () => healthAnswer(health())],
+      ['/readyz', request => readyAnswer(health(), outwaited, request)],
       ['/metrics', () => this.#metrics()],
       ['/', request => this.#private(request, () => document(render(this.#status())))],
       ['/status.json', request => this.#private(request, () => json(200, this.#status()))],
@@ -181,6 +185,20 @@ function starting(since: string): HealthReport {
 
 function healthAnswer(report: HealthReport): Answer {
   return json(report.status === 'unready' ? 503 : 200, report)
+}
+
+/** With `?patience=2m`, 200 also for an end that has waited for longer than that for a first peer. */
+function readyAnswer(
+  report: HealthReport,
+  outwaited: AdminOptions['outwaited'],
+  request: IncomingMessage,
+): Answer {
+  const asked = new URLSearchParams(request.url?.split('?', 2)[1]).get('patience')
+  const answer = healthAnswer(report)
+  if (asked === null) return answer
+  const patience = parseDuration(asked)
+  if (patience === undefined) return text(400, `patience: allowed: ${DURATION}.`)
+  return outwaited(patience) ? { ...answer, code: 200 } : answer
 }
 
 function document({ body, policy }: ReturnType<AdminOptions['render']>): Answer {

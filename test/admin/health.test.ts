@@ -46,6 +46,26 @@ t.test('reasons about peers make it unready when every peer has one', async t =>
   t.equal(status(...twice), 'degraded', 'no peer is not every peer')
 })
 
+t.test('it is patient with its peers only until one has answered', async t => {
+  const away = [about('no-handshake', { peer: 'A' }), about('path-dead', { peer: 'B' })]
+  const { status, state, health } = end({ backends: 'unready' })
+  state.now = 5_000
+  status(...away)
+  t.notOk(health.outwaited(5_001))
+  t.ok(health.outwaited(5_000))
+  for (const code of ['starting', 'draining', 'tunnel-process-down', 'listen-failed'] as const) {
+    status(about(code), ...away)
+    t.notOk(health.outwaited(5_000), code)
+  }
+  status(...away, about('backend-down', { forward: 'http' }), about('backend-down', { forward: 'ssh' }))
+  t.notOk(health.outwaited(5_000), 'targets are another matter')
+  status(...away)
+  t.ok(health.outwaited(5_000))
+  t.equal(status(away[0]!), 'degraded')
+  status(...away)
+  t.notOk(health.outwaited(5_000), 'one has answered: unready is the truth from now on')
+})
+
 t.test('targets that are down degrade it, or make it unready when that is wanted and all are', async t => {
   const down = [about('backend-down', { forward: 'http' }), about('backend-down', { forward: 'ssh' })]
   t.equal(end().status(...down), 'degraded')

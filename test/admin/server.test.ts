@@ -20,6 +20,7 @@ async function serve(t: Test, { page = 'loopback', host = '127.0.0.1', ...change
   const server = new AdminServer({
     config: { host, port: 0, page },
     health: () => status.health,
+    outwaited: () => false,
     started: () => true,
     status: () => status,
     render: () => ({ body: '<p>page</p>', policy: "default-src 'none'" }),
@@ -82,6 +83,24 @@ t.test('the probes', async t => {
   t.same(await probe('/startupz'), [200, ready], 'started while unready')
   state.health = { ...unready, status: 'degraded' }
   t.same(await probe('/readyz'), [200, state.health], 'degraded is no reason to be taken out of service')
+})
+
+t.test('a probe with patience: ready, too, once an end has waited so long for a first peer', async t => {
+  const { url, port } = await serve(t, { health: () => unready, outwaited: patience => patience <= 120_000 })
+  const probe = (query: string) => ask(url, `/readyz${query}`, 5000)
+  t.equal((await probe('?patience=121s')).status, 503)
+  const { status, body } = await probe('?patience=2m')
+  t.equal(status, 200)
+  t.same(JSON.parse(body), unready, 'the body is as it is')
+  t.equal((await probe('')).status, 503)
+  t.equal((await probe('?x=2m')).status, 503)
+  t.equal((await probe('?x&patience=1s')).status, 200)
+  for (const patience of ['', '2', '2m2', '-1s', '999999999h', '%'])
+    t.match(
+      await raw(port, get(`/readyz?patience=${patience}`, 'localhost')),
+      /^HTTP\/1\.1 400 .*patience: allowed: a duration such as /s,
+      patience,
+    )
 })
 
 t.test('metrics and status, without secrets', async t => {
@@ -230,6 +249,7 @@ t.test('an address that is not to be had', async t => {
     const server = new AdminServer({
       config: { host, port, page: 'loopback' },
       health: () => unready,
+      outwaited: () => false,
       started: () => true,
       status: () => endStatus(parts()),
       render: () => ({ body: '', policy: '' }),
