@@ -22,9 +22,8 @@ export function chartSchema(): Schema {
       imagePullSecrets: list,
       nameOverride: string,
       fullnameOverride: string,
-      replicas: refuse({ type: 'integer', minimum: 0 }, [
-        [{ minimum: 2 }, '1 (or 0): more than one replica is not supported yet'],
-      ]),
+      replicas: { type: 'integer', minimum: 0 },
+      gatewayPatience: duration,
       tunnel,
       config: config(),
       service: refuse(object({ enabled: flag, ports: { type: 'array', items: servicePort } }), [
@@ -53,7 +52,7 @@ export function chartSchema(): Schema {
       metrics: object({
         podMonitor: object({
           enabled: flag,
-          interval: inForm('^[1-9][0-9]*(ms|s|m|h)$', 'a duration such as 30s'),
+          interval: duration,
           labels: map,
         }),
         prometheusRule: object({ enabled: flag, labels: map }),
@@ -70,6 +69,9 @@ const string: Schema = { type: 'string' }
 const name: Schema = { type: 'string', minLength: 1 }
 const flag: Schema = { type: 'boolean' }
 const port: Schema = { type: 'integer', minimum: 1, maximum: 65535 }
+const duration = inForm('^[1-9][0-9]*(ms|s|m|h)$', 'a duration such as 30s')
+/** One, or a list of them. */
+const text: Schema = { type: ['string', 'array'], items: name }
 /** Kubernetes' own, passed through as it stands. */
 const map: Schema = { type: 'object' }
 const list: Schema = { type: 'array', items: { type: 'object' } }
@@ -85,7 +87,7 @@ const tunnel = refuse(
   object({
     existingSecret: string,
     secretKey: inForm('^[-._a-zA-Z0-9]+$', 'a key of a Secret: letters, digits, - _ .'),
-    wgConf: string,
+    wgConf: text,
     mode: refuse({ enum: ['tun', 'netstack'] }, [
       [{ const: 'netstack' }, 'tun: netstack is not supported yet'],
     ]),
@@ -94,12 +96,12 @@ const tunnel = refuse(
   }),
   [
     [
-      { properties: { existingSecret: { maxLength: 0 }, wgConf: { maxLength: 0 } } },
+      { properties: { existingSecret: { maxLength: 0 }, wgConf: { maxLength: 0, maxItems: 0 } } },
       'given existingSecret (the name of a Secret that holds wg0.conf) or wgConf (the text of the file)',
     ],
     [
       {
-        properties: { existingSecret: { minLength: 1 }, wgConf: { minLength: 1 } },
+        properties: { existingSecret: { minLength: 1 }, wgConf: { minLength: 1, minItems: 1 } },
         required: ['existingSecret', 'wgConf'],
       },
       'given one of existingSecret and wgConf, not both',
@@ -138,7 +140,7 @@ function messageOf(part: object): string {
 
 /** All keys are required (values.yaml has them all), but a person may remove one of Kubernetes' own with null. */
 function object(properties: Record<string, Schema>): Schema {
-  const open = [string, map, list]
+  const open = [string, map, list, text]
   return {
     type: 'object',
     properties,

@@ -1,17 +1,21 @@
-// Asks an end for its health until it is ready, for up to 60 s; says what it heard whenever that changes.
-const [, url] = process.argv
+// Asks each pod of an end for its health until it is ready, for up to 60 s; says what it heard whenever that changes.
+const [, ...urls] = process.argv
 const deadline = Date.now() + 60_000
-let heard = ''
-while (process.exitCode === undefined) {
-  const { ok, text } = await ask()
-  if (text !== heard) console.log(text)
-  heard = text
-  if (ok) process.exitCode = 0
-  else if (Date.now() >= deadline) process.exitCode = 1
-  else await new Promise(resolve => setTimeout(resolve, 1000))
+const verdicts = await Promise.all(urls.map(untilReady))
+if (verdicts.includes(false)) process.exitCode = 1
+
+async function untilReady(url) {
+  const pod = urls.length > 1 ? `${new URL(url).hostname.split('.', 1)[0]} ` : ''
+  for (let heard = ''; ; ) {
+    const { ok, text } = await ask(url)
+    if (text !== heard) console.log(`${pod}${text}`)
+    heard = text
+    if (ok || Date.now() >= deadline) return ok
+    await new Promise(resolve => setTimeout(resolve, 1000))
+  }
 }
 
-async function ask() {
+async function ask(url) {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(5000) })
     return { ok: response.ok, text: `${response.status} ${await response.text()}` }

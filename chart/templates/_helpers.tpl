@@ -38,6 +38,70 @@ labels:
 {{- default (include "wg-punchhole.fullname" .) .Values.tunnel.existingSecret -}}
 {{- end -}}
 
+{{/* The key of the Secret that holds the file of one pod of several: wg0.conf is wg0-1.conf. dict "root" $ "ordinal" 1. */}}
+{{- define "wg-punchhole.keyOf" -}}
+{{- $key := .root.Values.tunnel.secretKey -}}
+{{- $extension := regexFind "\\.[^.]*$" $key -}}
+{{- printf "%s-%v%s" (trimSuffix $extension $key) .ordinal $extension -}}
+{{- end -}}
+
+{{/* The name of the wg-quick file in the pod. */}}
+{{- define "wg-punchhole.wgConf" -}}
+{{- if gt (int .Values.replicas) 1 -}}
+{{- include "wg-punchhole.keyOf" (dict "root" . "ordinal" "$(POD_INDEX)") -}}
+{{- else -}}
+wg0.conf
+{{- end -}}
+{{- end -}}
+
+{{/* Fails when a pod would find no key, or two pods have the same. */}}
+{{- define "wg-punchhole.requireKeys" -}}
+{{- $replicas := int .Values.replicas -}}
+{{- $several := gt $replicas 1 -}}
+{{- $files := list -}}
+{{- with .Values.tunnel.wgConf -}}
+  {{- $listed := kindIs "slice" . -}}
+  {{- if and $listed (not $several) -}}
+    {{- fail (printf "tunnel.wgConf: found a list, and replicas is %d; allowed: the text of one file" $replicas) -}}
+  {{- end -}}
+  {{- $files = ternary . (list .) $listed -}}
+  {{- if and $several (lt (len $files) $replicas) -}}
+    {{- fail (printf "tunnel.wgConf: found %d of %d files; allowed: a list of them, one for each of the replicas" (len $files) $replicas) -}}
+  {{- end -}}
+{{- else -}}
+  {{- $secret := include "wg-punchhole.secretName" . -}}
+  {{- $keys := list .Values.tunnel.secretKey -}}
+  {{- if $several -}}
+    {{- $keys = list -}}
+    {{- range $ordinal := until $replicas -}}
+      {{- $keys = append $keys (include "wg-punchhole.keyOf" (dict "root" $ "ordinal" $ordinal)) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- /* `helm template` finds nothing, nor is there anything before the Secret is made. */ -}}
+  {{- with lookup "v1" "Secret" .Release.Namespace $secret -}}
+    {{- $data := default dict .data -}}
+    {{- range $key := $keys -}}
+      {{- if not (hasKey $data $key) -}}
+        {{- fail (printf "tunnel.existingSecret: found no %s in the Secret %s; needed with replicas: %d: %s" $key $secret $replicas (join ", " $keys)) -}}
+      {{- end -}}
+      {{- $files = append $files (get $data $key | b64dec) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $owners := dict -}}
+{{- range $ordinal, $file := $files -}}
+  {{- with regexFind "(?im)^[ \\t]*PrivateKey[ \\t]*=[ \\t]*[^ \\t\\r\\n#]+" $file | regexFind "[^ \\t=]+=*$" -}}
+    {{- with get $owners . -}}
+      {{- fail (printf "tunnel: found one PrivateKey in the files of %s and pod %d; allowed: a key and an address for each pod" . $ordinal) -}}
+    {{- end -}}
+    {{- $_ := set $owners . (printf "pod %d" $ordinal) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $several (dig "tunnel" "privateKeyFile" "" (default dict .Values.config)) -}}
+  {{- fail "config.tunnel.privateKeyFile: found one key for all pods; leave it out, each pod's own file holds its PrivateKey" -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The drain must end before the kubelet's patience does. */}}
 {{- define "wg-punchhole.gracePeriod" -}}
 {{- $drain := default "30s" .Values.config.drainTimeout -}}

@@ -46,6 +46,7 @@ t.test('every value does something', { skip, jobs: 2 }, async t => {
       podDisruptionBudget: { enabled: true },
     },
     { tunnel: { existingSecret: 'wg', device: 'devicePlugin', deviceResource: 'example.com/tun' } },
+    { tunnel: { existingSecret: 'wg' }, replicas: 2 },
   ]
   const others = new Map<string, unknown>([
     ['image.digest', `sha256:${'1'.repeat(64)}`],
@@ -56,6 +57,7 @@ t.test('every value does something', { skip, jobs: 2 }, async t => {
     ['service.ports', [{ name: 'http', port: 80 }]],
     ['metrics.podMonitor.interval', '10s'],
     ['replicas', 0],
+    ['gatewayPatience', '5m'],
   ])
   /** Values with one choice for now: the schema refuses the other one. */
   const fixed = ['tunnel.mode']

@@ -50,8 +50,8 @@ t.test('the deployment', { skip }, async t => {
       projected: {
         defaultMode: 0o400,
         sources: [
-          { configMap: { name: 'home-wg-punchhole' } },
           { secret: { name: 'wg', items: [{ key: 'wg0.conf', path: 'wg0.conf' }] } },
+          { configMap: { name: 'home-wg-punchhole' } },
         ],
       },
     })

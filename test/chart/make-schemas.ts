@@ -25,6 +25,7 @@ const kinds = {
   'poddisruptionbudget-policy-v1': 'io.k8s.api.policy.v1.PodDisruptionBudget',
   'secret-v1': 'io.k8s.api.core.v1.Secret',
   'service-v1': 'io.k8s.api.core.v1.Service',
+  'statefulset-apps-v1': 'io.k8s.api.apps.v1.StatefulSet',
 }
 const folder = new URL('../fixtures/kubernetes-schemas/', import.meta.url)
 

@@ -27,7 +27,7 @@ t.test('a wg0.conf among the values becomes a Secret, unchanged', { skip }, asyn
   const secret = objects.get('Secret/home-wg-punchhole')
   t.equal(Buffer.from(secret.data['home.conf'], 'base64').toString(), wgConf)
   const { volumes } = objects.get('Deployment/home-wg-punchhole').spec.template.spec
-  t.same(volumes[0].projected.sources[1].secret, {
+  t.same(volumes[0].projected.sources[0].secret, {
     name: 'home-wg-punchhole',
     items: [{ key: 'home.conf', path: 'wg0.conf' }],
   })

@@ -4,7 +4,7 @@ import { chmodSync, cpSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { chart, helm, minimal, render, root, skip } from './helm.ts'
 
@@ -12,51 +12,81 @@ import { chart, helm, minimal, render, root, skip } from './helm.ts'
 
 const sh = promisify(execFile)
 
-t.test('the notes', { skip }, async t => {
-  // `helm template` leaves them out, and `helm install` wants a cluster even for a dry run.
+/** What `helm install` prints. `helm template` leaves it out, and `helm install` wants a cluster even for a dry run. */
+async function notesOf(t: Test, values: string): Promise<string> {
   const copy = t.testdir()
   cpSync(chart, copy, { recursive: true })
   cpSync(`${copy}/templates/NOTES.txt`, `${copy}/NOTES.txt`)
   writeFileSync(`${copy}/templates/notes.yaml`, 'notes: {{ tpl (.Files.Get "NOTES.txt") . | toJson }}\n')
   const { stdout } = await helm(
     ...['template', 'home', copy, '--namespace', 'edge', '--show-only', 'templates/notes.yaml'],
-    ...['--values', `${root}test/chart/values/valid/minimal.yaml`],
+    ...['--values', `${root}test/chart/values/valid/${values}`],
   )
-  const notes: string = parse(stdout).notes.trimEnd()
+  return parse(stdout).notes.trimEnd()
+}
+
+/** Runs a command of the notes; kubectl runs what it is given in this folder, POD_INDEX the end of the pod's name. */
+async function asInPod(t: Test, command: string, files: Record<string, string>): Promise<string> {
+  const folder = t.testdir({
+    ...files,
+    bin: {
+      kubectl:
+        '#!/bin/sh\nexport POD_INDEX="$(echo "$4" | sed "s/.*-//")"\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n',
+      'wg-punchhole': `#!/bin/sh\nexec '${process.execPath}' '${root}src/main.ts' "$@"\n`,
+    },
+  })
+  for (const name of ['kubectl', 'wg-punchhole']) chmodSync(`${folder}/bin/${name}`, 0o755)
+  writeFileSync(`${folder}/command`, command.replace('/etc/wg-punchhole', folder))
+  const env = { ...process.env, PATH: `${folder}/bin:${process.env.PATH}` }
+  return (await sh('sh', [`${folder}/command`], { env })).stdout
+}
+
+const key = 'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk='
+const publicKey = 'HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw='
+
+t.test('the notes', { skip }, async t => {
+  const notes = await notesOf(t, 'minimal.yaml')
   t.ok(notes.split('\n').length <= 25, notes)
   t.match(notes, 'kubectl label namespace edge --overwrite pod-security.kubernetes.io/enforce=privileged')
   t.match(notes, 'kubectl -n edge port-forward deploy/home-wg-punchhole 9586')
   t.match(notes, 'helm -n edge test home')
   t.match(notes, 'kubectl -n edge exec deploy/home-wg-punchhole -- wg-punchhole status')
+  t.match(notes, 'is an outage of up to 30s')
 
   t.test('have a command that prints the peer for the gateway', async t => {
     const [command] = /kubectl -n edge exec \S+ -- sh -c '[^']+'/.exec(notes)!
-    const folder = t.testdir({
-      'wg0.conf': [
-        '[Interface]',
-        '  address=10.1.10.2/24, 2001:db8::2/64',
-        'Address = 10.1.10.3',
-        'PrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=',
-        '[Peer]',
-        'PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=',
-      ].join('\n'),
-      bin: {
-        kubectl: '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n',
-        'wg-punchhole': `#!/bin/sh\nexec '${process.execPath}' '${root}src/main.ts' "$@"\n`,
-      },
-    })
-    for (const name of ['kubectl', 'wg-punchhole']) chmodSync(`${folder}/bin/${name}`, 0o755)
-    writeFileSync(`${folder}/command`, command.replace('/etc/wg-punchhole', folder))
-    const env = { ...process.env, PATH: `${folder}/bin:${process.env.PATH}` }
-    const { stdout } = await sh('sh', [`${folder}/command`], { env })
+    const wgConf = [
+      '[Interface]',
+      '  address=10.1.10.2/24, 2001:db8::2/64',
+      'Address = 10.1.10.3',
+      `PrivateKey = ${key}`,
+      '[Peer]',
+      'PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=',
+    ].join('\n')
     t.equal(
-      stdout,
-      [
-        '[Peer]',
-        'PublicKey = HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=',
-        'AllowedIPs = 10.1.10.2, 2001:db8::2,10.1.10.3',
-        '',
-      ].join('\n'),
+      await asInPod(t, command, { 'wg0.conf': wgConf }),
+      `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = 10.1.10.2, 2001:db8::2,10.1.10.3\n`,
+    )
+  })
+})
+
+t.test('the notes of several replicas', { skip }, async t => {
+  const notes = await notesOf(t, 'replicas.yaml')
+  t.ok(notes.split('\n').length <= 25, notes)
+  t.match(notes, 'in 3 pods with a key each')
+  t.match(notes, 'kubectl -n edge exec sts/home-wg-punchhole -- wg-punchhole status')
+  t.match(notes, 'kubectl -n edge port-forward sts/home-wg-punchhole 9586')
+  t.notMatch(notes, 'outage')
+
+  t.test('have a command that prints the peers for the gateway', async t => {
+    const [command] = /for i in 0 1 2; do kubectl -n edge exec \S+ -- sh -c '[^']+'; done/.exec(notes)!
+    const files = [0, 1, 2].map(i => [
+      `home-${i}.conf`,
+      `[Interface]\nAddress = 10.1.10.${2 + i}\nPrivateKey = ${key}\n`,
+    ])
+    t.equal(
+      await asInPod(t, command, Object.fromEntries(files)),
+      [2, 3, 4].map(i => `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = 10.1.10.${i}\n`).join(''),
     )
   })
 })
@@ -82,11 +112,16 @@ t.test('helm test', { skip }, async t => {
     t.equal(command.at(-1), 'http://home-wg-punchhole-admin.edge.svc:9586/readyz')
   })
 
-  /** Runs the pod's command against another URL; `prelude` goes before its script. */
-  const run = async (url: string, prelude = '') => {
+  /** Runs the pod's command against other URLs; `prelude` goes before its script. */
+  const run = async (urls: string | string[], prelude = '') => {
     const [, flag, evaluate, script] = command
     try {
-      const { stdout } = await sh(process.execPath, [flag, evaluate, `${prelude}\n${script}`, url])
+      const { stdout } = await sh(process.execPath, [
+        flag,
+        evaluate,
+        `${prelude}\n${script}`,
+        ...[urls].flat(),
+      ])
       return { status: 0, stdout }
     } catch (error) {
       const { code, stdout } = error as { code: number; stdout: string }
@@ -109,6 +144,23 @@ t.test('helm test', { skip }, async t => {
   t.test('waits until the end is ready', async t => {
     const url = await serve([503, 'no-handshake'], [503, 'no-handshake'], [200, 'ready'])
     t.same(await run(url), { status: 0, stdout: '503 no-handshake\n200 ready\n' })
+  })
+
+  t.test('waits until each of several is, and names them', async t => {
+    const first = await serve([503, 'no-handshake'], [200, 'ready'])
+    const second = (await serve([200, 'degraded'])).replace('127.0.0.1', 'localhost')
+    const { status, stdout } = await run([first, second])
+    t.equal(status, 0)
+    t.same(stdout.split('\n').sort(), ['', '127 200 ready', '127 503 no-handshake', 'localhost 200 degraded'])
+  })
+
+  t.test('one of several that does not become ready is a failure', async t => {
+    const clock = 'let now = 0; Date.now = () => (now += 25_000)'
+    for (const answers of [
+      [200, 503],
+      [503, 200],
+    ] as const)
+      t.equal((await run(await Promise.all(answers.map(code => serve([code, '']))), clock)).status, 1)
   })
 
   t.test('gives up after a minute and says what it heard', async t => {
