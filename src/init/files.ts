@@ -4,27 +4,26 @@ import { formatPorts, type Pair } from './pair.ts'
 
 /** The files of both ends: path below the pair's folder to content. Each call makes new keys. */
 export function filesOf(pair: Pair): ReadonlyMap<string, string> {
-  const keys = {
-    gateway: generatePrivateKey(),
-    cluster: generatePrivateKey(),
-    shared: generatePresharedKey(),
-  }
-  const clusterConf = clusterWgConf(pair, keys)
+  const keys = { gateway: generatePrivateKey(), cluster: pair.cluster.map(newKeys) }
+  const clusterConfs = keys.cluster.map((_, ordinal) => clusterWgConf(pair, keys, ordinal))
   const files = new Map([
     ['gateway/config.yaml', gatewayConfig(pair)],
     ['gateway/wg0.conf', gatewayWgConf(pair, keys)],
     ['gateway/compose.yaml', compose],
-    ['cluster/values.yaml', values(pair, clusterConf)],
+    ['cluster/values.yaml', values(pair, clusterConfs)],
   ])
-  if (!pair.inline) files.set('cluster/secret.yaml', secret(clusterConf))
+  if (!pair.inline) files.set('cluster/secret.yaml', secret(clusterConfs))
   return files
 }
 
-/** Private keys of the two ends, and the key that they share. */
+/** The private keys, and for each replica the one that it shares with the gateway. */
 interface Keys {
   readonly gateway: string
-  readonly cluster: string
-  readonly shared: string
+  readonly cluster: readonly { readonly own: string; readonly shared: string }[]
+}
+
+function newKeys(): Keys['cluster'][number] {
+  return { own: generatePrivateKey(), shared: generatePresharedKey() }
 }
 
 function gatewayConfig({ forwards, cluster }: Pair): string {
@@ -34,37 +33,41 @@ tunnel:
 forwards:
 ${forwards
   .map(({ name, listen }) => {
-    const ports = formatPorts(listen)
-    return `  ${name}: { listen: ":${ports}", target: "${hostPorts(cluster[0]!, ports)}" }\n`
+    const targets = cluster.map(([address]) => `"${hostPorts(address!, formatPorts(listen))}"`)
+    return `  ${name}: { listen: ":${formatPorts(listen)}", target: ${targets.length > 1 ? `[${targets.join(', ')}]` : targets[0]} }\n`
   })
   .join('')}`
 }
 
 function gatewayWgConf({ gateway, cluster, endpoint }: Pair, keys: Keys): string {
+  const peers = cluster.map(
+    (addresses, ordinal) => `
+# The cluster${cluster.length > 1 ? `, pod ${ordinal}` : ''}
+[Peer]
+PublicKey = ${publicKeyOf(keys.cluster[ordinal]!.own)}
+PresharedKey = ${keys.cluster[ordinal]!.shared}
+AllowedIPs = ${hostPrefixes(addresses)}
+`,
+  )
   return `# The gateway's side of the tunnel. Keep it secret.
 [Interface]
 Address = ${gateway.join(', ')}
 PrivateKey = ${keys.gateway}
 ListenPort = ${endpoint.port}
-
-# The cluster
-[Peer]
-PublicKey = ${publicKeyOf(keys.cluster)}
-PresharedKey = ${keys.shared}
-AllowedIPs = ${hostPrefixes(cluster)}
-`
+${peers.join('')}`
 }
 
-function clusterWgConf({ gateway, cluster, endpoint }: Pair, keys: Keys): string {
-  return `# The cluster's side of the tunnel. Keep it secret.
+function clusterWgConf({ gateway, cluster, endpoint }: Pair, keys: Keys, ordinal: number): string {
+  const { own, shared } = keys.cluster[ordinal]!
+  return `# The cluster's side of the tunnel${cluster.length > 1 ? `, pod ${ordinal}` : ''}. Keep it secret.
 [Interface]
-Address = ${cluster.join(', ')}
-PrivateKey = ${keys.cluster}
+Address = ${cluster[ordinal]!.join(', ')}
+PrivateKey = ${own}
 
 # The gateway
 [Peer]
 PublicKey = ${publicKeyOf(keys.gateway)}
-PresharedKey = ${keys.shared}
+PresharedKey = ${shared}
 Endpoint = ${formatHostPort(endpoint.host, endpoint.port)}
 AllowedIPs = ${hostPrefixes(gateway)}
 # Keeps the way through the NAT open.
@@ -101,13 +104,14 @@ volumes:
 /** The name of the Secret, as in docs/cluster-helm.md. */
 const secretName = 'wg'
 
-function values({ forwards, target, inline }: Pair, wgConf: string): string {
+function values({ forwards, target, inline }: Pair, wgConfs: readonly string[]): string {
+  const replicas = wgConfs.length > 1 ? `replicas: ${wgConfs.length}\n` : ''
   return `# The cluster end: values of the Helm chart.
 image:
   repository: registry.example.com/wg-punchhole # where you pushed the image
-tunnel:
-${inline ? `  # Holds keys. Keep this file secret.\n  wgConf: |\n${indent(wgConf, 4)}` : `  existingSecret: ${secretName} # secret.yaml\n`}config:
-  # The targets must expect a PROXY protocol header, from this pod's address.
+${replicas}tunnel:
+${inline ? `  # Holds keys. Keep this file secret.\n${inlined(wgConfs)}` : `  existingSecret: ${secretName} # secret.yaml\n`}config:
+  # The targets must expect a PROXY protocol header, from ${wgConfs.length > 1 ? "these pods' addresses" : "this pod's address"}.
   forwards:
 ${forwards
   .map(
@@ -117,7 +121,18 @@ ${forwards
   .join('')}`
 }
 
-function secret(wgConf: string): string {
+/** One file as text, several as a list by the pods' ordinals. */
+function inlined(wgConfs: readonly string[]): string {
+  if (wgConfs.length === 1) return `  wgConf: |\n${indent(wgConfs[0]!, 4)}`
+  return `  wgConf:\n${wgConfs.map(wgConf => `    - |\n${indent(wgConf, 6)}`).join('')}`
+}
+
+/** A key of the Secret for each pod: the chart finds it by the pod's ordinal. */
+function secret(wgConfs: readonly string[]): string {
+  const keys = wgConfs.map((wgConf, ordinal) => {
+    const name = wgConfs.length > 1 ? `wg0-${ordinal}.conf` : 'wg0.conf'
+    return `  ${name}: |\n${indent(wgConf, 4)}`
+  })
   return `# The keys of the cluster end. Keep this file secret.
 apiVersion: v1
 kind: Secret
@@ -125,8 +140,7 @@ metadata:
   name: ${secretName}
 type: Opaque
 stringData:
-  wg0.conf: |
-${indent(wgConf, 4)}`
+${keys.join('')}`
 }
 
 function indent(text: string, columns: number): string {

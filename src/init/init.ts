@@ -40,7 +40,7 @@ For the cluster, with image.repository in ${cluster('values.yaml')} set to where
 kubectl create namespace edge && kubectl label namespace edge pod-security.kubernetes.io/enforce=privileged
 ${pair.inline ? '' : `kubectl -n edge apply -f ${cluster('secret.yaml')} && `}helm -n edge install home ./chart --values ${cluster('values.yaml')} --wait
 
-${pair.target} must expect PROXY protocol headers from the pod.
+${pair.target} must expect PROXY protocol headers from the pod${pair.cluster.length > 1 ? 's' : ''}.
 `
 }
 

@@ -21,10 +21,11 @@ export interface Pair {
   readonly forwards: readonly Forward[]
   /** A name or literal without brackets, in the cluster. */
   readonly target: string
-  /** Addresses in the tunnel, one of each family at most; the gateway forwards to the cluster's first. */
+  /** Addresses in the tunnel, one of each family at most. */
   readonly gateway: readonly string[]
-  readonly cluster: readonly string[]
-  /** Whether the cluster's wg0.conf stands in values.yaml instead of a Secret of its own. */
+  /** Those of each replica; the gateway forwards to the first of each. */
+  readonly cluster: readonly (readonly string[])[]
+  /** Whether the cluster's keys stand in values.yaml instead of a Secret of their own. */
   readonly inline: boolean
 }
 
@@ -42,6 +43,7 @@ interface Ports {
 
 const defaultPort = 51820
 const defaultSubnet = '10.1.10.0/24'
+const mostReplicas = 99
 /** Ports of every end's own: health and metrics, and the connection to the other end. */
 const ownPorts = [9586, 9587]
 /** No address of these is one for a tunnel: this host, link-local, multicast, reserved. */
@@ -66,14 +68,16 @@ export function parsePair(args: readonly string[]): Pair {
   const subnets = parseSubnets(values.subnet ?? defaultSubnet)
   refuseInside(subnets, '--endpoint', endpoint.host, "the gateway's public address")
   refuseInside(subnets, '--target', target, 'a name or an address in the cluster')
-  refuseReplicas(values.replicas ?? '1')
+  const replicas = parseReplicas(values.replicas ?? '1', subnets)
   return {
     folder,
     endpoint,
     forwards,
     target,
     gateway: subnets.map(subnet => hostOf(subnet, 1n)),
-    cluster: subnets.map(subnet => hostOf(subnet, 2n)),
+    cluster: Array.from({ length: replicas }, (_, ordinal) =>
+      subnets.map(subnet => hostOf(subnet, BigInt(2 + ordinal))),
+    ),
     inline: values.inline ?? false,
   }
 }
@@ -215,8 +219,14 @@ function hostOf(subnet: Cidr, number: bigint): string {
   return fromNumber(toNumber(network) + number, subnet.family)
 }
 
-function refuseReplicas(text: string): void {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw usageError(`--replicas: ${found(text)}; allowed: 1`)
-  if (text !== '1')
-    throw usageError(`--replicas: found ${text}, more than one replica is not supported yet; allowed: 1`)
+/** One address of each subnet is the gateway's, and the last of an IPv4 one is its broadcast address. */
+function parseReplicas(text: string, subnets: readonly Cidr[]): number {
+  const room = subnets.map(({ family, bits }) =>
+    family === 6 ? 2 ** (128 - bits) - 2 : 2 ** (32 - bits) - 3,
+  )
+  const most = Math.min(mostReplicas, ...room)
+  const replicas = /^[1-9]\d{0,2}$/.test(text) ? Number(text) : 0
+  if (replicas >= 1 && replicas <= most) return replicas
+  const limit = most < mostReplicas ? `, for which --subnet ${subnets.map(networkOf).join(',')} has room` : ''
+  throw usageError(`--replicas: ${found(text)}; allowed: 1${most > 1 ? ` to ${most}` : ''}${limit}`)
 }

@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
+import type { Config } from '../../src/config/config.ts'
 import { publicKeyOf } from '../../src/config/keys.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { parseWgConf } from '../../src/config/wg-conf.ts'
@@ -36,24 +37,28 @@ function filesIn(folder: string): string[] {
     .sort()
 }
 
-/** Both ends' configs as the program judges them; the cluster's of what the chart makes its pod. */
-async function judged(t: Test, pair: string) {
-  const pod = podFiles(pair)
-  const folder = folderOf(t)
-  writeFileSync(join(folder, 'config.yaml'), pod.config)
-  writeFileSync(join(folder, 'wg0.conf'), pod.wgConf, { mode: 0o600 })
+/** All ends' configs as the program judges them; the cluster's of what the chart makes its pods. */
+async function judged(t: Test, pair: string, replicas: number) {
   const gateway = await loadConfig({ configFile: join(pair, 'gateway/config.yaml') })
-  const cluster = await loadConfig({
-    configFile: join(folder, 'config.yaml'),
-    wgConf: join(folder, 'wg0.conf'),
-    admin: ':9586',
-  })
   t.same(gateway.issues, [])
-  t.same(cluster.issues, [])
-  return { gateway: gateway.config!, cluster: cluster.config! }
+  const clusters: Config[] = []
+  for (let ordinal = 0; ordinal < replicas; ordinal++) {
+    const pod = podFiles(pair, ordinal)
+    const folder = folderOf(t)
+    writeFileSync(join(folder, 'config.yaml'), pod.config)
+    writeFileSync(join(folder, 'wg0.conf'), pod.wgConf, { mode: 0o600 })
+    const cluster = await loadConfig({
+      configFile: join(folder, 'config.yaml'),
+      wgConf: join(folder, 'wg0.conf'),
+      admin: ':9586',
+    })
+    t.same(cluster.issues, [])
+    clusters.push(cluster.config!)
+  }
+  return { gateway: gateway.config!, clusters }
 }
 
-for (const [what, more] of [
+for (const [what, more, replicas = 1] of [
   ['the smallest pair', []],
   ['with everything', ['--forward', '80:8080', '--forward', '8000-8010', '--subnet', '10.9.0.0/16']],
   ['keys inline', ['--inline']],
@@ -62,53 +67,75 @@ for (const [what, more] of [
     'IPv6 throughout',
     ['--subnet', 'fd00:10::/64', '--target', '2001:db8::2', '--endpoint', '[2001:db8::1]:4500'],
   ],
+  ['two replicas', ['--replicas', '2', '--forward', '80:8080', '--forward', '8000-8010'], 2],
+  ['two replicas inline', ['--replicas', '2', '--inline'], 2],
+  ['many replicas in both families', ['--replicas', '13', '--subnet', '10.9.0.0/28,fd00:10::/64'], 13],
+  ['replicas in IPv6 alone', ['--replicas', '2', '--subnet', 'fd00:10::/126'], 2],
 ] as const) {
-  t.test(`${what}: both ends are valid and fit each other`, async t => {
+  t.test(`${what}: the ends are valid and fit each other`, async t => {
     const pair = join(folderOf(t), 'pair')
     init(flags(pair, ...more))
-    const inline = what === 'keys inline'
+    const inline = what.includes('inline')
     t.same(
       filesIn(pair),
       everyFile.filter(file => !inline || file !== 'cluster/secret.yaml'),
     )
-    const { gateway, cluster } = await judged(t, pair)
-    const [atGateway, atCluster] = [gateway.tunnel!, cluster.tunnel!]
-    t.equal(atGateway.peers[0]!.publicKey, atCluster.publicKey)
-    t.equal(atCluster.peers[0]!.publicKey, atGateway.publicKey)
-    t.not(atCluster.publicKey, atGateway.publicKey)
-    t.ok(atGateway.peers[0]!.presharedKey)
-    t.equal(atGateway.peers[0]!.presharedKey, atCluster.peers[0]!.presharedKey)
-    t.equal(atGateway.listenPort, atCluster.peers[0]!.endpoint!.port)
-    t.same(
-      atGateway.peers[0]!.allowedIps.map(({ address }) => address),
-      atCluster.addresses.map(({ address }) => address),
-    )
-    t.same(
-      atCluster.peers[0]!.allowedIps.map(({ address }) => address),
-      atGateway.addresses.map(({ address }) => address),
-    )
+    const { gateway, clusters } = await judged(t, pair, replicas)
+    const atGateway = gateway.tunnel!
+    const addresses = (of: readonly { address: string }[]) => of.map(({ address }) => address)
+    t.equal(atGateway.peers.length, replicas)
+    t.equal(new Set(clusters.map(({ tunnel }) => tunnel!.publicKey)).size, replicas, 'a key for each')
+    t.equal(new Set(atGateway.peers.map(peer => peer.presharedKey)).size, replicas, 'and a preshared one')
+    for (const [ordinal, { tunnel, forwards }] of clusters.entries()) {
+      const peer = atGateway.peers[ordinal]!
+      const [toGateway, ...others] = tunnel!.peers
+      t.same(others, [])
+      t.equal(peer.publicKey, tunnel!.publicKey)
+      t.equal(toGateway!.publicKey, atGateway.publicKey)
+      t.not(tunnel!.publicKey, atGateway.publicKey)
+      t.ok(peer.presharedKey)
+      t.equal(peer.presharedKey, toGateway!.presharedKey)
+      t.equal(atGateway.listenPort, toGateway!.endpoint!.port)
+      t.same(addresses(peer.allowedIps), addresses(tunnel!.addresses))
+      t.same(addresses(toGateway!.allowedIps), addresses(atGateway.addresses))
+      t.equal(forwards.length, gateway.forwards.length)
+    }
     for (const { upstream, listen, name } of gateway.forwards) {
-      const target = upstream.targets[0]!
-      t.equal(target.host, atCluster.addresses[0]!.address)
-      const other = cluster.forwards.find(forward => forward.name === name)!
-      t.match(other.listen, { host: 'tunnel', first: target.first, last: target.last })
+      t.same(
+        upstream.targets.map(({ host }) => host),
+        clusters.map(({ tunnel }) => tunnel!.addresses[0]!.address),
+      )
+      for (const { forwards } of clusters) {
+        const other = forwards.find(forward => forward.name === name)!
+        for (const { first, last } of upstream.targets) t.match(other.listen, { host: 'tunnel', first, last })
+      }
       t.equal(listen.host, '')
     }
-    t.equal(gateway.forwards.length, cluster.forwards.length)
   })
 }
 
 t.test('the chart takes the values', { skip: chart.skip }, async t => {
-  for (const more of [['--forward', '80:8080', '--forward', '8000-8010'], ['--inline']]) {
+  for (const more of [
+    ['--forward', '80:8080', '--forward', '8000-8010'],
+    ['--inline'],
+    ['--replicas', '3'],
+    ['--replicas', '3', '--inline'],
+  ]) {
     const pair = join(folderOf(t), 'pair')
     init(flags(pair, ...more))
     const objects = await chart.render(parse(read(pair, 'cluster/values.yaml')))
     const config = objects.get('ConfigMap/home-wg-punchhole')!.data['config.yaml']
     t.same(parse(config).forwards, parse(podFiles(pair).config).forwards)
-    const { conf, issues } = parseWgConf('wg0.conf', podFiles(pair).wgConf)
-    t.same(issues, [])
-    t.ok(publicKeyOf(conf.privateKey!))
-    const conformed = await chart.kubeconform(more[0] === '--inline' ? '' : read(pair, 'cluster/secret.yaml'))
+    const replicas = more.includes('--replicas') ? 3 : 1
+    const kind = replicas > 1 ? 'StatefulSet' : 'Deployment'
+    t.equal(objects.get(`${kind}/home-wg-punchhole`)!.spec.replicas, replicas)
+    for (let ordinal = 0; ordinal < replicas; ordinal++) {
+      const { conf, issues } = parseWgConf('wg0.conf', podFiles(pair, ordinal).wgConf)
+      t.same(issues, [])
+      t.ok(publicKeyOf(conf.privateKey!))
+    }
+    const inline = more.includes('--inline')
+    const conformed = await chart.kubeconform(inline ? '' : read(pair, 'cluster/secret.yaml'))
     t.equal(conformed.status, 0, conformed.stdout)
   }
 })
@@ -116,10 +143,11 @@ t.test('the chart takes the values', { skip: chart.skip }, async t => {
 t.test('keys are new each time', async t => {
   const folder = folderOf(t)
   const keys = ['a', 'b'].map(name => {
-    init(flags(join(folder, name)))
-    return read(join(folder, name), 'gateway/wg0.conf').match(/^(PrivateKey|PresharedKey) = .*$/gm)!
+    init(flags(join(folder, name), '--replicas', '2'))
+    const text = `${read(join(folder, name), 'gateway/wg0.conf')}${read(join(folder, name), 'cluster/secret.yaml')}`
+    return [...new Set(text.match(/(?<=^ *(PrivateKey|PresharedKey) = ).*$/gm))]
   })
-  t.equal(new Set(keys.flat()).size, 4)
+  t.equal(new Set(keys.flat()).size, 10, 'of three private keys and two preshared ones each')
 })
 
 t.test('only the owner reads, whatever the umask', async t => {

@@ -31,9 +31,15 @@ export function read(pair: string, file: string): string {
   return readFileSync(join(pair, file), 'utf8')
 }
 
-/** The files of the cluster's pod, made of values.yaml and secret.yaml as the chart does. */
-export function podFiles(pair: string): { config: string; wgConf: string } {
-  const { tunnel, config } = parse(read(pair, 'cluster/values.yaml'))
-  const wgConf = tunnel.wgConf ?? parse(read(pair, 'cluster/secret.yaml')).stringData['wg0.conf']
+/** The files of one of the cluster's pods, made of values.yaml and secret.yaml as the chart does. */
+export function podFiles(pair: string, ordinal = 0): { config: string; wgConf: string } {
+  const { tunnel, config, replicas = 1 } = parse(read(pair, 'cluster/values.yaml'))
+  const several = replicas > 1
+  const wgConf =
+    tunnel.wgConf === undefined
+      ? parse(read(pair, 'cluster/secret.yaml')).stringData[several ? `wg0-${ordinal}.conf` : 'wg0.conf']
+      : several
+        ? tunnel.wgConf[ordinal]
+        : tunnel.wgConf
   return { config: stringify({ tunnel: { mode: 'tun' }, ...config }), wgConf }
 }

@@ -17,10 +17,10 @@ t.test('defaults', async t => {
     forwards: [{ name: 'https', listen: { first: 443, last: 443 }, target: { first: 443, last: 443 } }],
     target: 'traefik.dmz.svc',
     gateway: ['10.1.10.1'],
-    cluster: ['10.1.10.2'],
+    cluster: [['10.1.10.2']],
     inline: false,
   })
-  t.equal(parsePair(withFlag('replicas', '1')).folder, 'pair')
+  t.same(parsePair(withFlag('replicas', '1')), parsePair(flags('pair')))
 })
 
 t.test('endpoints', async t => {
@@ -75,8 +75,35 @@ t.test('subnets', async t => {
     ['fd00:10::/64,10.9.0.0/24', ['fd00:10::1', '10.9.0.1'], ['fd00:10::2', '10.9.0.2']],
   ] as const) {
     const pair = parsePair(withFlag('subnet', text))
-    t.same([pair.gateway, pair.cluster], [gateway, cluster], text)
+    t.same([pair.gateway, pair.cluster], [gateway, [cluster]], text)
   }
+})
+
+t.test('replicas: an address of each subnet for each', async t => {
+  for (const [subnet, replicas, clusters] of [
+    ['10.1.10.0/24', '2', [['10.1.10.2'], ['10.1.10.3']]],
+    ['192.168.7.8/29', '5', ['10', '11', '12', '13', '14'].map(host => [`192.168.7.${host}`])],
+    ['fd00:10::/126', '2', [['fd00:10::2'], ['fd00:10::3']]],
+    ['10.9.0.0/24,fd00:10::/64', '2', ['2', '3'].map(host => [`10.9.0.${host}`, `fd00:10::${host}`])],
+  ] as const)
+    t.same(parsePair([...withFlag('subnet', subnet), '--replicas', replicas]).cluster, clusters, subnet)
+  const most = parsePair([...withFlag('subnet', '10.9.0.254/16'), '--replicas', '99']).cluster
+  t.equal(new Set(most.flat()).size, 99)
+  t.equal(most.at(-1)?.[0], '10.9.0.100')
+})
+
+t.test('not more replicas than a subnet has room for', async t => {
+  for (const [subnet, replicas, allowed] of [
+    ['10.1.10.0/24', '100', '1 to 99'],
+    ['192.168.7.8/29', '6', '1 to 5, for which --subnet 192.168.7.8/29 has room'],
+    ['192.168.7.4/30', '2', '1, for which --subnet 192.168.7.4/30 has room'],
+    ['fd00:10::/126', '3', '1 to 2, for which --subnet fd00:10::/126 has room'],
+    ['10.9.0.0/24,fd00:10::/126', '3', '1 to 2, for which --subnet 10.9.0.0/24,fd00:10::/126 has room'],
+  ] as const)
+    t.throws(() => parsePair([...withFlag('subnet', subnet), '--replicas', replicas]), {
+      code: 'USAGE',
+      message: `--replicas: found "${replicas}"; allowed: ${allowed}`,
+    })
 })
 
 t.test('a wrong flag is a usage error that says what was found and what is allowed', async t => {
@@ -136,7 +163,7 @@ t.test('a wrong flag is a usage error that says what was found and what is allow
       'fd00::/64,fd01::/64,10.1.10.0/24',
       'x',
     ],
-    replicas: ['', '0', '-1', '1.5', 'two', '2', '1000'],
+    replicas: ['', '0', '-1', '1.5', 'two', '02', '100', '1000'],
   }
   for (const [flag, values] of Object.entries(wrong)) {
     for (const value of values) {
@@ -154,11 +181,7 @@ t.test('a wrong flag is a usage error that says what was found and what is allow
 })
 
 t.test('what is not supported yet is refused by name', async t => {
-  for (const args of [
-    withFlag('forward', '53/udp'),
-    withFlag('forward', '53:5353/UDP'),
-    withFlag('replicas', '2'),
-  ])
+  for (const args of [withFlag('forward', '53/udp'), withFlag('forward', '53:5353/UDP')])
     t.throws(() => parsePair(args), { code: 'USAGE', message: /not supported yet/ })
 })
 
