@@ -10,6 +10,7 @@ import type { Timed } from './deadlines.ts'
 import { Dial, type DialOwner } from './dial.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
 import type { RelayOwner } from './relay.ts'
+import { Silence } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import { answerTrace } from './trace.ts'
@@ -35,9 +36,7 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
   #carrier: Carrier | undefined
   /** Why it is being ended by us. */
   #cause: CarrierEnd | undefined
-  /** Bytes at the last look for silence, and when they last were others; on performance.now()'s clock. */
-  #moved = -1
-  #movedAt = 0
+  #silence: Silence | undefined
 
   constructor(forward: ConnectionOwner, downstream: Downstream, offset: number) {
     this.forward = forward
@@ -158,6 +157,8 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     else this.#done(this.#cause ?? (end === 'aborted' ? 'drain-timeout' : end), detail)
   }
 
+  answered(): void {}
+
   /** Looks for silence, four times within its limit: it ends at most a quarter late, and no byte sets a timer. */
   halfClosed(): void {
     const carrier = this.#carrier
@@ -165,13 +166,9 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     const { idle, halfClosed } = this.forward.config.timeouts
     const limit = carrier.isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
     if (limit === 0) return
-    const now = performance.now()
-    const moved = carrier.receivedBytes + carrier.sentBytes
-    if (moved !== this.#moved) {
-      this.#moved = moved
-      this.#movedAt = now
-    }
-    if (now - this.#movedAt < limit) this.forward.deadlines.set(this, limit / 4)
+    this.#silence ??= new Silence()
+    if (this.#silence.lasts(carrier.receivedBytes + carrier.sentBytes) < limit)
+      this.forward.deadlines.set(this, limit / 4)
     else this.#cut(limit === idle ? 'idle-timeout' : 'half-closed-timeout', `nothing moved for ${limit} ms`)
   }
 

@@ -118,6 +118,10 @@ export class Dial {
     socket.once('error', onError)
     socket.once('connect', () => {
       socket.off('error', onError)
+      for (const earlier of this.#attempts.keys()) {
+        if (earlier === target) break
+        this.#upstream.overtaken(earlier)
+      }
       this.#forget(target)
       this.cancel()
       this.#owner.dialled(target, socket)

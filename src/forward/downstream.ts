@@ -42,6 +42,7 @@ export class StreamDownstream implements Downstream {
 
   relay(_: Connection, target: Socket, header: Buffer | undefined): Carrier {
     this.#stream.attach(target, header, undefined)
+    if (this.client.isCheck) this.#stream.confirm()
     return new StreamCarrier(this.#stream, false)
   }
 

@@ -15,12 +15,15 @@ import { Admission } from './admission.ts'
 import { Client } from './client.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
+import { Connections } from './connections.ts'
 import { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
+import { Knock } from './knock.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
+import type { Target } from './target.ts'
 import type { End } from './trace.ts'
 import { Upstream } from './upstream.ts'
 
@@ -58,9 +61,7 @@ export class Forward implements ConnectionOwner {
   #config: ForwardConfig
   #trusted = new Prefixes([])
   #listeners: readonly string[] = []
-  readonly #connections = new Set<Connection>()
-  #drain: AbortSignal | undefined
-  #drained: (() => void) | undefined
+  readonly #connections = new Connections()
 
   /** It does nothing before it is configured. */
   constructor(config: ForwardConfig, options: ForwardOptions) {
@@ -78,6 +79,7 @@ export class Forward implements ConnectionOwner {
       log: options.log,
       descriptors: options.descriptors,
       resolve: options.resolve,
+      knock: (target, told) => this.#knock(target, told),
       changed: () => options.targetChanged(this),
     })
   }
@@ -145,14 +147,8 @@ export class Forward implements ConnectionOwner {
     this.#begin(new StreamDownstream(stream, client), offset, 1)
   }
 
-  /** @param descriptors that it needs at the most. */
   #begin(downstream: Downstream, offset: number, descriptors: number): void {
-    const connection = new Connection(this, downstream, offset)
-    this.#connections.add(connection)
-    connection.hold(descriptors)
-    connection.start()
-    // Taken by the kernel before its listener was closed.
-    if (this.#drain?.aborted) connection.abort()
+    this.#connections.begin(new Connection(this, downstream, offset), descriptors)
   }
 
   linkTo(address: string): Session | undefined {
@@ -181,27 +177,32 @@ export class Forward implements ConnectionOwner {
     return this.#trusted.has(address)
   }
 
+  #knock(target: Target, told: (error: string | undefined) => void): Knock {
+    const { sendProxy, timeouts } = this.#config
+    const session = this.linkTo(target.address)
+    return new Knock(target, { sendProxy, session, timeout: timeouts.connect, told })
+  }
+
+  /** The port that an end with a link to this one reaches it by, and is told of. */
+  get linkPort(): number | undefined {
+    const { listen, acceptProxy } = this.#config
+    return acceptProxy === false || listen.first !== listen.last ? undefined : listen.first
+  }
+
+  /** Nobody who comes could be served. */
+  get isDead(): boolean {
+    return this.upstream.isDead
+  }
+
   ended(connection: Connection): void {
-    this.#connections.delete(connection)
-    connection.hold(0)
     this.admission.release(connection)
-    if (this.#connections.size === 0) this.#drained?.()
+    this.#connections.ended(connection)
   }
 
   /** Lets connections finish until `signal` is aborted, then resets those that are left. Its listeners are closed. */
   async drain(signal: AbortSignal): Promise<void> {
-    this.#drain = signal
     this.upstream.close()
-    if (this.#connections.size > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#drained = resolve
-      const abort = () => {
-        for (const connection of this.#connections) connection.abort()
-      }
-      if (signal.aborted) abort()
-      else signal.addEventListener('abort', abort, { once: true })
-      await promise
-    }
+    await this.#connections.drain(signal)
     this.refusals.flush()
   }
 
@@ -234,7 +235,7 @@ export class Forward implements ConnectionOwner {
   }
 
   connections(): ConnectionStatus[] {
-    return Array.from(this.#connections, connection => connection.status())
+    return this.#connections.status()
   }
 
   reasons(): Reason[] {

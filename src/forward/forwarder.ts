@@ -8,7 +8,7 @@ import { Deadlines } from './deadlines.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import { Listener } from './listener.ts'
 import { type ForwardPlan, keyOf, linkPlan, type Route, wantedBy } from './plan.ts'
-import { type ConnectionStatus, type ForwardStatus, stateOf } from './status.ts'
+import type { ConnectionStatus, ForwardStatus } from './status.ts'
 
 /** A change that is prepared: new listeners are bound, nothing else has happened. Exactly one of the two is called. */
 export interface Change {
@@ -35,6 +35,8 @@ export class Forwarder {
   /** By address and port. */
   readonly #listeners = new Map<string, Listener>()
   #routes = new Map<string, Route>()
+  /** Those that nobody could be served by. */
+  #dead: ReadonlySet<Forward> = new Set()
   #isDraining = false
 
   constructor(options: ForwarderOptions) {
@@ -43,20 +45,24 @@ export class Forwarder {
       descriptors: options.descriptors,
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
-        for (const [port, isUp] of this.#targets()) session.tellTarget(port, isUp)
+        for (const { linkPort, isDead, upstream } of this.#forwards.values())
+          if (linkPort !== undefined && (isDead || upstream.isServed())) session.tellTarget(linkPort, !isDead)
       },
-      target: (address, port, isUp) => this.#told(address, port, isUp),
+      up: address => {
+        for (const { upstream } of this.#forwards.values()) upstream.retry(address)
+      },
+      draining: address => {
+        for (const { upstream } of this.#forwards.values()) upstream.drains(address)
+      },
+      target: (address, port, isUp) => {
+        for (const { upstream } of this.#forwards.values()) upstream.told(address, port, isUp)
+      },
     })
     this.#options = {
       ...options,
       deadlines: this.#deadlines,
       linkTo: address => this.#links.to(address),
-      targetChanged: forward => {
-        this.#tell(forward)
-        // Reached without a link, so there may be one now.
-        for (const { address, state } of forward.upstream.targets)
-          if (state === 'up') this.#links.retry(address)
-      },
+      targetChanged: forward => this.#changed(forward),
     }
   }
 
@@ -110,6 +116,7 @@ export class Forwarder {
       for (const [name, forward] of this.#forwards)
         if (!forwards.has(name)) this.#retire(forward, plan.drainTimeout)
       this.#forwards = forwards
+      this.#admit()
       this.#links.configure(linkPlan(plan))
     }
     return { commit, rollback }
@@ -168,29 +175,32 @@ export class Forwarder {
   }
 
   reasons(): Reason[] {
-    return Array.from(this.#forwards.values(), forward => forward.reasons()).flat()
+    return [...this.#forwards.values(), ...this.#listeners.values()].flatMap(part => part.reasons())
   }
 
   links(): LinkStatus[] {
     return this.#links.status()
   }
 
-  /** Ports of the tunnel, each with whether a target of its forward is up, where that is known. */
-  *#targets(of?: Forward): Iterable<[port: number, isUp: boolean]> {
-    for (const forward of of === undefined ? this.#forwards.values() : [of]) {
-      const { listen, acceptProxy } = forward.config
-      const state = stateOf(forward.upstream.targets)
-      if (acceptProxy !== false && listen.first === listen.last && state !== 'unknown')
-        yield [listen.first, state === 'up']
-    }
+  /** A target of it is up, or down, or there are others. */
+  #changed(forward: Forward): void {
+    // Not one whose time has come or is over.
+    if (this.#forwards.get(forward.config.name) !== forward) return
+    const { isDead, linkPort: port } = forward
+    const wasDead = this.#dead.has(forward)
+    if (port !== undefined && (isDead || wasDead || forward.upstream.isServed()))
+      this.#links.tellTarget(port, !isDead)
+    // Reached without a link, so there may be one now.
+    for (const { address, state } of forward.upstream.targets) if (state === 'up') this.#links.retry(address)
+    if (isDead !== wasDead) this.#admit()
   }
 
-  #tell(forward: Forward): void {
-    for (const [port, isUp] of this.#targets(forward)) this.#links.tellTarget(port, isUp)
-  }
-
-  #told(address: string, port: number, isUp: boolean): void {
-    for (const { upstream } of this.#forwards.values()) upstream.told(address, port, isUp)
+  /** Clients are let in where somebody may serve them; else the kernel refuses them, which a check by TCP sees. */
+  #admit(): void {
+    this.#dead = new Set([...this.#forwards.values()].filter(({ isDead }) => isDead))
+    for (const [key, route] of this.#routes)
+      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
+      else this.#listeners.get(key)?.reopen()
   }
 
   #all(): Forward[] {

@@ -42,6 +42,11 @@ export class Target {
     return this.#state
   }
 
+  /** When it came to be so; milliseconds since the epoch. */
+  get since(): number {
+    return this.#since
+  }
+
   /** Of the last failure, while it is down. */
   get error(): string | undefined {
     return this.#error

@@ -3,6 +3,8 @@ import { formatHostPorts } from '../config/address.ts'
 import type { UpstreamConfig } from '../config/config.ts'
 import type { Descriptors } from '../descriptors.ts'
 import type { Log } from '../log.ts'
+import { Balancer } from './balancer.ts'
+import { Check, type CheckOwner } from './check.ts'
 import { Source, type SourceOwner } from './source.ts'
 import type { TargetStatus } from './status.ts'
 import type { Target } from './target.ts'
@@ -18,6 +20,7 @@ export interface UpstreamOptions {
   readonly log: Log
   readonly descriptors: Descriptors
   readonly resolve: (host: string) => Promise<readonly string[]>
+  readonly knock: CheckOwner['knock']
   /** A target has gone up or down, or there are others. */
   readonly changed: (upstream: Upstream) => void
 }
@@ -26,41 +29,43 @@ export interface UpstreamOptions {
  * Where connections go: targets in order, of which one is picked for each connection by what is known of them and by
  * the balance rule. A name stands for all its addresses, as long as its TTL says.
  */
-export class Upstream implements SourceOwner {
+export class Upstream implements SourceOwner, CheckOwner {
   readonly resolve: SourceOwner['resolve']
+  readonly knock: CheckOwner['knock']
   readonly #options: UpstreamOptions
   #config: UpstreamConfig | undefined
   #sources: readonly Source[] = []
   #targets: readonly Target[] = []
-  /** Where the next turn begins. */
-  #turn = 0
+  readonly #checks = new Map<Target, Check>()
+  readonly #balancer = new Balancer()
+  /** Names are asked for, again and again: not before there is a client or a check. */
+  #isAwake = false
   #timer: NodeJS.Timeout | undefined
+  #isClosed = false
 
   constructor(options: UpstreamOptions) {
     this.#options = options
     this.resolve = options.resolve
+    this.knock = options.knock
   }
 
   /** From now on these; a target that stays keeps what is known of it. */
   configure(config: UpstreamConfig): void {
+    if (!isDeepStrictEqual(config.check, this.#config?.check)) this.#endChecks()
     this.#config = config
     this.#sources = config.targets.map(
       where =>
         this.#sources.find(source => isDeepStrictEqual(source.where, where)) ?? new Source(where, this),
     )
-    clearInterval(this.#timer)
-    const names = this.#sources.filter(({ isName }) => isName)
-    const resolve = () => {
-      for (const name of names) name.resolve()
-    }
-    if (names.length > 0) this.#timer = setInterval(resolve, lookAgain).unref()
-    resolve()
+    if (this.#isAwake || typeof config.check === 'object') this.#wake()
     this.moved()
   }
 
   /** Nothing is tried or resolved any more; connections may still be on their way. */
   close(): void {
     clearInterval(this.#timer)
+    this.#endChecks()
+    this.#isClosed = true
   }
 
   get descriptors(): Descriptors {
@@ -83,6 +88,7 @@ export class Upstream implements SourceOwner {
    * suspected. `undefined`: there is no point in waiting for one.
    */
   pick(tried: readonly Target[] | undefined): Target | undefined {
+    if (!this.#isAwake) this.#wake()
     const targets = this.#targets
     if (targets.length === 1) {
       const only = targets[0]!
@@ -102,18 +108,42 @@ export class Upstream implements SourceOwner {
     target.failed(error, false)
   }
 
+  /** It did not answer a client for a while, and another did. */
+  overtaken(target: Target): void {
+    const check = this.#checks.get(target)
+    if (check === undefined) target.failed('it was slow to answer', false)
+    else check.try()
+  }
+
+  /** The end at this address is there again. */
+  retry(address: string): void {
+    for (const target of this.#targets)
+      if (target.address === address && target.state === 'down') this.#checks.get(target)?.try()
+  }
+
+  /** The end at this address says that it is going. */
+  drains(address: string): void {
+    for (const target of this.#targets) if (target.address === address) target.failed('it drains', false)
+  }
+
+  isServed(): boolean {
+    return this.#targets.some(({ state }) => state === 'up')
+  }
+
   /** The far end of a link tells of what is behind a port of its. */
   told(address: string, port: number, isUp: boolean): void {
     for (const target of this.#targets) {
       if (target.address !== address || target.port !== port || this.#isRange) continue
       if (isUp) target.succeeded()
-      else target.failed('by the other end', false)
+      else target.failed('by the other end', this.#config?.check !== false)
     }
   }
 
   /** What a client alone found is told by its own line. */
-  changed({ text: target, name: host, isDead, error }: Target, wasDead: boolean): void {
+  changed(changed: Target, wasDead: boolean): void {
     const { name: forward, log } = this.#options
+    const { text: target, name: host, isDead, error } = changed
+    this.#checks.get(changed)?.reschedule()
     if (isDead && !wasDead) log.warn({ forward, target, host, error }, 'target down')
     else if (wasDead && !isDead) log.info({ forward, target, host }, 'target up')
     this.#options.changed(this)
@@ -121,6 +151,7 @@ export class Upstream implements SourceOwner {
 
   moved(): void {
     this.#targets = this.#sources.flatMap(({ targets }) => targets)
+    this.#check()
     this.#options.changed(this)
   }
 
@@ -146,6 +177,13 @@ export class Upstream implements SourceOwner {
     )
   }
 
+  /** Nobody who comes could be served, for certain. */
+  get isDead(): boolean {
+    const isDead = (source: Source) =>
+      source.targets.length === 0 ? source.isDead : source.targets.every(target => target.isDead)
+    return this.#config?.check !== false && this.#sources.every(isDead)
+  }
+
   status(): TargetStatus[] {
     return this.#sources.flatMap(source => source.status())
   }
@@ -157,28 +195,42 @@ export class Upstream implements SourceOwner {
     return this.#isRange || performance.now() - failedAt > leftOut
   }
 
+  #wake(): void {
+    this.#isAwake = true
+    clearInterval(this.#timer)
+    const names = this.#sources.filter(({ isName }) => isName)
+    const resolve = () => {
+      for (const name of names) name.resolve()
+    }
+    if (names.length > 0 && !this.#isClosed) this.#timer = setInterval(resolve, lookAgain).unref()
+    resolve()
+  }
+
+  /** Each target has its check, and no other has one. */
+  #check(): void {
+    for (const [target, check] of this.#checks) {
+      if (this.#targets.includes(target)) continue
+      check.close()
+      this.#checks.delete(target)
+    }
+    const { check = false } = this.#config ?? {}
+    if (check === false || this.#isClosed) return
+    for (const target of this.#targets)
+      if (!this.#checks.has(target)) this.#checks.set(target, new Check(target, check, this))
+  }
+
+  #endChecks(): void {
+    for (const check of this.#checks.values()) check.close()
+    this.#checks.clear()
+  }
+
   get #isRange(): boolean {
     const { first, last } = this.#sources[0]!.where
     return first !== last
   }
 
   #choose(may: (target: Target) => boolean, tried: readonly Target[] | undefined): Target | undefined {
-    const targets = this.#targets
-    const { balance } = this.#config!
-    const from = balance === 'first' ? 0 : this.#turn % targets.length
-    let chosen: Target | undefined
-    let at = 0
-    for (let i = 0; i < targets.length; i++) {
-      const index = (from + i) % targets.length
-      const target = targets[index]!
-      if (tried?.includes(target) || !may(target)) continue
-      if (chosen !== undefined && target.open >= chosen.open) continue
-      chosen = target
-      at = index
-      if (balance !== 'leastconn') break
-    }
-    if (chosen !== undefined) this.#turn = at + 1
-    return chosen
+    return this.#balancer.choose(this.#targets, this.#config!.balance, may, tried)
   }
 }
 

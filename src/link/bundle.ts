@@ -17,7 +17,7 @@ export class Bundle {
   readonly #diallers: Dialler[]
   #turn = 0
 
-  constructor(address: string, port: number, size: number, options: Omit<DiallerOptions, 'up' | 'lanes'>) {
+  constructor(address: string, port: number, size: number, options: Omit<DiallerOptions, 'lanes'>) {
     this.address = address
     this.port = port
     this.size = size
@@ -26,6 +26,7 @@ export class Bundle {
         ...options,
         lanes: Math.ceil(warmLanes / size),
         up: () => {
+          options.up()
           // The others once the first has shown that there are links at all.
           while (this.#diallers.length < size) this.#diallers.push(dial())
         },

@@ -32,6 +32,8 @@ export interface DiallerOptions {
   readonly up: () => void
   readonly descriptors: Descriptors
   readonly target: (port: number, isUp: boolean) => void
+  /** The far end takes no more streams. */
+  readonly draining: () => void
 }
 
 /**
@@ -128,6 +130,7 @@ export class Dialler {
       draining: () => {
         session.retire()
         this.#later()
+        this.#options.draining()
       },
       closed: (session, why) => this.#lost(session, why),
     })

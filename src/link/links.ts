@@ -16,6 +16,10 @@ export interface LinksOptions {
   readonly arrived: (arrival: Arrival) => void
   /** A link was dialled to this end. */
   readonly accepted: (session: Session) => void
+  /** A link to this address is up. */
+  readonly up: (address: string) => void
+  /** The far end there is going. */
+  readonly draining: (address: string) => void
   /** The far end tells how the target behind its port does. */
   readonly target: (address: string, port: number, isUp: boolean) => void
 }
@@ -129,10 +133,12 @@ export class Links {
   }
 
   #bundle(address: string, { port, perPeer }: LinkPlan): Bundle {
-    const { log, descriptors, target } = this.#options
+    const { log, descriptors, up, draining, target } = this.#options
     return new Bundle(address, port, perPeer, {
       log,
       descriptors,
+      up: () => up(address),
+      draining: () => draining(address),
       target: (port, isUp) => target(address, port, isUp),
     })
   }

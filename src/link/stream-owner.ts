@@ -4,8 +4,15 @@ import type { Reset } from './reset-reason.ts'
 export type StreamEnd = 'complete' | 'local-reset' | 'far-reset' | 'link-lost' | 'aborted'
 
 export interface StreamOwner {
+  /**
+   * It was cut, not by this end. Whether the owner takes the local socket back as it is, to join it with something else:
+   * then that is not reset, and `streamEnded` is not called.
+   */
+  takesBack?(end: 'far-reset' | 'link-lost', why: Reset): boolean
   /** Called once: both directions are done and the local socket is closed, or the stream was cut. */
   streamEnded(end: StreamEnd, why: Reset | undefined): void
   /** One direction has ended, the other has not. */
   halfClosed(): void
+  /** The far end has answered: by bytes, an end or credit. Called more than once. */
+  answered?(): void
 }

@@ -10,19 +10,16 @@ import type { Session } from './session.ts'
 import type { StreamEnd, StreamOwner } from './stream-owner.ts'
 
 /**
- * One connection across a link: a local socket here, another at the other end, and between them frames. A long one is
- * promoted: at a marked byte of each direction it moves from the frames to a lane, a tunnel connection of its own.
- *
- * - Credit: the far end says how much may be sent; so a reader that stops costs its own stream only, and bulk does not
- *   queue in front of everyone. It is spent and given on lanes, too, and without a link no more.
- * - Half-close: `end` after the last byte, or FIN on the lane. A reset is told as one, never as an end.
+ * One connection across a link: a local socket at both ends, and between them frames. A long one is promoted: at a
+ * marked byte of each direction it moves to a lane, a tunnel connection of its own. The far end says how much may be
+ * sent (credit), on lanes too: a reader that stops costs its own stream only, and bulk does not queue in front of all.
+ * A half-close is `end` after the last byte, or FIN on the lane; a reset is told as one, never as an end.
  */
 export class Stream implements Joined {
   readonly id: number
   /** From the far end to the local socket, and the other way. */
   receivedBytes = 0
   sentBytes = 0
-  /** Who is told of its end. */
   owner: StreamOwner | undefined
   #session: Session | undefined
   #local: ReadSocket | undefined
@@ -61,8 +58,7 @@ export class Stream implements Joined {
    * Joins it with a connected socket. `toLocal` is written before what has arrived, in one piece with it; `toFar` was
    * read from the socket already.
    */
-  attach(socket: Socket, toLocal: Buffer | undefined, toFar: Buffer | undefined): void {
-    const local: ReadSocket = socket
+  attach(local: ReadSocket, toLocal: Buffer | undefined, toFar: Buffer | undefined): void {
     this.#local = local
     join(local, this)
     const first = toLocal === undefined ? this.#held : [toLocal, ...this.#held]
@@ -75,32 +71,37 @@ export class Stream implements Joined {
     this.#readLane()
   }
 
+  /** Tells the far end that the local socket is there, where it is not to wait for a byte to know. */
+  confirm(): void {
+    this.#session?.send(this.id, frame.credit, Buffer.alloc(4))
+  }
+
   /** Cuts it at both ends. */
   abort(why: Reset): void {
-    this.#session?.send(this.id, frame.reset, encodeReset(why))
-    this.#over('aborted', why)
+    this.#cut('aborted', why)
   }
 
   data(part: Buffer): void {
     if (!this.#flow.received(part.length) || this.#isSwitched || this.#farEnded)
       throw new LinkError(`data for stream ${this.id} beyond its credit, its end or its switch`)
+    if (this.receivedBytes === 0) this.owner?.answered?.()
     this.receivedBytes += part.length
     const local = this.#local
-    // The part refers to the link's read buffer.
-    if (local === undefined) this.#held.push(Buffer.from(part))
+    if (local === undefined)
+      this.#held.push(Buffer.from(part)) // It refers to the link's read buffer.
     else {
       this.#tookIn(local.write(part))
       if (local.writableLength > 0) this.#session?.holdBuffer()
     }
   }
 
-  /** Any other frame about this stream. */
   control(type: number, payload: Buffer): void {
     if (type === frame.end) this.#endThere()
     else if (type === frame.reset) this.#over('far-reset', decodeReset(payload))
     else if (type === frame.credit) {
       this.#flow.credited(exactly(4, payload).readUInt32BE())
       this.#gate()
+      this.owner?.answered?.()
     } else if (type === frame.want) this.#session?.wanted(this)
     else if (type === frame.switch) this.#switch()
   }
@@ -150,10 +151,7 @@ export class Stream implements Joined {
   failed(socket: ReadSocket, detail: string): void {
     const why: Reset = { reason: 'reset', detail }
     if (socket === this.#lane) this.#over('far-reset', why)
-    else if (!this.#isOver) {
-      this.#session?.send(this.id, frame.reset, encodeReset(why))
-      this.#over('local-reset', why)
-    }
+    else if (!this.#isOver) this.#cut('local-reset', why)
   }
 
   /** Each is closed by both ends, after both directions; earlier it was cut. */
@@ -171,13 +169,13 @@ export class Stream implements Joined {
   #endThere(): void {
     if (this.#farEnded) return
     this.#farEnded = true
+    this.owner?.answered?.()
     if (!this.#localEnded) this.owner?.halfClosed()
     // With nothing left to read or write, close() alone sends the FIN: one system call less than shutdown() first.
     if (this.#localEnded && this.#local?.writableLength === 0) this.#local.destroy()
     else this.#local?.end()
   }
 
-  /** The far end's bytes come on the lane from now on. */
   #switch(): void {
     if (this.#isSwitched) throw new LinkError(`stream ${this.id} switched twice`)
     this.#isSwitched = true
@@ -215,7 +213,6 @@ export class Stream implements Joined {
     session.sendCredit(this, this.#flow.refill(session.windowOf(this)))
   }
 
-  /** Reads the local socket or lets it wait. Returns which. */
   #gate(): boolean {
     const open = this.#flow.maySend && !this.#isBlocked
     if (!open) this.#local?.pause()
@@ -236,13 +233,17 @@ export class Stream implements Joined {
     else if (this.#local!.writableLength === 0) this.#local!.destroy()
   }
 
+  #cut(end: 'aborted' | 'local-reset', why: Reset): void {
+    this.#session?.send(this.id, frame.reset, encodeReset(why))
+    this.#over(end, why)
+  }
+
   #over(end: StreamEnd, why: Reset | undefined): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#session?.remove(this)
-    this.#held = []
-    // Where the far end said its end on the link, the lane's own is still to be read: else it stays open for ever.
-    if (end === 'complete') this.#lane?.resume()
+    if (end === 'complete')
+      this.#lane?.resume() // Its end is still to be read.
     else for (const socket of [this.#local, this.#lane]) if (socket !== undefined) reset(socket)
     this.owner?.streamEnded(end, why)
   }

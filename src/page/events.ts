@@ -139,6 +139,23 @@ export const readings: ReadonlyMap<string, (fields: Fields) => Reading> = new Ma
     }),
   ],
   [
+    'target down',
+    ({ forward, target, error }) => ({
+      tone: 'bad',
+      title: 'Target down',
+      detail: `${forward}, ${target}: ${error}`,
+      like: `down ${forward} ${target}`,
+    }),
+  ],
+  [
+    'target up',
+    ({ forward, target }) => ({ tone: 'good', title: 'Target up', detail: `${forward}, ${target}` }),
+  ],
+  [
+    'listener not opened again',
+    ({ address, error }) => ({ tone: 'bad', title: 'Listener closed', detail: `${address}: ${error}` }),
+  ],
+  [
     'accept failed',
     ({ address, error }) => ({
       tone: 'bad',

@@ -60,7 +60,14 @@ t.test('a silent address does not keep a connection from the next one', async t 
     await new Promise<void>(resolve => createServer().listen(7000, '198.51.100.2', resolve))
   })
   // Nobody has 198.51.100.9: the first attempt hears nothing until its neighbour discovery fails, seconds later.
-  const script = `import { Dial } from '${join(import.meta.dirname, '../../src/forward/dial.ts')}'
-    new Dial(['198.51.100.9', '198.51.100.2'], 7000, socket => { console.log(socket.remoteAddress); process.exit() }, console.log)`
+  const file = (name: string) => join(import.meta.dirname, `../../src/forward/${name}.ts`)
+  const script = `import { Dial } from '${file('dial')}'
+    import { Descriptors } from '${file('../descriptors')}'
+    import { Upstream } from '${file('upstream')}'
+    const resolve = async () => ['198.51.100.9', '198.51.100.2']
+    const upstream = new Upstream({ name: 'web', descriptors: new Descriptors(9999), resolve, changed() {} })
+    upstream.configure({ targets: [{ host: 'web.example', first: 7000, last: 7000 }], balance: 'first', check: false })
+    const dialled = (target, socket) => { console.log(socket.remoteAddress); process.exit() }
+    new Dial(upstream, 0, { linkTo() {}, dialled, dialFailed: console.log }).next()`
   t.equal((await host.exec(process.execPath, '--input-type=module', '--eval', script)).trim(), '198.51.100.2')
 })

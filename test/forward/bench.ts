@@ -76,13 +76,19 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Without links. */
+/** Without links, unless they are asked for. */
 export function plan(
   forwards: readonly ForwardConfig[],
   tunnelAddresses: readonly string[] = [],
   drainTimeout = 1,
+  link?: ForwardPlan['link'],
 ): ForwardPlan {
-  return { forwards, tunnelAddresses, drainTimeout, link: undefined }
+  return { forwards, tunnelAddresses, drainTimeout, link }
+}
+
+/** Links on loopback: from this end to the far ends at these addresses, and from anybody to this end. */
+export function links(port: number, peers: readonly string[] = []): NonNullable<ForwardPlan['link']> {
+  return { port, peers, perPeer: () => 1, trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }] }
 }
 
 /** A forwarder with these forwards, on free ports where they name port 0; ended with the test. */
@@ -94,6 +100,7 @@ export async function forwarding(
     seen?: (address: string, throughTunnel: boolean) => void
     tunnel?: readonly string[]
     descriptors?: Descriptors
+    link?: ForwardPlan['link']
   } = {},
 ) {
   const { log, lines } = recordingLog()
@@ -111,7 +118,7 @@ export async function forwarding(
     placed.push(
       config.listen.first > 0 ? config : { ...config, listen: at(config.listen.host, await freePort()) },
     )
-  const change = await forwarder.prepare(plan(placed, options.tunnel, 1_000))
+  const change = await forwarder.prepare(plan(placed, options.tunnel, 1_000, options.link))
   change.commit()
   t.teardown(() => forwarder.drain(AbortSignal.abort()))
   /** Lines of that message, fields only. */
@@ -140,12 +147,16 @@ export async function open(port: number, host?: string, from?: string): Promise<
   return socket
 }
 
-/** How a connection ended: everything it received, and `end` or the error's code. */
-export async function outcome(socket: Socket): Promise<{ received: string; end: string }> {
+/** How a connection ended: everything it received, and `end` or the error's code; or, with so many bytes, `enough`. */
+export async function outcome(
+  socket: Socket,
+  enough = Number.POSITIVE_INFINITY,
+): Promise<{ received: string; end: string }> {
   let received = ''
   return new Promise(resolve => {
     socket.on('data', chunk => {
       received += chunk.toString('latin1')
+      if (received.length >= enough) resolve({ received, end: 'enough' })
     })
     socket.once('end', () => resolve({ received, end: 'end' }))
     socket.once('error', (error: NodeJS.ErrnoException) => resolve({ received, end: error.code! }))

@@ -21,6 +21,9 @@ function dial(
     log,
     descriptors,
     resolve: async host => [host],
+    knock: () => {
+      throw new Error('it is not checked')
+    },
     changed: () => {},
   })
   upstream.configure(to(...hosts.map(host => at(host, port))))

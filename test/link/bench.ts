@@ -54,7 +54,7 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
     socket.once('connect', () => stream.attach(socket, undefined, undefined))
   }
   const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
-  const nothing = { log, descriptors, accepted() {}, target() {} }
+  const nothing = { log, descriptors, accepted() {}, up() {}, draining() {}, target() {} }
   const far = new Links({ ...nothing, arrived: onArrival ?? join })
   far.configure({
     port: 0,

@@ -26,6 +26,8 @@ async function victim(t: Test) {
     descriptors: new Descriptors(Number.POSITIVE_INFINITY),
     log,
     accepted() {},
+    up() {},
+    draining() {},
     target() {},
     arrived: ({ stream, port }) => {
       opened.push(port)

@@ -1,0 +1,46 @@
+import type { Connection } from './connection.ts'
+import type { ConnectionStatus } from './status.ts'
+
+/** The open connections of a forward, and how they end with it. */
+export class Connections {
+  readonly #open = new Set<Connection>()
+  #drain: AbortSignal | undefined
+  #drained: (() => void) | undefined
+
+  /** @param descriptors that it needs at the most. */
+  begin(connection: Connection, descriptors: number): void {
+    this.#open.add(connection)
+    connection.hold(descriptors)
+    connection.start()
+    // Taken by the kernel before its listener was closed.
+    if (this.#drain?.aborted) connection.abort()
+  }
+
+  ended(connection: Connection): void {
+    this.#open.delete(connection)
+    connection.hold(0)
+    if (this.#open.size === 0) this.#drained?.()
+  }
+
+  /** Lets them finish until `signal` is aborted, then resets those that are left. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.#drain = signal
+    if (this.#open.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#drained = resolve
+    const abort = () => {
+      for (const connection of this.#open) connection.abort()
+    }
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    await promise
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  status(): ConnectionStatus[] {
+    return Array.from(this.#open, connection => connection.status())
+  }
+}

@@ -1,0 +1,102 @@
+import { connect, type Socket } from 'node:net'
+import type { ForwardConfig } from '../config/config.ts'
+import { messageOf, systemCode } from '../errors.ts'
+import { frame } from '../link/frame.ts'
+import type { Reset } from '../link/reset-reason.ts'
+import type { Session } from '../link/session.ts'
+import type { Stream } from '../link/stream.ts'
+import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
+import { dialOptions } from '../reader.ts'
+import { encodeProxyV1, encodeProxyV2 } from './proxy-header.ts'
+import type { Target } from './target.ts'
+
+/** How a target is tried. */
+export interface KnockOptions {
+  readonly sendProxy: ForwardConfig['sendProxy']
+  /** Over this link, where there is one. */
+  readonly session: Session | undefined
+  /** Milliseconds. */
+  readonly timeout: number
+  /** Called once, later: why it failed, or nothing. */
+  readonly told: (error: string | undefined) => void
+}
+
+/**
+ * Tries a target without a client: connects, says that this is a check (PROXY LOCAL or UNKNOWN) where headers are sent,
+ * and closes. Over a link it is a stream that does the same, which the far end answers once it has reached its own target.
+ */
+export class Knock implements StreamOwner {
+  readonly #told: KnockOptions['told']
+  readonly #timer: NodeJS.Timeout
+  #socket: Socket | undefined
+  #stream: Stream | undefined
+  #isTold = false
+
+  constructor(target: Target, options: KnockOptions) {
+    const { timeout, session, told } = options
+    this.#told = told
+    // What answers and does not close after that is cut as well.
+    this.#timer = setTimeout(() => this.#end(`no answer within ${timeout} ms`), timeout).unref()
+    if (session === undefined) this.#dial(target, options.sendProxy)
+    else this.#open(target, session)
+  }
+
+  /** Nobody is told any more. */
+  cancel(): void {
+    this.#isTold = true
+    this.#end('cancelled')
+  }
+
+  answered(): void {
+    this.#tell(undefined)
+  }
+
+  /** The far end has closed, too. */
+  halfClosed(): void {
+    this.#end('closed')
+  }
+
+  streamEnded(end: StreamEnd, why: Reset | undefined): void {
+    clearTimeout(this.#timer)
+    this.#tell(why?.detail || end)
+  }
+
+  #dial({ address, port }: Target, sendProxy: ForwardConfig['sendProxy']): void {
+    const socket = connect({ ...dialOptions, host: address, port })
+    this.#socket = socket
+    socket.on('error', error => this.#end(systemCode(error) ?? messageOf(error)))
+    socket.on('close', () => clearTimeout(this.#timer))
+    socket.once('connect', () => {
+      socket.end(checkHeader(sendProxy), () => socket.destroy())
+      this.#tell(undefined)
+    })
+  }
+
+  #open({ port }: Target, session: Session): void {
+    const stream = session.open(port, checkHeader('v2'))
+    this.#stream = stream
+    stream.owner = this
+    session.send(stream.id, frame.end)
+  }
+
+  #end(why: string): void {
+    clearTimeout(this.#timer)
+    this.#tell(why)
+    this.#socket?.destroy()
+    this.#stream?.abort({ reason: 'reset', detail: why })
+  }
+
+  #tell(error: string | undefined): void {
+    if (this.#isTold) return
+    this.#isTold = true
+    this.#told(error)
+  }
+}
+
+/** What says that nobody is behind this connection. */
+function checkHeader(sendProxy: ForwardConfig['sendProxy']): Buffer {
+  if (sendProxy === false) return Buffer.alloc(0)
+  return sendProxy === 'v1'
+    ? encodeProxyV1(undefined, undefined)
+    : encodeProxyV2(undefined, undefined, []).bytes
+}
