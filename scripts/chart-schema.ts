@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { type JsonSchema as Schema, toJsonSchema } from '@valibot/to-json-schema'
+import { forwardSchema } from '../src/config/forward-schema.ts'
 import { configSchema } from '../src/config/schema.ts'
+import { targetOrRoutes } from './schema.ts'
 
 /**
  * Writes chart/values.schema.json: the chart's own values, with the program's config schema inside, so that
@@ -123,9 +125,11 @@ function config(): Schema {
         ? { ...rest, ...inForm(pattern, messageOf(valibotAction)) }
         : undefined,
     overrideSchema: ({ valibotSchema, jsonSchema: { anyOf, ...rest } }) =>
-      valibotSchema.type === 'union' && anyOf !== undefined
-        ? { ...rest, if: { anyOf }, else: { const: messageOf(valibotSchema) } }
-        : undefined,
+      valibotSchema === forwardSchema
+        ? { ...rest, if: targetOrRoutes, else: { const: 'given target, or routes, or both' } }
+        : valibotSchema.type === 'union' && anyOf !== undefined
+          ? { ...rest, if: { anyOf }, else: { const: messageOf(valibotSchema) } }
+          : undefined,
   }) as Schema
   const { admin, tunnel } = schema.properties as Record<'admin' | 'tunnel', Schema>
   admin.properties!.listen = { const: 'left out: the chart sets it, to :9586' }
@@ -135,7 +139,8 @@ function config(): Schema {
 
 /** What the program says is allowed. */
 function messageOf(part: object): string {
-  return (part as { message: string }).message
+  const { message } = part as { message: string | ((issue: { input: string }) => string) }
+  return typeof message === 'string' ? message : message({ input: '' })
 }
 
 /** All keys are required (values.yaml has them all), but a person may remove one of Kubernetes' own with null. */

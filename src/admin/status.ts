@@ -116,9 +116,10 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
     acceptProxy: forward.acceptProxy,
     sendProxy: forward.sendProxy,
     balance: forward.balance,
-    targets: forward.targets.map(({ address, name, state, since, error, active }) => ({
+    targets: forward.targets.map(({ address, name, routes, state, since, error, active }) => ({
       address,
       name,
+      ...(routes && { routes }),
       state,
       since: iso(since),
       error,
@@ -135,8 +136,8 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
 }
 
 function datedConnection(connection: ConnectionStatus): Dated<ConnectionStatus> {
-  const { forward, client, target, since, receivedBytes, sentBytes, id } = connection
-  return { forward, client, target, since: iso(since), receivedBytes, sentBytes, id }
+  const { forward, client, serverName, target, since, receivedBytes, sentBytes, id } = connection
+  return { forward, client, serverName, target, since: iso(since), receivedBytes, sentBytes, id }
 }
 
 function iso(milliseconds: number): string {
@@ -149,6 +150,13 @@ export function shortKey(publicKey: string): string {
 }
 
 /** A target as people read it: its address, and the name that it is of. */
-export function targetText({ address, name }: Pick<TargetStatus, 'address' | 'name'>): string {
-  return name === undefined || address.startsWith(name) ? address : `${address} (${name})`
+export function targetText({
+  address,
+  name,
+  routes = [],
+}: Pick<TargetStatus, 'address' | 'name' | 'routes'>): string {
+  const [first, ...others] = routes
+  const more = others.length > 0 ? ` and ${others.length} more` : ''
+  const route = first === undefined ? '' : `, for ${first}${more}`
+  return `${address}${name === undefined || address.startsWith(name) ? '' : ` (${name})`}${route}`
 }

@@ -70,7 +70,9 @@ export interface ForwardConfig {
   readonly name: string
   /** `host` is a literal, a name, `tunnel` (every tunnel address) or empty (all addresses). */
   readonly listen: HostPorts
+  /** Without targets where there are routes alone. */
   readonly upstream: UpstreamConfig
+  readonly routes: readonly RouteConfig[]
   /** Which header every connection must begin with; `any` is v1 or v2. */
   readonly acceptProxy: false | 'any' | 'v1' | 'v2'
   /** Who may send one. */
@@ -80,9 +82,16 @@ export interface ForwardConfig {
   readonly limits: Limits
 }
 
+/** Where connections go that ask for a TLS server name; all others go to the forward's own upstream. */
+export interface RouteConfig {
+  /** Lower case; `*.example.com` stands for all names below it. */
+  readonly name: string
+  readonly upstream: UpstreamConfig
+}
+
 /** Where connections go, and how one of several targets is chosen. */
 export interface UpstreamConfig {
-  /** One or more, in order. */
+  /** In order. */
   readonly targets: readonly HostPorts[]
   readonly balance: Balance
   /** `passive`: only while a target is down, until it answers once. */

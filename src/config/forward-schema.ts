@@ -1,14 +1,21 @@
+import { domainToASCII } from 'node:url'
 import * as v from 'valibot'
 import { parseCidr } from './address.ts'
 import { balances } from './config.ts'
 import { choice, count, DURATION, duration, hostPorts, text } from './field.ts'
+import { parseRouteName } from './server-name.ts'
 
 /** The shape of one entry of `forwards`. */
 
 const timeoutsSchema = v.strictObject(
   {
     connect: v.optional(duration('How long a target may take to answer a connect.'), '5s'),
-    header: v.optional(duration('How long a client may take to send its whole PROXY header.'), '5s'),
+    header: v.optional(
+      duration(
+        'How long a client may take to send its whole PROXY header; and its TLS ClientHello, for routes.',
+      ),
+      '5s',
+    ),
     idle: v.optional(
       v.pipe(
         v.union(
@@ -50,6 +57,25 @@ const targets = v.pipe(
   v.transform(given => (Array.isArray(given) ? given : [given])),
 )
 
+const ROUTES = 'a mapping of one or more server names to targets'
+const ROUTE = 'a server name such as www.example.com, or *.example.com for all names below it'
+
+const routes = v.pipe(
+  v.record(
+    v.pipe(
+      v.string(ROUTE),
+      v.regex(/^(\*\.)?[\w-]+(\.[\w-]+)*\.?$/, routeMessage),
+      v.check(name => parseRouteName(name) !== undefined, routeMessage),
+    ),
+    targets,
+    ROUTES,
+  ),
+  v.minEntries(1, ROUTES),
+  v.description(
+    'TLS server names (SNI), each with where its connections go; *.example.com is all names below it. Connections with another name, none, or without TLS go to target.',
+  ),
+)
+
 const check = v.pipe(
   v.union(
     [
@@ -76,7 +102,8 @@ export const forwardSchema = v.strictObject(
       'Where clients connect: host:port, [v6]:port, :port, tunnel:port, or a range a-b.',
       LISTEN,
     ),
-    target: targets,
+    target: v.optional(targets),
+    routes: v.optional(routes),
     balance: v.optional(choice('Which of several targets that are up gets a connection.', balances), 'first'),
     check: v.optional(check),
     protocol: v.optional(choice('The protocol that is forwarded.', ['tcp']), 'tcp'),
@@ -109,7 +136,13 @@ export const forwardSchema = v.strictObject(
     ),
     timeouts: v.optional(v.pipe(timeoutsSchema, v.description('Time limits of each connection.')), {}),
   },
-  'a mapping with listen and target in it',
+  'a mapping with listen and target, or routes, in it',
 )
 
 export type ForwardSection = v.InferOutput<typeof forwardSchema>
+
+/** TLS sends names in their ASCII form. */
+function routeMessage({ input }: { readonly input: string }): string {
+  const ascii = [...input].some(letter => letter > '~') ? domainToASCII(input) : ''
+  return ascii === '' ? ROUTE : `${ROUTE}, in ASCII: ${ascii}`
+}

@@ -18,7 +18,6 @@ const notYet: readonly { key: string; when?: (value: unknown) => boolean; instea
     when: value => ['v2-first', 'v2-every', 'spp'].includes(value as string),
     instead: 'use false, v1 or v2, only tcp is forwarded',
   },
-  { key: 'forwards.*.routes', instead: 'leave it out and route by name in the reverse proxy' },
   { key: 'forwards.*.timeouts.udp', instead: 'leave it out, only tcp is forwarded' },
 ]
 

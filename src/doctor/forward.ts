@@ -119,6 +119,14 @@ const refusals: Partial<Record<RefusalReason, (name: string) => readonly [found:
     'were refused because this end, or the one behind it, may hold no more files open',
     `Let the process hold more: ${raiseOpenFiles}; or bound a forward with maxConnections`,
   ],
+  'no-route': name => [
+    'asked for a TLS server name without a route, or for none, and the forward has no target for them',
+    `Add the name to forwards.${name}.routes, or a target for the rest`,
+  ],
+  'hello-timeout': name => [
+    'did not send a whole TLS ClientHello in time',
+    `Give protocols in which the server speaks first a forward without routes; forwards.${name}.timeouts.header is the time`,
+  ],
   'no-listener': name => [
     'were refused by the other end, which has no listener for them',
     `Add a forward with listen: tunnel:PORT there, with the port of forwards.${name}.target`,

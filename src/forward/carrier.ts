@@ -1,4 +1,5 @@
 import type { Stream } from '../link/stream.ts'
+import type { StreamEnd } from '../link/stream-owner.ts'
 
 /** How a connection ended that was relayed. */
 export type CarrierEnd =
@@ -47,4 +48,12 @@ export class StreamCarrier implements Carrier {
   abort(detail: string): void {
     this.#stream.abort({ reason: 'reset', detail })
   }
+}
+
+/** How a connection ended whose stream did so. */
+export function carrierEnd(end: StreamEnd, isClientHere: boolean): CarrierEnd {
+  if (end === 'aborted') return 'drain-timeout'
+  if (end === 'local-reset' || end === 'far-reset')
+    return (end === 'local-reset') === isClientHere ? 'client-reset' : 'target-reset'
+  return end
 }

@@ -10,6 +10,7 @@ import {
   uniqueIdOf,
   withUniqueId,
 } from './proxy-header.ts'
+import { tlvType } from './tlv.ts'
 import { isTrace } from './trace-mark.ts'
 
 /** Who a connection comes from and where it was to go: as its socket says, until a PROXY header says better. */
@@ -22,6 +23,8 @@ export class Client {
   id: Buffer | undefined
   /** Its header is marked: see trace.ts. */
   isTrace = false
+  /** What the client called its target in its ClientHello, where that was looked at. */
+  serverName: string | undefined
   /** The header told no addresses; none are invented on the way out. */
   #anonymous = false
   #tlvs: readonly Tlv[] = []
@@ -48,6 +51,13 @@ export class Client {
     this.#tlvs = tlvs
     this.id = uniqueIdOf(tlvs)
     this.isTrace = isTrace(tlvs)
+  }
+
+  /** Takes the server name, as AUTHORITY unless a header told one: who sent that was nearer to the client. */
+  named(serverName: string): void {
+    this.serverName = serverName
+    if (this.#tlvs.some(({ type }) => type === tlvType.AUTHORITY)) return
+    this.#tlvs = [...this.#tlvs, { type: tlvType.AUTHORITY, value: Buffer.from(serverName) }]
   }
 
   /** Gives it a UNIQUE_ID if it has none and one can be sent on: LOCAL stays bare, v1 has no room for it. */

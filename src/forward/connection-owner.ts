@@ -8,12 +8,12 @@ import type { Connection } from './connection.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { End } from './trace.ts'
-import type { Upstream } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
 
 /** The forward that a connection belongs to. */
 export interface ConnectionOwner {
   readonly config: ForwardConfig
-  readonly upstream: Upstream
+  readonly upstreams: Upstreams
   readonly counters: Counters
   readonly admission: Admission
   readonly deadlines: Deadlines

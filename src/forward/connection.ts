@@ -4,7 +4,9 @@ import type { ForwardConfig } from '../config/config.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
-import type { Carrier, CarrierEnd } from './carrier.ts'
+import { type Carrier, type CarrierEnd, carrierEnd } from './carrier.ts'
+import type { Hello } from './client-hello.ts'
+import { tellDropped, tellEnded, tellRefused } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { Timed } from './deadlines.ts'
 import { Dial, type DialOwner } from './dial.ts'
@@ -14,6 +16,7 @@ import { Silence } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import { answerTrace } from './trace.ts'
+import type { Upstream } from './upstream.ts'
 
 /**
  * One client of a forward, from accept to the last byte: know who it is, reach a target (over a link, or by a
@@ -29,8 +32,9 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
   readonly #offset: number
   readonly #since = Date.now()
   #descriptors = 0
-  #phase: 'header' | 'dialling' | 'relaying' | 'closed' = 'dialling'
+  #phase: 'header' | 'hello' | 'dialling' | 'relaying' | 'closed' = 'dialling'
   #dial: Dial | undefined
+  #upstream: Upstream | undefined
   /** The one that serves. */
   #target: Target | undefined
   #carrier: Carrier | undefined
@@ -50,16 +54,13 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     this.#descriptors = descriptors
   }
 
-  start(): void {
-    this.#downstream.start(this)
-  }
-
   status(): ConnectionStatus {
-    const { source, id } = this.#downstream.client
+    const { source, serverName, id } = this.#downstream.client
     const target = this.#target ?? this.#dial?.target
     return {
       forward: this.forward.config.name,
       client: formatHostPort(source.address, source.port),
+      serverName,
       target: target && formatHostPort(target.address, target.port + this.#offset),
       since: this.#since,
       receivedBytes: this.#carrier?.receivedBytes ?? 0,
@@ -74,10 +75,11 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     else this.#cut('drain-timeout', 'the drain time is over')
   }
 
-  /** A deadline has passed: that of the header, of the dial, or for a look for silence. */
+  /** A deadline has passed: that of the header, of the hello, of the dial, or for a look for silence. */
   expire(): void {
     const { header, connect } = this.forward.config.timeouts
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
+    else if (this.#phase === 'hello') this.refuse('hello-timeout', `no whole ClientHello within ${header} ms`)
     else if (this.#phase === 'dialling') this.#dial?.expire(`no answer within ${connect} ms`)
     else if (this.#phase === 'relaying') this.halfClosed()
   }
@@ -101,14 +103,35 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     }
     if (client.isCheck) counters.checks++
     else counters.accepted++
-    const { upstream } = this.forward
+    const { upstreams } = this.forward
+    // A check has no hello.
+    if (client.isCheck || !upstreams.areByName) this.#seek(upstreams.any)
+    else {
+      this.#phase = 'hello'
+      deadlines.set(this, config.timeouts.header)
+      this.#downstream.awaitHello()
+    }
+  }
+
+  /** Its first bytes have come, and tell which target it wants. */
+  greeted(hello: Hello): void {
+    const upstream = this.forward.upstreams.of(hello)
+    if (hello.isTls && hello.name !== undefined) this.#downstream.client.named(hello.name)
+    if (upstream !== undefined) this.#seek(upstream)
+    else this.refuse('no-route', hello.isTls ? (hello.name ?? 'no server name') : `not TLS: ${hello.detail}`)
+  }
+
+  #seek(upstream: Upstream): void {
+    const { config, deadlines } = this.forward
+    this.#phase = 'dialling'
+    this.#upstream = upstream
     const target = upstream.pick(undefined)
     const session = target && this.linkTo(target.address)
     if (session !== undefined) {
       this.linked(target!, session)
       return
     }
-    client.identify(config.sendProxy)
+    this.#downstream.client.identify(config.sendProxy)
     deadlines.set(this, config.timeouts.connect)
     this.#dial = new Dial(upstream, this.#offset, this)
     this.#dial.begin(target)
@@ -123,9 +146,7 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
 
   refuse(reason: RefusalReason, detail: string): void {
     if (this.#phase === 'closed') return
-    const { client, target, id } = this.status()
-    this.forward.counters.refused[reason]++
-    this.forward.refusals.warn(reason, { client, target, reason, detail, id })
+    tellRefused(this, reason, detail)
     this.#close()
     this.#downstream.refuse(reason, detail)
   }
@@ -147,21 +168,15 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
     const reason = why?.reason ?? 'reset'
     const isClientHere = !(this.#downstream instanceof StreamDownstream)
     if (isClientHere && end === 'far-reset' && reason !== 'reset') {
-      if (reason === 'target-failed') this.forward.upstream.failed(this.#target!, detail)
+      if (reason === 'target-failed') this.#upstream?.failed(this.#target!, detail)
       this.refuse(reason, `by the other end: ${detail}`)
-    } else if (end === 'local-reset' || end === 'far-reset')
-      this.#done(
-        this.#cause ?? ((end === 'local-reset') === isClientHere ? 'client-reset' : 'target-reset'),
-        detail,
-      )
-    else this.#done(this.#cause ?? (end === 'aborted' ? 'drain-timeout' : end), detail)
+    } else this.#done(this.#cause ?? carrierEnd(end, isClientHere), detail)
   }
-
-  answered(): void {}
 
   /** Looks for silence, four times within its limit: it ends at most a quarter late, and no byte sets a timer. */
   halfClosed(): void {
     const carrier = this.#carrier
+    if (this.#phase === 'hello') this.greeted({ isTls: false, detail: 'it ended before its ClientHello did' })
     if (carrier === undefined) return
     const { idle, halfClosed } = this.forward.config.timeouts
     const limit = carrier.isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
@@ -208,11 +223,7 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
 
   #encodeHeader(sendProxy: ForwardConfig['sendProxy']): Buffer | undefined {
     const { bytes, droppedTlvs } = this.#downstream.client.encode(sendProxy)
-    if (droppedTlvs > 0) {
-      const { forward, client, id } = this.status()
-      this.forward.counters.droppedTlvs += droppedTlvs
-      this.forward.log.warn({ forward, client, id, droppedTlvs }, 'TLVs left out of a PROXY header: too long')
-    }
+    tellDropped(this, droppedTlvs)
     return bytes
   }
 
@@ -223,15 +234,8 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
 
   #done(end: CarrierEnd, detail: string): void {
     if (this.#phase === 'closed') return
-    if (this.#downstream.client.isCheck) this.forward.log.debug(this.#endFields(end, detail), 'check ended')
-    else if (this.forward.logConnections())
-      this.forward.log.info(this.#endFields(end, detail), 'connection ended')
+    tellEnded(this, this.#downstream.client.isCheck, end, detail)
     this.#close()
-  }
-
-  #endFields(end: CarrierEnd, detail: string) {
-    const { since, ...connection } = this.status()
-    return { ...connection, durationMs: Date.now() - since, end, detail: detail || undefined }
   }
 
   #close(): void {

@@ -1,4 +1,5 @@
 import type { Connection } from './connection.ts'
+import type { Downstream } from './downstream.ts'
 import type { ConnectionStatus } from './status.ts'
 
 /** The open connections of a forward, and how they end with it. */
@@ -8,10 +9,10 @@ export class Connections {
   #drained: (() => void) | undefined
 
   /** @param descriptors that it needs at the most. */
-  begin(connection: Connection, descriptors: number): void {
+  begin(connection: Connection, downstream: Downstream, descriptors: number): void {
     this.#open.add(connection)
     connection.hold(descriptors)
-    connection.start()
+    downstream.start(connection)
     // Taken by the kernel before its listener was closed.
     if (this.#drain?.aborted) connection.abort()
   }

@@ -3,6 +3,7 @@ import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import type { Client } from './client.ts'
+import { ClientHelloReader } from './client-hello.ts'
 import type { Connection } from './connection.ts'
 import type { RefusalReason } from './status.ts'
 
@@ -16,6 +17,8 @@ export interface Downstream {
    * ends before there is a target.
    */
   start(connection: Connection): void
+  /** Calls `greeted` of the connection with what the client's first bytes are. They stay what they are, and kept. */
+  awaitHello(): void
   /** Joins it with its target. `header` goes first, in one piece with what the client has sent so far. */
   relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier
   /** Joins it with a port at the far end of a link. */
@@ -29,6 +32,7 @@ export class StreamDownstream implements Downstream {
   readonly client: Client
   readonly mayCross = false
   readonly #stream: Stream
+  #connection: Connection | undefined
 
   constructor(stream: Stream, client: Client) {
     this.#stream = stream
@@ -37,7 +41,18 @@ export class StreamDownstream implements Downstream {
 
   start(connection: Connection): void {
     this.#stream.owner = connection
+    this.#connection = connection
     connection.known()
+  }
+
+  awaitHello(): void {
+    const reader = new ClientHelloReader()
+    this.#stream.held.told = part => {
+      const hello = reader.read(part)
+      if (hello === undefined) return
+      this.#stream.held.told = undefined
+      this.#connection?.greeted(hello)
+    }
   }
 
   relay(_: Connection, target: Socket, header: Buffer | undefined): Carrier {

@@ -25,7 +25,7 @@ import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { End } from './trace.ts'
-import { Upstream } from './upstream.ts'
+import { Upstreams } from './upstreams.ts'
 
 export interface ForwardOptions {
   readonly log: Log
@@ -56,7 +56,7 @@ export class Forward implements ConnectionOwner {
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
   readonly admission = new Admission()
-  readonly upstream: Upstream
+  readonly upstreams: Upstreams
   readonly #linkTo: ForwardOptions['linkTo']
   #config: ForwardConfig
   #trusted = new Prefixes([])
@@ -74,7 +74,7 @@ export class Forward implements ConnectionOwner {
     this.#linkTo = options.linkTo
     this.#seen = options.seen
     this.end = options.end ?? (() => ({ version, mtu: undefined }))
-    this.upstream = new Upstream({
+    this.upstreams = new Upstreams({
       name: config.name,
       log: options.log,
       descriptors: options.descriptors,
@@ -96,7 +96,7 @@ export class Forward implements ConnectionOwner {
     this.#trusted = new Prefixes(config.trustedProxies)
     this.admission.configure(config.limits)
     this.#config = config
-    this.upstream.configure(config.upstream)
+    this.upstreams.configure(config)
   }
 
   /** A client of one of its listeners. */
@@ -148,7 +148,7 @@ export class Forward implements ConnectionOwner {
   }
 
   #begin(downstream: Downstream, offset: number, descriptors: number): void {
-    this.#connections.begin(new Connection(this, downstream, offset), descriptors)
+    this.#connections.begin(new Connection(this, downstream, offset), downstream, descriptors)
   }
 
   linkTo(address: string): Session | undefined {
@@ -191,7 +191,7 @@ export class Forward implements ConnectionOwner {
 
   /** Nobody who comes could be served. */
   get isDead(): boolean {
-    return this.upstream.isDead
+    return this.upstreams.areDead
   }
 
   ended(connection: Connection): void {
@@ -201,7 +201,7 @@ export class Forward implements ConnectionOwner {
 
   /** Lets connections finish until `signal` is aborted, then resets those that are left. Its listeners are closed. */
   async drain(signal: AbortSignal): Promise<void> {
-    this.upstream.close()
+    this.upstreams.close()
     await this.#connections.drain(signal)
     this.refusals.flush()
   }
@@ -223,7 +223,7 @@ export class Forward implements ConnectionOwner {
       acceptProxy,
       sendProxy,
       balance: upstream.balance,
-      targets: this.upstream.status(),
+      targets: this.upstreams.status(),
       active: this.active,
       accepted: this.counters.accepted,
       checks: this.counters.checks,
@@ -238,10 +238,12 @@ export class Forward implements ConnectionOwner {
     return this.#connections.status()
   }
 
+  /** One for each name that is not served; of the forward itself where none is. */
   reasons(): Reason[] {
-    if (!this.upstream.isDown) return []
     const { name } = this.#config
-    const detail = `forward ${name}: no target takes connections (${this.upstream.why})`
-    return [{ code: 'backend-down', detail, forward: name }]
+    const of = this.upstreams.areDown ? { forward: name } : {}
+    return this.upstreams.failures.map(failure => {
+      return { code: 'backend-down', detail: `forward ${name}: ${failure}`, ...of }
+    })
   }
 }

@@ -45,17 +45,18 @@ export class Forwarder {
       descriptors: options.descriptors,
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
-        for (const { linkPort, isDead, upstream } of this.#forwards.values())
-          if (linkPort !== undefined && (isDead || upstream.isServed())) session.tellTarget(linkPort, !isDead)
+        for (const { linkPort, isDead, upstreams } of this.#forwards.values())
+          if (linkPort !== undefined && (isDead || upstreams.areServed()))
+            session.tellTarget(linkPort, !isDead)
       },
       up: address => {
-        for (const { upstream } of this.#forwards.values()) upstream.retry(address)
+        for (const { upstreams } of this.#forwards.values()) upstreams.retry(address)
       },
       draining: address => {
-        for (const { upstream } of this.#forwards.values()) upstream.drains(address)
+        for (const { upstreams } of this.#forwards.values()) upstreams.drains(address)
       },
       target: (address, port, isUp) => {
-        for (const { upstream } of this.#forwards.values()) upstream.told(address, port, isUp)
+        for (const { upstreams } of this.#forwards.values()) upstreams.told(address, port, isUp)
       },
     })
     this.#options = {
@@ -188,10 +189,10 @@ export class Forwarder {
     if (this.#forwards.get(forward.config.name) !== forward) return
     const { isDead, linkPort: port } = forward
     const wasDead = this.#dead.has(forward)
-    if (port !== undefined && (isDead || wasDead || forward.upstream.isServed()))
+    if (port !== undefined && (isDead || wasDead || forward.upstreams.areServed()))
       this.#links.tellTarget(port, !isDead)
     // Reached without a link, so there may be one now.
-    for (const { address, state } of forward.upstream.targets) if (state === 'up') this.#links.retry(address)
+    for (const { address, state } of forward.upstreams.targets) if (state === 'up') this.#links.retry(address)
     if (isDead !== wasDead) this.#admit()
   }
 

@@ -58,8 +58,12 @@ export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forwar
 /** Links go to the peers that forwards with a PROXY header send to. */
 export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined {
   if (link === undefined) return undefined
-  const hosts = forwards.flatMap(({ sendProxy, upstream }) =>
-    sendProxy === false ? [] : upstream.targets.map(({ host }) => host),
+  const hosts = forwards.flatMap(({ sendProxy, upstream, routes }) =>
+    sendProxy === false
+      ? []
+      : [upstream, ...routes.map(route => route.upstream)].flatMap(({ targets }) =>
+          targets.map(({ host }) => host),
+        ),
   )
   const addresses = new Set(hosts.filter(host => link.peers.includes(host)))
   return { port: link.port, perPeer: link.perPeer(), addresses, trusted: link.trusted }

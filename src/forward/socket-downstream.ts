@@ -4,6 +4,7 @@ import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import { Client } from './client.ts'
+import { ClientHelloReader } from './client-hello.ts'
 import type { Connection } from './connection.ts'
 import type { Downstream } from './downstream.ts'
 import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
@@ -26,6 +27,8 @@ export class SocketDownstream implements Downstream, Sink {
   #connection: Connection | undefined
   /** Which header it has to send, until it has. */
   #expected: false | 'any' | 'v1' | 'v2' = false
+  /** While its ClientHello is awaited. */
+  #hello: ClientHelloReader | undefined
   #held: Buffer[] = []
   #heldBytes = 0
   #isListening = false
@@ -54,6 +57,11 @@ export class SocketDownstream implements Downstream, Sink {
       if (this.#isReleased || this.#socket.destroyed) return
     } else connection.awaitHeader()
     this.#listen()
+  }
+
+  awaitHello(): void {
+    this.#hello = new ClientHelloReader()
+    for (const chunk of this.#held) this.#readHello(chunk)
   }
 
   relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier {
@@ -138,7 +146,15 @@ export class SocketDownstream implements Downstream, Sink {
     this.#held.push(chunk)
     this.#heldBytes += chunk.length
     if (this.#expected !== false) this.#receiveHeader()
+    else if (this.#hello !== undefined) this.#readHello(chunk)
     else if (this.#heldBytes >= heldLimit) this.#socket.pause()
+  }
+
+  #readHello(chunk: Buffer): void {
+    const hello = this.#hello?.read(chunk)
+    if (hello === undefined) return
+    this.#hello = undefined
+    this.#connection?.greeted(hello)
   }
 
   static #onData(this: ClientSocket, chunk: Buffer): void {
@@ -146,7 +162,9 @@ export class SocketDownstream implements Downstream, Sink {
   }
 
   static #onEnd(this: ClientSocket): void {
-    if (this.downstream.#expected !== false) SocketDownstream.#onGone.call(this)
+    const { downstream } = this
+    if (downstream.#expected !== false) SocketDownstream.#onGone.call(this)
+    else if (downstream.#hello !== undefined) downstream.#connection?.halfClosed()
   }
 
   static #onGone(this: ClientSocket): void {

@@ -30,6 +30,8 @@ export interface TargetStatus {
   readonly address: string
   /** The name that the address is of, if it is one's. */
   readonly name: string | undefined
+  /** Server names whose connections go there; without them all that go nowhere else. */
+  readonly routes?: readonly string[]
   /** As the last connection or check found it; `unknown` before the first. */
   readonly state: 'unknown' | 'up' | 'down'
   readonly since: number
@@ -57,6 +59,8 @@ export const refusalReasons = [
   'client-limit',
   'rate-limit',
   'descriptor-limit',
+  'hello-timeout',
+  'no-route',
   // By the other end of a link:
   'no-listener',
   'proxy-not-accepted',
@@ -69,6 +73,8 @@ export interface ConnectionStatus {
   readonly forward: string
   /** `ip:port` of the real client. */
   readonly client: string
+  /** What it asked for, on a forward with routes. */
+  readonly serverName: string | undefined
   readonly target: string | undefined
   readonly since: number
   readonly receivedBytes: number

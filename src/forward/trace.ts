@@ -5,6 +5,7 @@ import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
 
 /** The answer to a marked connection. */
 
@@ -33,7 +34,7 @@ export interface TraceAnswer extends End {
 
 interface Traced {
   readonly config: ForwardConfig
-  readonly upstream: Upstream
+  readonly upstreams: Upstreams
   readonly end: () => End
 }
 
@@ -41,10 +42,11 @@ interface Traced {
 export async function answerTrace(
   socket: Socket,
   client: Client,
-  { config, upstream, end }: Traced,
+  { config, upstreams, end }: Traced,
   offset: number,
 ): Promise<void> {
   const began = performance.now()
+  const upstream = upstreams.any
   const { target, error } = await reach(upstream, offset, config.timeouts.connect)
   const answer: TraceAnswer = {
     ...end(),

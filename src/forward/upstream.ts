@@ -165,6 +165,11 @@ export class Upstream implements SourceOwner, CheckOwner {
     return reasons.join(', ')
   }
 
+  /** There is none configured. */
+  get isEmpty(): boolean {
+    return this.#sources.length === 0
+  }
+
   /** As configured. */
   get text(): string {
     return (this.#config?.targets ?? []).map(formatHostPorts).join(', ')

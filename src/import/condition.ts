@@ -1,7 +1,7 @@
 /** What an `acl`, or the words between braces, asks of a connection: only what a forward can ask, too. */
 export interface Criterion {
   readonly kind: 'source' | 'name'
-  /** Prefixes of the source address, or names of TLS SNI. */
+  /** Prefixes of the source address, or names of TLS SNI, those with `*.` in front for all below one. */
   readonly values: readonly string[]
   readonly lines: readonly number[]
 }
@@ -13,15 +13,32 @@ export interface Condition extends Criterion {
 
 export type Acls = ReadonlyMap<string, Criterion>
 
-/** `src 10.0.0.0/8 192.0.2.1`, `req.ssl_sni -i www.example.com`; `undefined` when a forward cannot ask this. */
+/**
+ * `src 10.0.0.0/8 192.0.2.1`, `req.ssl_sni -i www.example.com`, `req.ssl_sni -m end .example.com`; `undefined` when a
+ * forward cannot ask this.
+ */
 export function readCriterion(words: readonly string[], line: number): Criterion | undefined {
   const [fetch, ...rest] = words
-  const kind = fetch === 'src' ? 'source' : isServerName(fetch) ? 'name' : undefined
-  // Names of TLS know no case, so it makes no difference.
-  const values = kind === 'name' && rest[0] === '-i' ? rest.slice(1) : rest
-  if (kind === undefined || values.length === 0 || values.some(value => /^[-!]|^$/.test(value)))
-    return undefined
-  return { kind, values, lines: [line] }
+  if (fetch === 'src') return areValues(rest) ? { kind: 'source', values: rest, lines: [line] } : undefined
+  if (!isServerName(fetch)) return undefined
+  const { isEnd, values } = readMatch(rest)
+  // Without a dot in front, the end of a name is also that of quite other names.
+  if (!areValues(values) || (isEnd && values.some(value => !value.startsWith('.')))) return undefined
+  return { kind: 'name', values: isEnd ? values.map(value => `*${value}`) : values, lines: [line] }
+}
+
+/** Names of TLS know no case, so `-i` makes no difference. */
+function readMatch(words: readonly string[]): { isEnd: boolean; values: readonly string[] } {
+  if (words[0] === '-i') return readMatch(words.slice(1))
+  if (words[0] !== '-m') return { isEnd: false, values: words }
+  const { values } = readMatch(words.slice(2))
+  return words[1] === 'end' || words[1] === 'str' ? { isEnd: words[1] === 'end', values } : noMatch
+}
+
+const noMatch = { isEnd: false, values: [] }
+
+function areValues(values: readonly string[]): boolean {
+  return values.length > 0 && !values.some(value => /^[-!]|^$/.test(value))
 }
 
 function isServerName(fetch: string | undefined): boolean {

@@ -11,7 +11,9 @@ import type { Entry } from './yaml.ts'
 /** What a forward is made of. */
 export interface Source {
   readonly frontend: ProxySection
+  /** Where connections go that no route has; without a default, that of the first route, for what all have in common. */
   readonly backend: ProxySection
+  readonly hasDefault: boolean
   /** Several lines where they make one listener. */
   readonly binds: readonly [Bind, ...Bind[]]
   readonly listen: HostPorts
@@ -27,13 +29,14 @@ export function forwardOf(source: Source, ledger: Ledger): Entry[] {
   const upstream = upstreamOf(backend, listen, ledger)
   if (upstream === undefined) return []
   const { sender, client } = filtersOf(source, ledger)
+  const routes = routesOf(source, upstream, ledger)
   return [
     listenOf(binds, listen),
-    upstream.target,
+    ...(source.hasDefault ? [upstream.target] : []),
     ...acceptProxyOf(source, sender, ledger),
     upstream.sendProxy,
-    ...upstream.choice,
-    ...routesOf(source, upstream, ledger),
+    ...routes.choice,
+    ...routes.entries,
     ...filterOf(client),
     ...limitsOf(source, upstream.maxConnections, ledger),
     ...timeoutsOf(frontend, backend, ledger),

@@ -9,7 +9,7 @@ const HTTP_ONLY = 'HTTP only'
 const KERNEL = 'left to this program and the kernel'
 const DEFAULT_HERE = 'always so here'
 const RETRIES = "a connect is tried on the target's next address"
-const NO_INSPECTION = 'nothing waits for the first bytes here'
+const HELLO = 'routes wait for the ClientHello by themselves'
 
 const globals: Readonly<Record<string, string>> = {
   log: LOGS,
@@ -82,9 +82,8 @@ const proxies: Readonly<Record<string, string>> = {
   'timeout tarpit': HTTP_ONLY,
   'timeout queue': 'nothing waits in a queue here',
   'timeout check': 'a check has the time of a connect',
-  'tcp-request inspect-delay': NO_INSPECTION,
-  'tcp-request content accept if { req.ssl_hello_type 1 }': NO_INSPECTION,
-  'tcp-request content accept if { req_ssl_hello_type 1 }': NO_INSPECTION,
+  'tcp-request content accept if { req.ssl_hello_type 1 }': HELLO,
+  'tcp-request content accept if { req_ssl_hello_type 1 }': HELLO,
   'load-server-state-from-file': PROCESS,
 }
 

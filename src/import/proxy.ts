@@ -29,6 +29,8 @@ export interface ProxySection {
   readonly maxConnections: Setting<number> | undefined
   readonly newConnections: Setting<number> | undefined
   readonly balance: Setting<readonly string[]> | undefined
+  /** How long first bytes are waited for. */
+  readonly inspectDelay: Setting<number> | undefined
   readonly defaultBackend: Setting<string> | undefined
   readonly serverDefaults: ServerParams
   readonly binds: readonly Bind[]
@@ -47,6 +49,7 @@ const nothing: Omit<ProxySection, 'kind' | 'name' | 'line'> = {
   maxConnections: undefined,
   newConnections: undefined,
   balance: undefined,
+  inspectDelay: undefined,
   defaultBackend: undefined,
   serverDefaults,
   binds: [],
@@ -145,7 +148,11 @@ function readRule(
   { access, kind }: ProxySection,
   ledger: Ledger,
 ): Partial<ProxySection> {
-  const [stage] = directive.args
+  const [stage, ...words] = directive.args
+  if (stage === 'inspect-delay') {
+    const value = readTime(directive.line, `tcp-request ${stage}`, words, ledger)
+    return value === undefined ? {} : { inspectDelay: { value, line: directive.line } }
+  }
   // A backend gets the connection when the first two stages are over.
   if (stages.some(known => known === stage && (kind !== 'backend' || known === 'content')))
     return { access: [...access, directive] }
@@ -164,7 +171,7 @@ function readAcl({ line, args }: Directive, { acls }: ProxySection, ledger: Ledg
   if (criterion === undefined || (earlier !== undefined && earlier.kind !== criterion.kind)) {
     ledger.error(
       line,
-      `${found(words.join(' '))} as a condition; allowed: src PREFIX… or req.ssl_sni -i NAME…; leave the choice to the firewall or the reverse proxy`,
+      `${found(words.join(' '))} as a condition; allowed: src PREFIX…, req.ssl_sni -i NAME… or req.ssl_sni -m end .DOMAIN…; leave the choice to the firewall or the reverse proxy`,
     )
     return {}
   }
@@ -181,20 +188,22 @@ function readTimeout(
   { timeouts }: ProxySection,
   ledger: Ledger,
 ): Partial<ProxySection> {
-  const [name, text] = args
+  const [name] = args
   const known = timeoutNames.find(timeout => timeout === name)
   if (known === undefined) {
     ledger.error(line, `found timeout ${name}; a forward has none of that name, remove it`)
     return {}
   }
-  const ms = args.length === 2 ? parseTime(text!) : undefined
+  const value = readTime(line, `timeout ${name}`, args.slice(1), ledger)
+  return value === undefined ? {} : { timeouts: { ...timeouts, [known]: { value, line } } }
+}
+
+function readTime(line: number, what: string, words: readonly string[], ledger: Ledger): number | undefined {
+  const ms = words.length === 1 ? parseTime(words[0]!) : undefined
   if (ms === undefined) {
-    ledger.error(
-      line,
-      `${found(args.slice(1).join(' '))} as timeout ${name}; allowed: a duration such as 30s`,
-    )
-    return {}
+    ledger.error(line, `${found(words.join(' '))} as ${what}; allowed: a duration such as 30s`)
+    return undefined
   }
-  if (ms > longest) ledger.warn(line, `found timeout ${name} ${text}; the longest is 576h, which it becomes`)
-  return { timeouts: { ...timeouts, [known]: { value: Math.min(ms, longest), line } } }
+  if (ms > longest) ledger.warn(line, `found ${what} ${words[0]}; the longest is 576h, which it becomes`)
+  return Math.min(ms, longest)
 }

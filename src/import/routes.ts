@@ -1,5 +1,5 @@
-import { isHostName } from '../config/address.ts'
 import { found } from '../config/issue.ts'
+import { parseRouteName } from '../config/server-name.ts'
 import { readCondition } from './condition.ts'
 import type { Source } from './forward.ts'
 import { Ledger } from './ledger.ts'
@@ -8,18 +8,26 @@ import { timeoutsOf } from './timeouts.ts'
 import { type Upstream, upstreamOf } from './upstream.ts'
 import type { Entry } from './yaml.ts'
 
+export interface Routes {
+  readonly entries: readonly Entry[]
+  /** `balance` and `check` of all: where the default has one server, those of the first route with several. */
+  readonly choice: readonly Entry[]
+}
+
 /** `routes` from `use_backend NAME if { req.ssl_sni -i HOST… }`: the first that names a host has it. */
-export function routesOf(source: Source, fallback: Upstream, ledger: Ledger): Entry[] {
+export function routesOf(source: Source, usual: Upstream, ledger: Ledger): Routes {
   const { frontend, listen, backendNamed } = source
+  let { choice } = usual
   const routes = new Map<string, Entry>()
   if (frontend.routing.length > 0 && source.backend !== frontend) refuseRules(source.backend, ledger)
   for (const { line, args } of frontend.routing) {
     const [name = '', ...words] = args
     const condition = readCondition(words, line, frontend.acls)
-    if (condition?.kind !== 'name' || condition.negated || !condition.values.every(isHostName)) {
+    const hosts = condition?.kind === 'name' ? condition.values.map(parseRouteName) : [undefined]
+    if (condition === undefined || condition.negated || hosts.some(host => host === undefined)) {
       ledger.error(
         line,
-        `${found(`use_backend ${args.join(' ')}`)}; allowed: one condition, if { req.ssl_sni -i HOST… }; choose by anything else in the reverse proxy`,
+        `${found(`use_backend ${args.join(' ')}`)}; allowed: one condition, if { req.ssl_sni -i HOST… } or if { req.ssl_sni -m end .DOMAIN… }; choose by anything else in the reverse proxy`,
       )
       continue
     }
@@ -28,20 +36,32 @@ export function routesOf(source: Source, fallback: Upstream, ledger: Ledger): En
     if (backend === undefined || !areTcp([backend], ledger)) continue
     const upstream = upstreamOf(backend, listen, ledger)
     if (upstream === undefined) continue
-    compare(source, backend, upstream, fallback, ledger)
+    if (choice.length === 0) choice = upstream.choice
+    compare(source, backend, upstream, { ...usual, choice }, ledger)
     const lines = [...condition.lines, line, ...upstream.target.lines, backend.line]
-    for (const host of condition.values.map(host => host.toLowerCase()))
-      if (!routes.has(host)) routes.set(host, { key: host, value: upstream.target.value, lines })
+    const left = hosts.filter(host => host !== undefined && !isTaken(host, routes)) as string[]
+    for (const host of left) routes.set(host, { key: host, value: upstream.target.value, lines })
+    if (left.length === 0) ledger.leaveOut(line, 'an earlier rule has its names')
   }
-  return routes.size === 0 ? [] : [{ key: 'routes', value: [...routes.values()], lines: [] }]
+  return {
+    entries: routes.size === 0 ? [] : [{ key: 'routes', value: [...routes.values()], lines: [] }],
+    choice,
+  }
+}
+
+/** By an earlier rule, which is the one that counts: of the name itself, or of all names above it. */
+function isTaken(host: string, routes: ReadonlyMap<string, Entry>): boolean {
+  const labels = host.replace('*.', '').split('.')
+  const wildcards = labels.map((_, i) => `*.${labels.slice(i).join('.')}`)
+  return routes.has(host) || wildcards.slice(host.startsWith('*.') ? 0 : 1).some(name => routes.has(name))
 }
 
 /** A forward has one of everything but the target, so what differs here would be lost. */
 function compare(
-  { frontend, backend: usual }: Source,
+  { frontend, backend: ofDefault }: Source,
   backend: ProxySection,
   { sendProxy, choice, maxConnections }: Upstream,
-  fallback: Upstream,
+  usual: Upstream,
   ledger: Ledger,
 ): void {
   const refuse = (line: number, what: string) =>
@@ -49,13 +69,12 @@ function compare(
       line,
       `found another ${what} than the default backend has; a forward has one, make them equal`,
     )
-  if (sendProxy.value !== fallback.sendProxy.value) refuse(sendProxy.lines[0]!, 'PROXY header')
-  if (choice.length > 0 && fallback.choice.length > 0 && differ(choice, fallback.choice))
-    refuse(choice[0]!.lines[0]!, 'balance or check')
+  if (sendProxy.value !== usual.sendProxy.value) refuse(sendProxy.lines[0]!, 'PROXY header')
+  if (choice.length > 0 && differ(choice, usual.choice)) refuse(choice[0]!.lines[0]!, 'balance or check')
   if (maxConnections !== undefined) refuse(maxConnections.line, 'maxconn')
   // What there is to say of the timeouts themselves has been said of the default backend's.
   const timeouts = (of: ProxySection) => timeoutsOf(frontend, of, new Ledger())
-  if (differ(timeouts(backend), timeouts(usual))) refuse(backend.line, 'choice of timeouts')
+  if (differ(timeouts(backend), timeouts(ofDefault))) refuse(backend.line, 'choice of timeouts')
   if (backend !== frontend) refuseRules(backend, ledger)
 }
 

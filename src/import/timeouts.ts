@@ -9,6 +9,7 @@ export function timeoutsOf(frontend: ProxySection, backend: ProxySection, ledger
   const { connect, server, tunnel, 'server-fin': serverFin } = backend.timeouts
   const entries = [
     ...connectOf(connect, ledger),
+    ...headerOf(frontend, ledger),
     // Once data flows both ways HAProxy goes by this one alone.
     ...(tunnel === undefined
       ? larger('idle', ['client', client], ['server', server], ledger)
@@ -23,6 +24,15 @@ function connectOf(connect: Setting<number> | undefined, ledger: Ledger): Entry[
   if (connect.value > 0) return [{ key: 'connect', value: formatTime(connect.value), lines: [connect.line] }]
   ledger.warn(connect.line, 'found no limit to timeout connect; it becomes the default, 5s')
   ledger.leaveOut(connect.line, 'a connect always has a limit')
+  return []
+}
+
+/** What HAProxy waits for first bytes; a forward does for routes alone. */
+function headerOf({ inspectDelay, routing }: ProxySection, ledger: Ledger): Entry[] {
+  if (inspectDelay === undefined) return []
+  const { value, line } = inspectDelay
+  if (routing.length === 0 || value === 0) ledger.leaveOut(line, 'nothing waits for the first bytes here')
+  else return [{ key: 'header', value: formatTime(value), lines: [line] }]
   return []
 }
 

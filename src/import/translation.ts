@@ -51,7 +51,8 @@ function forwardsOf(
   if (backend === undefined || !areTcp([frontend, backend], ledger)) return []
   const listeners = listenersOf(frontend.binds, tunnel, ledger)
   return listeners.flatMap(({ listen, binds }): Entry[] => {
-    const source = { frontend, backend, binds, listen, backendNamed: named(proxies) }
+    const hasDefault = defaultBackend !== undefined || backend === frontend
+    const source = { frontend, backend, hasDefault, binds, listen, backendNamed: named(proxies) }
     const value = forwardOf(source, ledger)
     if (value.length === 0) return []
     const key = nameOf(name, listeners.length > 1 ? listen.first : undefined, names)
@@ -142,9 +143,11 @@ function backendOf(
   proxies: readonly ProxySection[],
   ledger: Ledger,
 ): ProxySection | undefined {
-  const { defaultBackend, kind, name, line } = frontend
+  const { defaultBackend, kind, name, line, servers, routing } = frontend
   if (defaultBackend === undefined) {
-    if (kind === 'listen') return frontend
+    const routed = named(proxies)(routing[0]?.args[0] ?? '')
+    if (kind === 'listen' && (servers.length > 0 || routed === undefined)) return frontend
+    if (routed !== undefined) return routed
     ledger.error(line, `found no default_backend for frontend ${name}; add one`)
     return undefined
   }

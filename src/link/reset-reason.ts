@@ -19,6 +19,8 @@ export const resetReasons = [
   'client-limit',
   'rate-limit',
   'descriptor-limit',
+  'hello-timeout',
+  'no-route',
 ] as const
 export type ResetReason = (typeof resetReasons)[number]
 

@@ -3,6 +3,7 @@ import type { ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
 import { Flow } from './flow.ts'
 import { exactly, frame, LinkError } from './frame.ts'
+import { Held } from './held.ts'
 import { type Joined, join } from './joint.ts'
 import { copied } from './outbox.ts'
 import { decodeReset, encodeReset, type Reset } from './reset-reason.ts'
@@ -21,11 +22,10 @@ export class Stream implements Joined {
   receivedBytes = 0
   sentBytes = 0
   owner: StreamOwner | undefined
+  readonly held = new Held()
   #session: Session | undefined
   #local: ReadSocket | undefined
   #lane: ReadSocket | undefined
-  /** What arrived before there was a local socket. */
-  #held: Buffer[] = []
   readonly #flow: Flow
   #localEnded = false
   #farEnded = false
@@ -61,9 +61,8 @@ export class Stream implements Joined {
   attach(local: ReadSocket, toLocal: Buffer | undefined, toFar: Buffer | undefined): void {
     this.#local = local
     join(local, this)
-    const first = toLocal === undefined ? this.#held : [toLocal, ...this.#held]
-    this.#held = []
-    if (first.length > 0) this.#tookIn(local.write(first.length === 1 ? first[0]! : Buffer.concat(first)))
+    const first = this.held.take(toLocal)
+    if (first !== undefined) this.#tookIn(local.write(first))
     if (toFar !== undefined) this.#send(toFar, false)
     if (this.#farEnded) local.end()
     if (local.readableEnded) this.#endHere()
@@ -87,8 +86,7 @@ export class Stream implements Joined {
     if (this.receivedBytes === 0) this.owner?.answered?.()
     this.receivedBytes += part.length
     const local = this.#local
-    if (local === undefined)
-      this.#held.push(Buffer.from(part)) // It refers to the link's read buffer.
+    if (local === undefined) this.held.keep(part)
     else {
       this.#tookIn(local.write(part))
       if (local.writableLength > 0) this.#session?.holdBuffer()

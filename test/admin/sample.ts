@@ -143,6 +143,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
       {
         forward: 'https',
         client: '203.0.113.7:50000',
+        serverName: undefined,
         target: '10.1.10.2:443',
         since: started + 50_000,
         receivedBytes: 512,

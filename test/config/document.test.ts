@@ -27,7 +27,7 @@ t.test('config.schema.json is what scripts/schema.ts makes', async t => {
   }
   walk(schema, '')
   t.equal(objects, 10)
-  for (const absent of ['netstack', 'udp', 'routes', 'v2-every'])
+  for (const absent of ['netstack', 'udp', 'v2-every'])
     t.notOk(committed.includes(absent), `${absent} is not offered`)
 })
 
@@ -77,7 +77,6 @@ t.test('unknown keys name those that are allowed, and the nearest', async t => {
 t.test('what this version cannot do is refused by name, whatever else is wrong', async t => {
   const forward = (keys: string) => lines(`forwards:\n  web: {listen: ":1", target: "x:1", ${keys}}`)
   for (const [key, value] of [
-    ['routes', '{}'],
     ['protocol', 'udp'],
     ['sendProxy', 'v2-first'],
     ['sendProxy', 'v2-every'],

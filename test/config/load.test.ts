@@ -135,10 +135,10 @@ log: { level: loud }
   t.equal(config, undefined)
   t.match(lines, [
     /^config.yaml:2:34: error: tunnel.mtu: found 12; allowed: a whole number of bytes from 576 to 65535$/,
-    /^config.yaml:4:3: error: forwards.a.target: missing; it is required$/,
     /^config.yaml:7:15: error: log.level: found "loud"; allowed: trace, debug/,
     /^wg0.conf:2:11: error: Interface.Address: found "10.1.10.300"/,
     /^config.yaml:2:54: error: tunnel.privateKeyFile: nowhere.key does not exist; make it/,
+    /^config.yaml:4:6: error: forwards.a.target: missing; it is required, unless there are routes$/,
     /^config.yaml:5:51: error: forwards.b.acceptProxy: found without trustedProxies/,
     /^config.yaml:6:31: error: forwards.c.target: found no host/,
     /^config.yaml:6:16: error: forwards.c.listen: found port 81 .*forwards.b.listen \(5:16\)/,
@@ -190,6 +190,73 @@ t.test('what the keys of a forward mean together', async t => {
   }
   const { lines } = await load(t, { 'config.yaml': 'forwards: {a: {listen: "tunnel:80", target: "x:80"}}' })
   t.match(lines, [/^config.yaml:1:24: error: forwards.a.listen: found tunnel: without a tunnel; add tunnel/])
+})
+
+t.test('routes: names, their targets, and what is wrong with them', async t => {
+  const of = async (keys: string) => {
+    const { config, lines } = await load(t, { 'config.yaml': `forwards:\n  a: {listen: ":443", ${keys}}\n` })
+    return config?.forwards[0] ?? lines
+  }
+  const [x, y] = ['x', 'y'].map(host => ({ host, first: 443, last: 443 }))
+  const checked = { interval: 5000, rise: 2, fall: 3 }
+  t.match(
+    await of('target: "x:443", routes: {WWW.Example.com.: "y:443", "*.example.com": ["x:443", "y:443"]}'),
+    {
+      upstream: { targets: [x] },
+      routes: [
+        { name: 'www.example.com', upstream: { targets: [y], balance: 'first', check: 'passive' } },
+        { name: '*.example.com', upstream: { targets: [x, y], balance: 'first', check: checked } },
+      ],
+    },
+  )
+  t.match(await of('routes: {a.example: "y:443"}, balance: leastconn, check: false'), {
+    upstream: { targets: [] },
+    routes: [{ name: 'a.example', upstream: { targets: [y], balance: 'leastconn', check: false } }],
+  })
+  for (const [keys, line] of [
+    [
+      'target: "x:443", routes: {}',
+      /2:48: error: forwards.a.routes: found a mapping; allowed: a mapping of one or more/,
+    ],
+    [
+      'routes: ["a.example"]',
+      /forwards.a.routes: found a list; allowed: a mapping of one or more server names/,
+    ],
+    [
+      'routes: {"": "y:443"}',
+      /found nothing; allowed: a server name such as www.example.com, or \*.example.com/,
+    ],
+    ['routes: {"a.*.example": "y:443"}', /found "a.\*.example"; allowed: a server name such as/],
+    ['routes: {"*": "y:443"}', /found "\*"; allowed/],
+    ['routes: {".example.com": "y:443"}', /found ".example.com"; allowed/],
+    ['routes: {192.0.2.1: "y:443"}', /found "192.0.2.1"; allowed/],
+    ['routes: {"www.example.com:443": "y:443"}', /found "www.example.com:443"; allowed/],
+    ['routes: {"*.Bücher.example": "y:443"}', /names below it, in ASCII: \*.xn--bcher-kva.example$/],
+    [
+      'routes: {a.example: 443}',
+      /2:43: error: forwards.a.routes.a.example: found 443; allowed: host:port or/,
+    ],
+    ['routes: {a.example: []}', /forwards.a.routes.a.example: found a list; allowed: host:port or/],
+    ['routes: {a.example: ":443"}', /forwards.a.routes.a.example: found no host; allowed/],
+    [
+      'routes: {a.example: "y:443", A.Example.: "x:443"}',
+      /2:64: error: forwards.a.routes.A.Example.: found the name of a.example \(2:43\) again; allowed: each name once/,
+    ],
+    [
+      'routes: {a.example: "127.0.0.1:443"}',
+      /a.example: found 127.0.0.1:443, where this forward itself listens/,
+    ],
+    [
+      'routes: {a.example: ["y:443", "localhost:443"]}',
+      /a.example.1: found localhost:443, where this forward itself/,
+    ],
+    ['routes: {a.example: ["y:443", "y:443"]}', /a.example.1: found y:443 twice/],
+    ['routes: {a.example: "y:443-444"}', /a.example: found ports 443-444; allowed: those of listen, 443,/],
+  ] as const) {
+    const lines = await of(keys)
+    t.match(lines, [line], keys)
+    t.equal((lines as string[]).length, 1, keys)
+  }
 })
 
 t.test('targets: one or a list, how one is chosen, how they are checked', async t => {

@@ -142,7 +142,7 @@ t.test('import: a config on stdout, warnings and errors on stderr', async t => {
   for (const [name, code] of [
     ['gateway', 0],
     ['cluster', 0],
-    ['not-yet', 1],
+    ['refused', 1],
   ] as const) {
     const result = await exec([process.execPath, program, 'import', join(fixtures, `${name}.cfg`)])
     t.equal(result.code, code)

@@ -164,6 +164,8 @@ t.test('more clients than the far end of a link has descriptors', async t => {
   )
   await world.cluster.run(echo, 9100)
   await ready(gateway, cluster)
+  // It may have been too early for a link; a connection shows that the path is there.
+  await world.client.exec('bash', '-c', 'exec 3<>/dev/tcp/203.0.113.1/9000')
   await gateway.logged(({ msg }) => msg === 'link up')
   const { outcomes, ends, wentOn } = await world.client.run(flood, {
     host: '203.0.113.1',

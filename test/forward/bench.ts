@@ -25,6 +25,7 @@ export function config(target: number, changes: Partial<ForwardConfig> = {}): Fo
     name: 'web',
     listen: at('127.0.0.1', 0),
     upstream: to(at('127.0.0.1', target)),
+    routes: [],
     acceptProxy: false,
     trustedProxies: [{ address: '127.0.0.0', bits: 8, family: 4 }],
     sendProxy: false,

@@ -255,7 +255,8 @@ t.test('over a link a check is end to end: it tells of the target behind the far
   await eventually(() => far.status().active === 0)
   t.match(far.status(), { accepted: 0 })
   t.ok(far.status().checks > 2)
-  t.equal(near.forwarder.links()[0]?.streams, 0, 'none is left open')
+  // Between two of them; one that is left open would stay.
+  await eventually(() => near.forwarder.links()[0]?.streams === 0)
 
   await target.stop()
   await eventually(() => near.logged('target down').length === 1)

@@ -163,7 +163,7 @@ t.test('several servers are a target list, spelt as the config has it', async t 
   for (const [servers, expected] of [
     [
       [`s 10.1.10.2 ${checked}`, `t 10.1.10.3 ${checked}`],
-      [list, /interval: 3s, rise: 4, fall: 5/],
+      [list, /interval: 3s\n +rise: 4\n +fall: 5\n/],
     ],
     [
       ['s 10.1.10.3 backup', 't 10.1.10.2'],
@@ -240,14 +240,16 @@ t.test('use_backend', async t => {
     await messages('use_backend mail if { req.ssl_sni -i mail.example.com }'),
     /h\.cfg:6: error: found another PROXY header/,
   )
-  t.match(
-    await messages('use_backend mail if { req_ssl_sni MAIL.example.com }'),
-    /forwards\.a\.routes: not supported/,
-  )
   t.match(await messages('use_backend none if { req_ssl_sni a.example.com }'), /found "none" as a backend/)
   for (const rule of [
     'mail',
-    'mail if { req.ssl_sni -m end .example.com }',
+    'mail if { req.ssl_sni -m end example.com }',
+    'mail if { req.ssl_sni -m reg ^a }',
+    'mail if { req.ssl_sni -m beg www. }',
+    'mail if { req.ssl_sni 192.0.2.1 }',
+    'mail if { req.ssl_sni }',
+    'mail if { req.ssl_sni -m end }',
+    'mail if { req.ssl_sni a.example.com } { src 10.0.0.1 }',
     'mail unless { req.ssl_sni a.example.com }',
     'mail if { src 10.0.0.1 }',
     'mail if { path_beg /mail }',
@@ -257,6 +259,45 @@ t.test('use_backend', async t => {
       /h\.cfg:4: error: found "use_backend mail.*allowed: one condition/,
       rule,
     )
+})
+
+t.test('which rule has a name: the first, as there', async t => {
+  const routes = async (...rules: string[]) => {
+    const backends = ['a', 'b'].map((name, i) => `backend ${name}\nserver s 10.1.10.${i + 3}:443`)
+    const listener = ['defaults', 'timeout client 1m', 'timeout server 1m', 'listen l', 'bind 192.0.2.1:443']
+    const own = ['server s 10.1.10.2:443', ...rules, 'backend x', 'server s 10.1.10.9:443']
+    const { yaml, messages } = await importText('h.cfg', [...listener, ...own, ...backends].join('\n'))
+    return yaml === undefined
+      ? messages.join('\n')
+      : Array.from(yaml.matchAll(/^ {6}(\S+): "?(10\.[\d.]+)/gm), ([, name, target]) => `${name} ${target}`)
+  }
+  const use = (backend: string, condition: string) => `use_backend ${backend} if { req.ssl_sni ${condition} }`
+  t.same(
+    await routes(use('a', '-i WWW.example.com mail.example.com'), use('b', 'www.example.com c.example.com')),
+    ['www.example.com 10.1.10.3', 'mail.example.com 10.1.10.3', 'c.example.com 10.1.10.4'],
+  )
+  t.same(await routes(use('a', '-m str -i a.example.com'), use('b', '-i -m end .example.com .example.org')), [
+    'a.example.com 10.1.10.3',
+    '"*.example.com" 10.1.10.4',
+    '"*.example.org" 10.1.10.4',
+  ])
+  t.same(
+    await routes(
+      use('a', '-m end .example.com'),
+      use('b', 'www.example.com'),
+      use('b', '-m end .x.example.com'),
+    ),
+    ['"*.example.com" 10.1.10.3'],
+    'what an earlier one takes',
+  )
+  t.same(
+    await routes(
+      use('a', '-m end .a.example.com'),
+      use('b', '-m end .example.com'),
+      use('b', 'a.example.com'),
+    ),
+    ['"*.a.example.com" 10.1.10.3', '"*.example.com" 10.1.10.4'],
+  )
 })
 
 t.test('what differs between routes is an error', async t => {

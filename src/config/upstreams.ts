@@ -1,0 +1,93 @@
+import { formatHostPorts, type HostPorts } from './address.ts'
+import type { ForwardConfig, UpstreamConfig } from './config.ts'
+import type { ForwardSection } from './forward-schema.ts'
+import type { ForwardSource, ReportKey } from './forwards.ts'
+import { leadsTo } from './listeners.ts'
+import { parseRouteName } from './server-name.ts'
+
+type Upstreams = Pick<ForwardConfig, 'upstream' | 'routes'>
+
+/** Where the connections of a forward go: to its target, and by their TLS server name to those of its routes. */
+export function resolveUpstreams(source: ForwardSource, report: ReportKey): Upstreams {
+  const { target = [], routes = {}, listen, check } = source.section
+  if (target.length === 0 && Object.keys(routes).length === 0)
+    report('target', 'missing; it is required, unless there are routes')
+  checkTargets(target, source, (message, ...item) => report('target', message, ...item))
+  checkNames(source, report)
+  for (const [name, targets] of Object.entries(routes))
+    checkTargets(targets, source, (message, ...item) => report('routes', message, name, ...item))
+  if (isRange(listen) && check !== undefined && check !== false)
+    report(
+      'check',
+      `found with the ports ${ports(listen)}; allowed: false, what one port answers says nothing of the others; leave it out`,
+    )
+  return {
+    upstream: upstreamOf(target, source.section),
+    routes: Object.entries(routes).map(([name, targets]) => ({
+      name: parseRouteName(name) ?? name,
+      upstream: upstreamOf(targets, source.section),
+    })),
+  }
+}
+
+/** One target is left alone while it answers; of several each is tried. */
+function upstreamOf(
+  targets: readonly HostPorts[],
+  { balance, check, listen }: ForwardSection,
+): UpstreamConfig {
+  const several = targets.length > 1 ? { interval: 5000, rise: 2, fall: 3 } : 'passive'
+  return { targets, balance, check: isRange(listen) ? false : (check ?? several) }
+}
+
+/** Names know no case, and no dot at their end. */
+function checkNames({ name, section: { routes = {} }, document }: ForwardSource, report: ReportKey): void {
+  const seen = new Map<string, string>()
+  for (const key of Object.keys(routes)) {
+    const canonical = parseRouteName(key) ?? key
+    const earlier = seen.get(canonical)
+    seen.set(canonical, earlier ?? key)
+    if (earlier === undefined) continue
+    const place = document.place(['forwards', name, 'routes', earlier])
+    report(
+      'routes',
+      `found the name of ${earlier} (${place}) again; allowed: each name once, in any case`,
+      key,
+    )
+  }
+}
+
+function checkTargets(
+  targets: readonly HostPorts[],
+  source: ForwardSource,
+  report: (message: string, ...item: string[]) => void,
+): void {
+  const texts = targets.map(formatHostPorts)
+  targets.forEach((target, index) => {
+    const item = targets.length > 1 ? [`${index}`] : []
+    checkTarget(target, source, message => report(message, ...item))
+    const text = texts[index]!
+    if (texts.indexOf(text) < index) report(`found ${text} twice; allowed: each target once`, ...item)
+  })
+}
+
+function checkTarget(
+  target: HostPorts,
+  { section: { listen }, tunnel }: ForwardSource,
+  report: (message: string) => void,
+): void {
+  if (target.host === '') report('found no host; allowed: host:port; write the host before the port')
+  if ((isRange(listen) || isRange(target)) && (listen.first !== target.first || listen.last !== target.last))
+    report(`found ports ${ports(target)}; allowed: those of listen, ${ports(listen)}, where one is a range`)
+  else if (leadsTo(listen, target, tunnel))
+    report(
+      `found ${formatHostPorts(target)}, where this forward itself listens: each connection would come in again for ever; name where the service is, or move listen to another port or address`,
+    )
+}
+
+function isRange({ first, last }: HostPorts): boolean {
+  return first !== last
+}
+
+function ports({ first, last }: HostPorts): string {
+  return first === last ? `${first}` : `${first}-${last}`
+}

@@ -1,0 +1,31 @@
+import type { CarrierEnd } from './carrier.ts'
+import type { Connection } from './connection.ts'
+import type { RefusalReason } from './status.ts'
+
+/** What is counted and logged of a connection beside its bytes: one line at its end. */
+
+export function tellRefused(connection: Connection, reason: RefusalReason, detail: string): void {
+  const { client, serverName, target, id } = connection.status()
+  const { counters, refusals } = connection.forward
+  counters.refused[reason]++
+  refusals.warn(reason, { client, serverName, target, reason, detail, id })
+}
+
+export function tellEnded(connection: Connection, isCheck: boolean, end: CarrierEnd, detail: string): void {
+  const { log, logConnections } = connection.forward
+  if (!isCheck && !logConnections()) return
+  const { since, ...status } = connection.status()
+  const fields = { ...status, durationMs: Date.now() - since, end, detail: detail || undefined }
+  if (isCheck) log.debug(fields, 'check ended')
+  else log.info(fields, 'connection ended')
+}
+
+export function tellDropped(connection: Connection, droppedTlvs: number): void {
+  if (droppedTlvs === 0) return
+  const { forward, client, id } = connection.status()
+  connection.forward.counters.droppedTlvs += droppedTlvs
+  connection.forward.log.warn(
+    { forward, client, id, droppedTlvs },
+    'TLVs left out of a PROXY header: too long',
+  )
+}
