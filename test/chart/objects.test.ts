@@ -50,6 +50,21 @@ t.test('the admin Service is headless and knows unready pods', { skip }, async t
   t.same(spec.ports, [{ name: 'admin', port: 9586, targetPort: 'admin' }])
 })
 
+t.test('hairpin: a port of its own for clients inside, as docs/hairpin.md has it', { skip }, async t => {
+  const [, documented] =
+    /^```yaml\n([\s\S]*?)^```$/m.exec(readFileSync(`${root}docs/hairpin.md`, 'utf8')) ?? []
+  const given = parse(readFileSync(`${root}test/chart/values/valid/hairpin.yaml`, 'utf8'))
+  t.same(parse(documented!), { config: given.config, service: given.service })
+  const objects = await render(given)
+  const { spec } = objects.get('Service/home-wg-punchhole')
+  t.same(spec.ports, [{ name: 'http', port: 80, targetPort: 8080 }])
+  t.match(objects.get('Deployment/home-wg-punchhole').spec.template.metadata.labels, spec.selector)
+  t.match(
+    parse(objects.get('ConfigMap/home-wg-punchhole').data['config.yaml']).forwards,
+    given.config.forwards,
+  )
+})
+
 t.test('what is off by default', { skip }, async t => {
   const objects = await render(everything)
   const labels = { 'app.kubernetes.io/name': 'wg-punchhole', 'app.kubernetes.io/instance': 'home' }

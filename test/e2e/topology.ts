@@ -130,7 +130,7 @@ export async function startByHand(
 }
 
 /** nginx as the service behind the cluster end: answers with the client's address and port as the PROXY header said. */
-export async function startNginx(world: Topology): Promise<void> {
+export async function startNginx(world: Topology, port = 8080): Promise<void> {
   const folder = join(world.lab.folder, 'nginx')
   await mkdir(folder, { recursive: true })
   const conf = join(folder, 'nginx.conf')
@@ -141,12 +141,12 @@ events { worker_connections 4096; }
 http {
   access_log off; client_max_body_size 0;
   client_body_temp_path ${folder}; proxy_temp_path ${folder}; fastcgi_temp_path ${folder}; uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
-  server { listen 127.0.0.1:8080 proxy_protocol; location / { return 200 "$proxy_protocol_addr $proxy_protocol_port\\n"; } }
+  server { listen 127.0.0.1:${port} proxy_protocol; location / { return 200 "$proxy_protocol_addr $proxy_protocol_port\\n"; } }
 }
 `,
   )
   world.cluster.start('nginx', ['-c', conf])
-  await retry(() => world.cluster.exec('bash', '-c', 'exec 3<>/dev/tcp/127.0.0.1/8080'))
+  await retry(() => world.cluster.exec('bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${port}`))
 }
 
 /** What nginx saw of a request from the client, and the port that the request really came from. */
