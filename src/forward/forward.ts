@@ -178,9 +178,8 @@ export class Forward implements ConnectionOwner {
   }
 
   #knock(target: Target, told: (error: string | undefined) => void): Knock {
-    const { sendProxy, timeouts } = this.#config
-    const session = this.linkTo(target.address)
-    return new Knock(target, { sendProxy, session, timeout: timeouts.connect, told })
+    const { config, descriptors } = this
+    return new Knock(target, { config, descriptors, session: this.linkTo(target.address), told })
   }
 
   /** The port that an end with a link to this one reaches it by, and is told of. */

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import type { ForwardConfig } from '../config/config.ts'
+import type { Descriptors } from '../descriptors.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import { frame } from '../link/frame.ts'
 import type { Reset } from '../link/reset-reason.ts'
@@ -12,11 +13,10 @@ import type { Target } from './target.ts'
 
 /** How a target is tried. */
 export interface KnockOptions {
-  readonly sendProxy: ForwardConfig['sendProxy']
+  readonly config: Pick<ForwardConfig, 'sendProxy' | 'timeouts'>
+  readonly descriptors: Descriptors
   /** Over this link, where there is one. */
   readonly session: Session | undefined
-  /** Milliseconds. */
-  readonly timeout: number
   /** Called once, later: why it failed, or nothing. */
   readonly told: (error: string | undefined) => void
 }
@@ -33,11 +33,12 @@ export class Knock implements StreamOwner {
   #isTold = false
 
   constructor(target: Target, options: KnockOptions) {
-    const { timeout, session, told } = options
+    const { config, session, told } = options
+    const timeout = config.timeouts.connect
     this.#told = told
     // What answers and does not close after that is cut as well.
     this.#timer = setTimeout(() => this.#end(`no answer within ${timeout} ms`), timeout).unref()
-    if (session === undefined) this.#dial(target, options.sendProxy)
+    if (session === undefined) this.#dial(target, options)
     else this.#open(target, session)
   }
 
@@ -61,13 +62,14 @@ export class Knock implements StreamOwner {
     this.#tell(why?.detail || end)
   }
 
-  #dial({ address, port }: Target, sendProxy: ForwardConfig['sendProxy']): void {
+  #dial({ address, port }: Target, { config, descriptors }: KnockOptions): void {
     const socket = connect({ ...dialOptions, host: address, port })
     this.#socket = socket
+    descriptors.hold(socket)
     socket.on('error', error => this.#end(systemCode(error) ?? messageOf(error)))
     socket.on('close', () => clearTimeout(this.#timer))
     socket.once('connect', () => {
-      socket.end(checkHeader(sendProxy), () => socket.destroy())
+      socket.end(checkHeader(config.sendProxy), () => socket.destroy())
       this.#tell(undefined)
     })
   }

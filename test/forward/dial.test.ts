@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Descriptors } from '../../src/descriptors.ts'
 import { Dial } from '../../src/forward/dial.ts'
@@ -12,10 +14,9 @@ function dial(
   hosts: readonly string[],
   port: number,
   told: (what: Socket | string) => void,
-  room = Number.POSITIVE_INFINITY,
+  descriptors = new Descriptors(Number.POSITIVE_INFINITY),
 ): Dial {
   const { log } = recordingLog()
-  const descriptors = new Descriptors(room)
   const upstream = new Upstream({
     name: 'web',
     log,
@@ -68,4 +69,58 @@ t.test('a cancelled one says nothing, and leaves no socket', async t => {
   const socket = (await dialled(t, ['127.0.0.1'], port)) as Socket
   t.ok(socket.remotePort)
   socket.destroy()
+})
+
+/** Listens on 127.0.0.3 and takes nothing: a process that is stopped, with a full backlog, for which the kernel drops SYNs. */
+async function silent(t: Test, port: number): Promise<void> {
+  const listen = `require('node:net').createServer().listen({ host: '127.0.0.3', port: ${port}, backlog: 1 }, () => console.log('x'))`
+  const child = spawn(process.execPath, ['-e', listen], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  child.kill('SIGSTOP')
+  for (let i = 0; i < 4; i++) {
+    const socket = connect(port, '127.0.0.3').on('error', () => {})
+    t.teardown(() => socket.destroy())
+  }
+  await sleep(50)
+}
+
+t.test('beside a silent one the next is tried, with a descriptor that is counted', async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as { port: number }
+  await silent(t, port)
+  const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
+  const used: number[] = []
+  const take = descriptors.take.bind(descriptors)
+  descriptors.take = count => {
+    take(count)
+    used.push(descriptors.used)
+  }
+  const socket = await new Promise<Socket | string>(resolve =>
+    dial(t, ['127.0.0.3', '127.0.0.1'], port, resolve, descriptors),
+  )
+  t.equal((socket as Socket).remoteAddress, '127.0.0.1')
+  t.same(used, [1], "the first one has its connection's")
+  t.equal(descriptors.used, 0, 'the silent one is gone')
+  ;(socket as Socket).destroy()
+})
+
+t.test('with no descriptor left it waits for the silent one alone', async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as { port: number }
+  let accepted = 0
+  server.on('connection', () => accepted++)
+  await silent(t, port)
+  const descriptors = new Descriptors(0)
+  const told: (Socket | string)[] = []
+  const attempt = dial(t, ['127.0.0.3', '127.0.0.1'], port, what => told.push(what), descriptors)
+  await sleep(600)
+  t.equal(accepted, 0)
+  attempt.expire('no answer')
+  t.same(told, [`127.0.0.3:${port}: no answer`])
+  t.equal(descriptors.used, 0)
 })
