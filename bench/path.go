@@ -71,9 +71,11 @@ func carry(from, to int, delay time.Duration, loss float64) {
 	}()
 	go func() {
 		for next := range waiting {
-			// Up to 50 µs early: a sleep is seldom exact, and one for each packet is what a burst does not need.
-			if early := time.Until(next.due); early > 50*time.Microsecond {
-				time.Sleep(early)
+			// Not time.Sleep, which is late by up to 1 ms. A signal of Go's scheduler may wake it early; and up to 50 µs do not
+			// matter, so that a burst does not sleep for each of its packets.
+			for early := time.Until(next.due); early > 50*time.Microsecond; early = time.Until(next.due) {
+				rest := syscall.NsecToTimespec(int64(early))
+				syscall.Nanosleep(&rest, nil)
 			}
 			syscall.Write(to, next.bytes[:next.length])
 			free <- next
