@@ -1,6 +1,7 @@
 import type { CarrierEnd } from './carrier.ts'
 import type { Connection } from './connection.ts'
 import type { RefusalReason } from './status.ts'
+import type { Target } from './target.ts'
 
 /** What is counted and logged of a connection beside its bytes: one line at its end. */
 
@@ -9,6 +10,12 @@ export function tellRefused(connection: Connection, reason: RefusalReason, detai
   const { counters, refusals } = connection.forward
   counters.refused[reason]++
   refusals.warn(reason, { client, serverName, target, reason, detail, id })
+}
+
+/** A target did not take it, and the next one is asked. */
+export function tellAttempt(connection: Connection, { text: target }: Target, detail: string): void {
+  const { forward, client, id } = connection.status()
+  connection.forward.log.debug({ forward, client, target, detail, id }, 'target does not take a connection')
 }
 
 export function tellEnded(connection: Connection, isCheck: boolean, end: CarrierEnd, detail: string): void {

@@ -1,23 +1,27 @@
 import { connect, type Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
 import { messageOf, systemCode } from '../errors.ts'
+import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import { dialOptions } from '../reader.ts'
+import type { RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
 
 /** After this long without an answer the next target is tried beside it; RFC 8305 section 5. Milliseconds. */
 const attemptDelay = 250
 
-/** Who wants a target. One of the last three is called, at once or later, unless the dial is cancelled first. */
+/** Who wants a target. One of `dialled`, `linked` and `dialFailed` is called, at once or later, unless the dial is cancelled first. */
 export interface DialOwner {
   /** A link to this address, where one may be used. */
   linkTo(address: string): Session | undefined
   dialled(target: Target, socket: Socket): void
   /** The next target is reached by a link. */
   linked(target: Target, session: Session): void
-  /** Each has failed; for people. */
-  dialFailed(error: string): void
+  /** One has failed. */
+  attemptFailed(target: Target, error: string): void
+  /** Each has: why the last one, and for people all of it. */
+  dialFailed(reason: RefusalReason, error: string): void
 }
 
 /**
@@ -30,6 +34,7 @@ export class Dial {
   readonly #owner: DialOwner
   readonly #tried: Target[] = []
   readonly #errors: string[] = []
+  #reason: RefusalReason = 'target-failed'
   /** Without an answer yet. */
   readonly #attempts = new Map<Target, Socket>()
   /** Descriptors of attempts beside the first one, which has its owner's. */
@@ -71,10 +76,17 @@ export class Dial {
     }
   }
 
-  /** It was tried, here or elsewhere, and does not take the connection. */
-  failed(target: Target, error: string): void {
+  /** All that were tried. */
+  get tried(): readonly Target[] {
+    return this.#tried
+  }
+
+  /** The far end of its link does not take the connection. */
+  refused(target: Target, why: Reset): void {
     if (!this.#tried.includes(target)) this.#tried.push(target)
-    this.#errors.push(`${formatHostPort(target.address, target.port + this.#offset)}: ${error}`)
+    this.#upstream.refused(target, why)
+    if (why.reason === 'reset') this.#failed(target, why.detail)
+    else this.#failed(target, `by the other end: ${why.detail}`, why.reason)
   }
 
   /** Those that have not answered yet are taken for down. */
@@ -83,7 +95,7 @@ export class Dial {
     this.cancel()
     for (const target of silent) this.#fail(target, error)
     if (silent.length === 0) this.#errors.push(error)
-    this.#owner.dialFailed(this.#errors.join(', '))
+    this.#owner.dialFailed(this.#reason, this.#errors.join(', '))
   }
 
   cancel(): void {
@@ -111,7 +123,7 @@ export class Dial {
       this.#forget(target)
       const code = systemCode(error)
       // Without a descriptor of ours nothing was learned of the target.
-      if (code === 'EMFILE' || code === 'ENFILE') this.failed(target, code)
+      if (code === 'EMFILE' || code === 'ENFILE') this.#failed(target, code)
       else this.#fail(target, code ?? messageOf(error))
       this.next()
     }
@@ -126,7 +138,7 @@ export class Dial {
       this.cancel()
       this.#owner.dialled(target, socket)
     })
-    if (this.#upstream.hasAnother(this.#tried))
+    if (this.#upstream.hasAnother(target, this.#tried))
       this.#timer = setTimeout(() => descriptors.free > 0 && this.next(), attemptDelay)
   }
 
@@ -139,8 +151,14 @@ export class Dial {
   }
 
   #fail(target: Target, error: string): void {
-    this.failed(target, error)
     this.#upstream.failed(target, error)
+    this.#failed(target, error)
+  }
+
+  #failed(target: Target, error: string, reason: RefusalReason = 'target-failed'): void {
+    this.#reason = reason
+    this.#errors.push(`${formatHostPort(target.address, target.port + this.#offset)}: ${error}`)
+    this.#owner.attemptFailed(target, error)
   }
 
   #noneLeft(): void {
@@ -149,6 +167,6 @@ export class Dial {
     if (query !== undefined) {
       this.#isWaiting = true
       void query.then(() => this.#isWaiting && this.next())
-    } else this.#owner.dialFailed(this.#errors.join(', ') || why)
+    } else this.#owner.dialFailed(this.#reason, this.#errors.join(', ') || why)
   }
 }

@@ -21,8 +21,15 @@ export interface Downstream {
   awaitHello(): void
   /** Joins it with its target. `header` goes first, in one piece with what the client has sent so far. */
   relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier
-  /** Joins it with a port at the far end of a link. */
-  cross(connection: Connection, session: Session, port: number, header: Buffer): Carrier
+  /**
+   * Joins it with a port at the far end of a link.
+   * @param mayReturn keeps what the client sends, for as long as there may be a refusal.
+   */
+  cross(connection: Connection, session: Session, port: number, header: Buffer, mayReturn: boolean): Carrier
+  /** There will be no refusal any more. */
+  settled(): void
+  /** Takes back what has crossed, with all that it has sent (`isUntouched`: nothing at all), if that is at hand. */
+  takeBack(isUntouched: boolean): boolean
   /** Ends it with a reset. */
   refuse(reason: RefusalReason | undefined, detail: string): void
 }
@@ -63,6 +70,12 @@ export class StreamDownstream implements Downstream {
 
   cross(): Carrier {
     throw new Error('a stream crosses one link')
+  }
+
+  settled(): void {}
+
+  takeBack(): boolean {
+    return false
   }
 
   refuse(reason: RefusalReason | undefined, detail: string): void {

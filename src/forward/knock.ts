@@ -59,7 +59,7 @@ export class Knock implements StreamOwner {
 
   streamEnded(end: StreamEnd, why: Reset | undefined): void {
     clearTimeout(this.#timer)
-    this.#tell(why?.detail || end)
+    this.#tell(end === 'far-reset' ? `by the other end: ${why?.detail}` : (why?.detail ?? end))
   }
 
   #dial({ address, port }: Target, { config, descriptors }: KnockOptions): void {

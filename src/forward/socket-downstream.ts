@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { leave } from '../link/joint.ts'
 import type { Session } from '../link/session.ts'
 import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
@@ -9,6 +10,7 @@ import type { Connection } from './connection.ts'
 import type { Downstream } from './downstream.ts'
 import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { Relay } from './relay.ts'
+import { Replay } from './replay.ts'
 import type { RefusalReason } from './status.ts'
 
 /** Bytes of a client that are kept until its target is connected; then the client waits. */
@@ -34,6 +36,8 @@ export class SocketDownstream implements Downstream, Sink {
   #isListening = false
   /** Somebody else has the socket. */
   #isReleased = false
+  /** While it has crossed a link, and may come back. */
+  #replay: Replay | undefined
 
   constructor(socket: Socket) {
     this.#socket = socket as ClientSocket
@@ -78,13 +82,33 @@ export class SocketDownstream implements Downstream, Sink {
     )
   }
 
-  cross(connection: Connection, session: Session, port: number, header: Buffer): Carrier {
-    const held = this.#held
+  cross(connection: Connection, session: Session, port: number, header: Buffer, mayReturn: boolean): Carrier {
+    const [held, bytes] = [this.#held, this.#heldBytes]
     this.#release()
     const stream = session.open(port, header)
     stream.owner = connection
     stream.attach(this.#socket, undefined, held.length > 0 ? Buffer.concat(held) : undefined)
+    if (mayReturn) this.#replay = new Replay(this.#socket, stream, held, bytes)
     return new StreamCarrier(stream, true)
+  }
+
+  settled(): void {
+    this.#replay?.end()
+    this.#replay = undefined
+  }
+
+  takeBack(isUntouched: boolean): boolean {
+    const replay = this.#replay
+    if (replay === undefined || !replay.isWhole || (isUntouched && replay.bytes > 0)) return false
+    this.#replay = undefined
+    this.#held = replay.kept
+    this.#heldBytes = replay.bytes
+    this.#isReleased = false
+    leave(this.#socket)
+    this.#socket.sink = this
+    this.#listen()
+    if (this.#heldBytes >= heldLimit) this.#socket.pause()
+    return true
   }
 
   refuse(_: RefusalReason | undefined): void {

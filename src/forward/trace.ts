@@ -83,7 +83,8 @@ function reach(upstream: Upstream, offset: number, timeout: number): Promise<Rea
         socket.destroy()
         settle(target, undefined)
       },
-      dialFailed: error => settle(dial.target, error),
+      attemptFailed: () => {},
+      dialFailed: (_, error) => settle(dial.target, error),
     })
     const timer = setTimeout(() => dial.expire('no answer'), timeout)
     dial.next()

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { formatHostPorts } from '../config/address.ts'
 import type { UpstreamConfig } from '../config/config.ts'
 import type { Descriptors } from '../descriptors.ts'
+import { type Reset, refusalsOfEnd, refusalsOfMoment } from '../link/reset-reason.ts'
 import type { Log } from '../log.ts'
 import { Balancer } from './balancer.ts'
 import { Check, type CheckOwner } from './check.ts'
@@ -78,9 +79,8 @@ export class Upstream implements SourceOwner, CheckOwner {
 
   /** Set while there is none because a name's first answer is on its way. */
   get query(): Promise<unknown> | undefined {
-    return this.#targets.length > 0
-      ? undefined
-      : this.#sources.find(({ query }) => query !== undefined)?.query
+    if (this.#targets.length > 0) return undefined
+    return this.#sources.find(({ query }) => query !== undefined)?.query
   }
 
   /**
@@ -98,14 +98,20 @@ export class Upstream implements SourceOwner, CheckOwner {
   }
 
   /** Whether `pick` would have one more after these. */
-  hasAnother(tried: readonly Target[]): boolean {
+  hasAnother(current: Target, tried: readonly Target[] | undefined): boolean {
     if (this.#targets.length === 1) return false
-    return this.#targets.some(target => !target.isDead && !tried.includes(target))
+    return this.#targets.some(target => target !== current && !target.isDead && !tried?.includes(target))
   }
 
   /** A client did not get there. */
   failed(target: Target, error: string): void {
     target.failed(error, false)
+  }
+
+  /** The far end of its link refused a client. */
+  refused(target: Target, { reason, detail }: Reset): void {
+    if (refusalsOfEnd.has(reason) && !refusalsOfMoment.has(reason))
+      target.failed(`by the other end: ${detail}`, false)
   }
 
   /** It did not answer a client for a while, and another did. */

@@ -17,13 +17,27 @@ interface JoinedSocket extends ReadSocket {
 }
 
 export function join(socket: ReadSocket, joined: Joined): void {
-  ;(socket as JoinedSocket).joined = joined
-  socket.sink = joined
+  rejoin(socket, joined)
   socket.on('data', onData)
   socket.on('end', onEnd)
   socket.on('drain', onDrain)
   socket.on('error', onError)
   socket.on('close', onClose)
+}
+
+/** From now on with this, in the place of what it is joined with. */
+export function rejoin(socket: ReadSocket, joined: Joined): void {
+  ;(socket as JoinedSocket).joined = joined
+  socket.sink = joined
+}
+
+/** What it is joined with hears of it no more. */
+export function leave(socket: ReadSocket): void {
+  socket.off('data', onData)
+  socket.off('end', onEnd)
+  socket.off('drain', onDrain)
+  socket.off('error', onError)
+  socket.off('close', onClose)
 }
 
 /** Of what was put back into the socket, and where sockets have no static buffers. */

@@ -112,7 +112,7 @@ export class Links {
   }
 
   close(): void {
-    for (const session of this.#sessions()) session.close('this end stops')
+    for (const session of this.#sessions()) session.close('this end stops', true)
   }
 
   status(): LinkStatus[] {

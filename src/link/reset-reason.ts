@@ -24,6 +24,22 @@ export const resetReasons = [
 ] as const
 export type ResetReason = (typeof resetReasons)[number]
 
+/** Refusals that are about the end that refuses, not about the client: another end may take it. */
+export const refusalsOfEnd: ReadonlySet<ResetReason> = new Set<ResetReason>([
+  'no-listener',
+  'proxy-not-accepted',
+  'target-failed',
+  'stream-limit',
+  'draining',
+  'descriptor-limit',
+])
+
+/** Of these, the ones of a moment: others may be taken all the same. */
+export const refusalsOfMoment: ReadonlySet<ResetReason> = new Set<ResetReason>([
+  'stream-limit',
+  'descriptor-limit',
+])
+
 export interface Reset {
   readonly reason: ResetReason
   /** For people; may be empty. */

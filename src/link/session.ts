@@ -120,12 +120,14 @@ export class Session implements Hearer {
     return id !== this.#lastId && (id - this.#lastId) >>> 0 < 2 ** 31
   }
 
-  /** Ends the link. Streams that have left it go on, the others are cut. */
-  close(why: string): void {
+  /** Ends the link; in order: after what is still to be sent. Streams that have left it go on, the others are cut. */
+  close(why: string, isOrderly = false): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#pulse.stop()
-    reset(this.#socket)
+    if (isOrderly) this.#outbox.flush()
+    if (isOrderly) this.#socket.destroySoon()
+    else reset(this.#socket)
     for (const stream of this.#streams.values()) stream.linkLost(why)
     this.#streams.clear()
     this.#options.closed(this, why)

@@ -5,10 +5,10 @@ export type StreamEnd = 'complete' | 'local-reset' | 'far-reset' | 'link-lost' |
 
 export interface StreamOwner {
   /**
-   * It was cut, not by this end. Whether the owner takes the local socket back as it is, to join it with something else:
-   * then that is not reset, and `streamEnded` is not called.
+   * It was cut. Whether the owner takes the local socket back as it is, to join it with something else: then that is not
+   * reset, and `streamEnded` is not called.
    */
-  takesBack?(end: 'far-reset' | 'link-lost', why: Reset): boolean
+  takesBack?(end: StreamEnd, why: Reset | undefined): boolean
   /** Called once: both directions are done and the local socket is closed, or the stream was cut. */
   streamEnded(end: StreamEnd, why: Reset | undefined): void
   /** One direction has ended, the other has not. */

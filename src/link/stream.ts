@@ -77,7 +77,8 @@ export class Stream implements Joined {
 
   /** Cuts it at both ends. */
   abort(why: Reset): void {
-    this.#cut('aborted', why)
+    this.#session?.send(this.id, frame.reset, encodeReset(why))
+    this.#over('aborted', why)
   }
 
   data(part: Buffer): void {
@@ -149,7 +150,10 @@ export class Stream implements Joined {
   failed(socket: ReadSocket, detail: string): void {
     const why: Reset = { reason: 'reset', detail }
     if (socket === this.#lane) this.#over('far-reset', why)
-    else if (!this.#isOver) this.#cut('local-reset', why)
+    else if (!this.#isOver) {
+      this.#session?.send(this.id, frame.reset, encodeReset(why))
+      this.#over('local-reset', why)
+    }
   }
 
   /** Each is closed by both ends, after both directions; earlier it was cut. */
@@ -231,17 +235,13 @@ export class Stream implements Joined {
     else if (this.#local!.writableLength === 0) this.#local!.destroy()
   }
 
-  #cut(end: 'aborted' | 'local-reset', why: Reset): void {
-    this.#session?.send(this.id, frame.reset, encodeReset(why))
-    this.#over(end, why)
-  }
-
   #over(end: StreamEnd, why: Reset | undefined): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#session?.remove(this)
     if (end === 'complete')
       this.#lane?.resume() // Its end is still to be read.
+    else if (this.owner?.takesBack?.(end, why)) return
     else for (const socket of [this.#local, this.#lane]) if (socket !== undefined) reset(socket)
     this.owner?.streamEnded(end, why)
   }

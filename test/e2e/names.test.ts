@@ -68,6 +68,6 @@ t.test('a silent address does not keep a connection from the next one', async t 
     const upstream = new Upstream({ name: 'web', descriptors: new Descriptors(9999), resolve, changed() {} })
     upstream.configure({ targets: [{ host: 'web.example', first: 7000, last: 7000 }], balance: 'first', check: false })
     const dialled = (target, socket) => { console.log(socket.remoteAddress); process.exit() }
-    new Dial(upstream, 0, { linkTo() {}, dialled, dialFailed: console.log }).next()`
+    new Dial(upstream, 0, { linkTo() {}, attemptFailed() {}, dialled, dialFailed: console.log }).next()`
   t.equal((await host.exec(process.execPath, '--input-type=module', '--eval', script)).trim(), '198.51.100.2')
 })

@@ -33,7 +33,8 @@ function dial(
     linkTo: () => undefined,
     linked: () => t.fail('there is no link'),
     dialled: (_, socket) => told(socket),
-    dialFailed: told,
+    attemptFailed: () => {},
+    dialFailed: (_, error) => told(error),
   })
   dial.next()
   return dial

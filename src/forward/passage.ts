@@ -1,0 +1,147 @@
+import type { Socket } from 'node:net'
+import { type Reset, refusalsOfEnd } from '../link/reset-reason.ts'
+import type { Session } from '../link/session.ts'
+import type { StreamEnd } from '../link/stream-owner.ts'
+import type { Carrier } from './carrier.ts'
+import type { Connection } from './connection.ts'
+import { tellAttempt, tellDropped } from './connection-lines.ts'
+import { Dial, type DialOwner } from './dial.ts'
+import type { Downstream } from './downstream.ts'
+import type { RefusalReason } from './status.ts'
+import type { Target } from './target.ts'
+import type { Upstream } from './upstream.ts'
+
+/**
+ * The way of one connection from its client to a target: over a link, or by a connection that begins with the header and
+ * what the client has sent so far. Each target is tried once, as long as nobody has seen a byte.
+ */
+export class Passage implements DialOwner {
+  readonly #connection: Connection
+  readonly #downstream: Downstream
+  /** How far into the ports of a range. */
+  readonly #offset: number
+  #upstream: Upstream | undefined
+  #dial: Dial | undefined
+  #target: Target | undefined
+  #carrier: Carrier | undefined
+
+  constructor(connection: Connection, downstream: Downstream, offset: number) {
+    this.#connection = connection
+    this.#downstream = downstream
+    this.#offset = offset
+  }
+
+  /** The one that serves, or the latest that was tried. */
+  get target(): Target | undefined {
+    return this.#target ?? this.#dial?.target
+  }
+
+  get port(): number {
+    return (this.target?.port ?? 0) + this.#offset
+  }
+
+  get offset(): number {
+    return this.#offset
+  }
+
+  /** What carries the bytes, once there is a target. */
+  get carrier(): Carrier | undefined {
+    return this.#carrier
+  }
+
+  /** To one of these targets. A link takes it at once. */
+  seek(upstream: Upstream): void {
+    this.#upstream = upstream
+    const target = upstream.pick(undefined)
+    const session = target && this.linkTo(target.address)
+    if (session !== undefined) {
+      this.linked(target!, session)
+      return
+    }
+    this.#downstream.client.identify(this.#connection.forward.config.sendProxy)
+    this.#search().begin(target)
+  }
+
+  /** Nobody has answered in time. */
+  expire(error: string): void {
+    this.#dial?.expire(error)
+  }
+
+  /** The far end of the link refuses it, and there it ends. */
+  refused(why: Reset): void {
+    this.#upstream?.refused(this.#target!, why)
+  }
+
+  /** The stream was cut. Where nobody has seen a byte of it, it goes to another target. */
+  takesBack(end: StreamEnd, why: Reset | undefined): boolean {
+    const isRefused = end === 'far-reset' && why !== undefined && refusalsOfEnd.has(why.reason)
+    // What was sent over a link that was lost may have arrived.
+    if (!isRefused && end !== 'link-lost') return false
+    if (!this.#downstream.takeBack(!isRefused)) return false
+    const target = this.#target!
+    target.open--
+    this.#target = undefined
+    this.#carrier = undefined
+    this.#connection.hold(2)
+    const dial = this.#search()
+    dial.refused(target, why ?? { reason: 'reset', detail: end })
+    dial.next()
+    return true
+  }
+
+  close(): void {
+    this.#dial?.cancel()
+    if (this.#target !== undefined) this.#target.open--
+  }
+
+  // What the search tells.
+
+  linkTo(address: string): Session | undefined {
+    return this.#downstream.mayCross ? this.#connection.forward.linkTo(address) : undefined
+  }
+
+  linked(target: Target, session: Session): void {
+    this.#connection.hold(1)
+    this.#downstream.client.identify('v2')
+    this.#serve(target)
+    const header = this.#header('v2')!
+    const mayReturn = this.#upstream!.hasAnother(target, this.#dial?.tried)
+    const port = target.port + this.#offset
+    this.#carrier = this.#downstream.cross(this.#connection, session, port, header, mayReturn)
+    this.#connection.halfClosed()
+  }
+
+  dialled(target: Target, socket: Socket): void {
+    this.#serve(target)
+    target.succeeded()
+    const header = this.#header(this.#connection.forward.config.sendProxy)
+    this.#carrier = this.#downstream.relay(this.#connection, socket, header)
+    this.#connection.halfClosed()
+  }
+
+  attemptFailed(target: Target, error: string): void {
+    tellAttempt(this.#connection, target, error)
+  }
+
+  dialFailed(reason: RefusalReason, error: string): void {
+    this.#connection.refuse(reason, error)
+  }
+
+  #search(): Dial {
+    this.#connection.seeks()
+    this.#dial ??= new Dial(this.#upstream!, this.#offset, this)
+    return this.#dial
+  }
+
+  #serve(target: Target): void {
+    this.#target = target
+    target.open++
+    this.#connection.found()
+  }
+
+  #header(sendProxy: false | 'v1' | 'v2'): Buffer | undefined {
+    const { bytes, droppedTlvs } = this.#downstream.client.encode(sendProxy)
+    tellDropped(this.#connection, droppedTlvs)
+    return bytes
+  }
+}
