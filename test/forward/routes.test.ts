@@ -212,6 +212,36 @@ t.test('a client that vanishes inside its hello', async t => {
   t.match(bench.logged('connection ended'), [{ end: 'client-reset' }])
 })
 
+t.test('the drain time ends while a hello is awaited', async t => {
+  const bench = await world(t)
+  const socket = await open(bench.port)
+  socket.write(helloFor('www.example.com').subarray(0, 50))
+  await eventually(() => bench.status().active === 1)
+  await bench.forwarder.drain(AbortSignal.abort())
+  t.match(await outcome(socket), { end: 'ECONNRESET' })
+  t.match(bench.logged('connection refused'), [{ reason: 'draining' }])
+})
+
+t.test('routes that change while a hello is awaited: those of now count', async t => {
+  const bench = await world(t)
+  const hello = helloFor('www.example.com')
+  const [first, second] = [await open(bench.port), await open(bench.port)]
+  for (const socket of [first, second]) socket.write(hello.subarray(0, 50))
+  await eventually(() => bench.status().active === 2)
+  const change = async (routes: readonly RouteConfig[]) => {
+    const forwards = [{ ...bench.placed[0]!, routes }]
+    const plan = { forwards, tunnelAddresses: [], drainTimeout: 1, link: undefined }
+    ;(await bench.forwarder.prepare(plan)).commit()
+  }
+  await change([route('www.example.com', bench.below.port)])
+  first.write(hello.subarray(50))
+  t.ok(await bench.below.socket(), 'another target')
+  await change([])
+  second.write(hello.subarray(50))
+  t.ok(await bench.rest.socket(), 'no routes any more')
+  for (const socket of [first, second]) socket.destroy()
+})
+
 t.test('deny and limits come before the hello', async t => {
   const bench = await world(t, { limits: { deny: [{ address: '127.0.0.0', bits: 8, family: 4 }] } })
   t.match(await outcome(dial(bench.port)), { end: 'ECONNRESET' }, 'at once, with nothing sent')
