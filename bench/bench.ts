@@ -104,7 +104,7 @@ async function measureOne(
   } catch (error) {
     return {
       ...row,
-      failure: stop.signal.aborted ? 'interrupted' : (error as Error).message.replaceAll('\n', ' '),
+      failure: stop.signal.aborted ? 'interrupted' : (error as Error).message.trim().replaceAll('\n', ' '),
     }
   }
 }
