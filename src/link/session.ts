@@ -5,14 +5,11 @@ import { reset } from '../reset.ts'
 import { frame, LinkError, maxData } from './frame.ts'
 import type { Greeting } from './greeting.ts'
 import { type Hearer, Inbox } from './inbox.ts'
-import { copied, Outbox } from './outbox.ts'
+import { copied, mostUnread, Outbox } from './outbox.ts'
 import { Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
 import { Stream } from './stream.ts'
 import { Unread } from './unread.ts'
-
-/** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
-const mostUnread = 64 << 20
 
 export interface SessionOptions {
   /** What the far end said it grants. */
@@ -62,7 +59,9 @@ export class Session implements Hearer {
     this.remoteAddress = socket.remoteAddress ?? ''
     this.#outbox = new Outbox(socket)
     socket.on('data', chunk => this.#inbox.read(chunk))
-    socket.on('drain', () => this.#unblock())
+    socket.on('drain', () => {
+      for (const stream of this.#waiting.splice(0)) stream.unblock()
+    })
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
     socket.on('close', () => this.close('it was closed'))
@@ -104,7 +103,7 @@ export class Session implements Hearer {
   /** Opens no more streams, and ends with its last one. */
   retire(): void {
     this.#isRetired = true
-    if (this.#streams.size === 0) this.close('no longer wanted')
+    if (this.#streams.size === 0) void this.finish('no longer wanted')
   }
 
   tellTarget(port: number, isUp: boolean): void {
@@ -120,7 +119,13 @@ export class Session implements Hearer {
     return id !== this.#lastId && (id - this.#lastId) >>> 0 < 2 ** 31
   }
 
-  /** Ends the link. Streams that have left it go on, the others are cut. */
+  /** Ends the link once its last frames have arrived, or `signal` is aborted: cut, it would take them along. */
+  async finish(why: string, signal?: AbortSignal): Promise<void> {
+    if (!this.#isClosed) await this.#outbox.end(signal)
+    this.close(why)
+  }
+
+  /** Cuts the link. Streams that have left it go on, the others are cut. */
   close(why: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -191,7 +196,7 @@ export class Session implements Hearer {
   remove(stream: Stream): void {
     this.#streams.delete(stream.id)
     if (stream.isPromoted && --this.promoted === 0) this.#pulse.hasBulk = false
-    if (this.#isRetired && this.#streams.size === 0) this.close('no longer wanted')
+    if (this.#isRetired && this.#streams.size === 0) void this.finish('no longer wanted')
   }
 
   /** Bytes of the read buffer are referenced by pending writes. */
@@ -240,9 +245,5 @@ export class Session implements Hearer {
     const stream = new Stream(this, id, this.far.window, this.own.window)
     this.#streams.set(id, stream)
     return stream
-  }
-
-  #unblock(): void {
-    for (const stream of this.#waiting.splice(0)) stream.unblock()
   }
 }
