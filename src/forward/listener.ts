@@ -19,7 +19,7 @@ export interface ListenerOptions {
 
 /** Milliseconds of a turn of the event loop in which next to nobody can come unseen, and how long to wait for one. */
 const shortTurn = 1
-const patience = 1000
+const patience = 3000
 
 /** One address and port where clients connect. */
 export class Listener {
