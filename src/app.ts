@@ -12,6 +12,7 @@ import { Descriptors, raiseOpenFiles } from './descriptors.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
+import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
 import { createLog, type Log } from './log.ts'
@@ -171,6 +172,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   await reload.close()
   await tunnel?.drain()
   await forwarder.drain(late, delay)
+  await allSent(tunnel?.addresses ?? [], late)
   return !stop.now.aborted
 }
 

@@ -176,10 +176,10 @@ export class Forwarder {
     const [links, clients] = [this.#listenersOf('link'), this.#listenersOf('clients')]
     const linksClosed = Promise.all(links.map(listener => listener.drain(signal)))
     if (delay > 0) await sleep(delay, undefined, { signal }).catch(() => {})
-    await Promise.all(clients.map(listener => listener.drain(signal)))
-    await linksClosed
-    this.#options.log.info({ connections: this.active }, 'listeners closed')
+    // None is opened again from here on.
     this.#listeners.clear()
+    await Promise.all([linksClosed, ...clients.map(listener => listener.drain(signal))])
+    this.#options.log.info({ connections: this.active }, 'listeners closed')
     this.#routes.clear()
     this.#links.drain()
     await Promise.all(this.#all().map(forward => forward.drain(signal)))

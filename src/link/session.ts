@@ -92,6 +92,7 @@ export class Session implements Hearer {
     payload.writeUInt16BE(port)
     header.copy(payload, 2)
     this.send(this.#lastId, frame.open, payload)
+    this.#pulse.ask()
     return this.#newStream(this.#lastId)
   }
 
