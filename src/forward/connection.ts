@@ -204,7 +204,8 @@ export class Connection implements Timed, DialOwner, RelayOwner, StreamOwner {
 
   dialled(target: Target, socket: Socket): void {
     this.#serve(target)
-    target.succeeded()
+    // What a check has found, only a check takes back: an end that drains still takes clients.
+    if (!target.isDead) target.succeeded()
     const header = this.#encodeHeader(this.forward.config.sendProxy)
     this.#carrier = this.#downstream.relay(this, socket, header)
     this.halfClosed()

@@ -10,7 +10,7 @@ const freshFor = 250
  * has to outlast the two minutes that TCP may wait between two tries (TCP_RTO_MAX) after a path was away. It is as long as
  * keepalive waits on any other connection.
  */
-const doubtfulAfter = { roundTrips: 4, least: 750, most: 2500 }
+const doubtfulAfter = { roundTrips: 4, least: 500, most: 2500 }
 const deadAfter = 300_000
 /** While there is bulk the path is measured more often. */
 const paceEvery = 100

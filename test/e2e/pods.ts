@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { generatePrivateKey, publicKeyOf } from '../../src/config/keys.ts'
-import type { Arrivals } from '../lab/arrivals.ts'
-import { endFolder, startEnd } from '../lab/end.ts'
+import { endFolder, type KeyPair, keyPair, killEnd, startEnd } from '../lab/end.ts'
 import { type Host, Lab, type Running } from '../lab/lab.ts'
-import type { Target, Transfer } from '../lab/load.ts'
-import { secret } from '../lab/secrets.ts'
+import { Clients, startTarget } from './clients.ts'
 
 /**
  * One gateway and two pods, each with a key and a target of its own:
@@ -22,14 +19,9 @@ export type Pod = (typeof podNumbers)[number]
 const gatewayAddress = '203.0.113.1'
 export const tunnelAddress = ['10.1.10.2', '10.1.10.3'] as const
 
-interface Keys {
-  readonly privateKey: string
-  readonly publicKey: string
-}
-
 export interface PodsOptions {
-  /** YAML of the ends, without `tunnel`. The gateway's may be left out: it is set up with wg(8) and something else then. */
-  readonly gateway: string
+  /** YAML of the ends, without `tunnel`; or what starts another kind of gateway. */
+  readonly gateway: string | ((pods: Pods) => Promise<void>)
   readonly pod: string
 }
 
@@ -41,7 +33,7 @@ export class Pods implements AsyncDisposable {
   /** The ends; of the gateway only where it is ours. */
   gateway: Running | undefined
   readonly pods: Running[] = []
-  readonly #keys: { readonly gateway: Keys; readonly pods: readonly Keys[] }
+  readonly #keys: { readonly gateway: KeyPair; readonly pods: readonly KeyPair[] }
   readonly #podConfig: string
 
   private constructor(lab: Lab, [client, gateway, ...pods]: readonly Host[], podConfig: string) {
@@ -49,15 +41,11 @@ export class Pods implements AsyncDisposable {
     this.client = client!
     this.gatewayHost = gateway!
     this.podHosts = pods
-    this.#keys = { gateway: newKeys(), pods: pods.map(newKeys) }
+    this.#keys = { gateway: keyPair(), pods: pods.map(keyPair) }
     this.#podConfig = podConfig
   }
 
-  /** `startGateway` starts another one than ours. */
-  static async start(
-    { gateway, pod }: PodsOptions,
-    startGateway?: (pods: Pods) => Promise<void>,
-  ): Promise<Pods> {
+  static async start({ gateway, pod }: PodsOptions): Promise<Pods> {
     const lab = await Lab.create(`p${process.pid}`)
     try {
       const hosts: Host[] = []
@@ -68,8 +56,8 @@ export class Pods implements AsyncDisposable {
         await lab.link(pods.gatewayHost, [`${outer(number, 1)}/30`], pods.podHosts[number]!, [
           `${outer(number, 2)}/30`,
         ])
-      if (startGateway === undefined) pods.gateway = await pods.#startGateway(gateway)
-      else await startGateway(pods)
+      if (typeof gateway === 'string') pods.gateway = await pods.#startGateway(gateway)
+      else await gateway(pods)
       for (const number of podNumbers) {
         await startTarget(pods.podHosts[number]!)
         await pods.restart(number)
@@ -106,12 +94,9 @@ ${peers.join('')}`
     return `${this.lab.id}${end === 'gateway' ? 'g' : end}`
   }
 
-  /** What kubelet does to a pod whose grace period is over: all its processes at once, none can say goodbye. */
-  async kill(pod: Pod): Promise<void> {
-    const child = await this.podHosts[pod]!.exec('pgrep', '-f', `wireguard-go -f ${this.interfaceOf(pod)}$`)
-    process.kill(Number(child), 'SIGKILL')
-    this.pods[pod]!.child.kill('SIGKILL')
-    await this.pods[pod]!.exited
+  /** What kubelet does to a pod whose grace period is over: all its processes at once, none can say goodbye. Gives when. */
+  kill(pod: Pod): Promise<number> {
+    return killEnd(this.podHosts[pod]!, this.pods[pod]!, this.interfaceOf(pod))
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: asserted by the tests, field by field
@@ -126,27 +111,8 @@ ${peers.join('')}`
   }
 
   /** Clients come from now on. */
-  async load(rate: number, port = 9000): Promise<void> {
-    await this.client.run(
-      async ({ module, options }, { state }) => {
-        state.set('arrivals', new (await import(module)).Arrivals(options))
-      },
-      {
-        module: new URL('../lab/arrivals.ts', import.meta.url).href,
-        options: { host: gatewayAddress, port, rate, patience: 15_000 },
-      },
-    )
-  }
-
-  async download(bytes: number): Promise<void> {
-    await this.client.run((bytes, { state }) => (state.get('arrivals') as Arrivals).download(bytes), bytes)
-  }
-
-  async finish(): Promise<{ short: Transfer[]; long: Transfer[] }> {
-    return this.client.run(async (_, { state }) => {
-      const arrivals = state.get('arrivals') as Arrivals
-      return { short: await arrivals.finish(), long: arrivals.takeLong() }
-    })
+  load(rate: number, port = 9000): Promise<Clients> {
+    return Clients.come(this.client, { host: gatewayAddress, port, rate })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -181,20 +147,4 @@ PersistentKeepalive = 25
 
 function outer(pod: Pod, host: 1 | 2): string {
   return `198.51.100.${pod * 4 + host}`
-}
-
-function newKeys(): Keys {
-  const privateKey = secret(generatePrivateKey())
-  return { privateKey, publicKey: publicKeyOf(privateKey) }
-}
-
-async function startTarget(host: Host): Promise<void> {
-  await host.run(
-    async (module, { state }) => {
-      const target: Target = new (await import(module)).Target(9000)
-      await target.start()
-      state.set('target', target)
-    },
-    new URL('../lab/load.ts', import.meta.url).href,
-  )
 }

@@ -23,8 +23,8 @@ export class Arrivals {
   #began = performance.now()
   #count = 0
   #downloads = 0
-  #short: Transfer[] = []
-  #long: Transfer[] = []
+  readonly #short: Transfer[] = []
+  readonly #long: Transfer[] = []
 
   constructor(options: ArrivalsOptions) {
     this.#options = options
@@ -36,16 +36,11 @@ export class Arrivals {
     this.#run(this.#long, bytes, `long-${this.#downloads++}`, true)
   }
 
-  /** Downloads that have ended since the last call. */
-  takeLong(): Transfer[] {
-    return this.#long.splice(0)
-  }
-
-  /** Ends it; resolves with all short ones once each has ended. */
-  async finish(): Promise<Transfer[]> {
+  /** Ends it; resolves with what became of each, once all have ended. */
+  async finish(): Promise<{ short: Transfer[]; long: Transfer[] }> {
     clearInterval(this.#timer)
     await Promise.all(this.#running)
-    return this.#short
+    return { short: this.#short, long: this.#long }
   }
 
   #come(): void {
