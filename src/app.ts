@@ -12,6 +12,7 @@ import { Descriptors, raiseOpenFiles } from './descriptors.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
+import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
 import { createLog, type Log } from './log.ts'
@@ -161,11 +162,17 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   if (!stop.drain.aborted) await once(stop.drain, 'abort')
   phase = 'draining'
   process.off('SIGHUP', request)
+  forwarder.goaway()
+  const { drainDelay, drainTimeout } = reload.config
+  const late = AbortSignal.any([stop.now, AbortSignal.timeout(drainTimeout)])
+  // With nobody before it, clients come until the door is shut: the sooner, the shorter a restart.
+  const delay = forwarder.hasFront ? drainDelay : 0
+  const fields = { connections: forwarder.active, drainDelayMs: delay, drainTimeoutMs: drainTimeout }
+  log.info(fields, 'draining')
   await reload.close()
   await tunnel?.drain()
-  const { drainTimeout } = reload.config
-  log.info({ connections: forwarder.active, drainTimeoutMs: drainTimeout }, 'draining')
-  await forwarder.drain(AbortSignal.any([stop.now, AbortSignal.timeout(drainTimeout)]))
+  await forwarder.drain(late, delay)
+  await allSent(tunnel?.addresses ?? [], late)
   return !stop.now.aborted
 }
 

@@ -12,6 +12,8 @@ export interface Config {
   readonly link: { readonly port: number } | undefined
   readonly admin: AdminConfig
   readonly readiness: { readonly backends: 'degraded' | 'unready' }
+  /** Milliseconds after SIGTERM: how long new connections are still taken, and how long they all may finish. */
+  readonly drainDelay: number
   readonly drainTimeout: number
   readonly log: { readonly level: LogLevel; readonly connections: boolean }
 }

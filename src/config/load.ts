@@ -82,8 +82,11 @@ async function judge(
 
   const whole = v.safeParse(configSchema, document.value)
   if (!whole.success || admin === undefined || hasErrors(issues)) return { config: undefined, issues }
-  const { readiness, drainTimeout, log } = whole.output
-  return { config: { file: configFile, tunnel, forwards, link, admin, readiness, drainTimeout, log }, issues }
+  const { readiness, drainDelay, drainTimeout, log } = whole.output
+  return {
+    config: { file: configFile, tunnel, forwards, link, admin, readiness, drainDelay, drainTimeout, log },
+    issues,
+  }
 }
 
 /** What of a section is right, key by key, and the defaults for the rest: one wrong key hides no other finding. */

@@ -155,8 +155,14 @@ export const configSchema = v.pipe(
         ),
         {},
       ),
+      drainDelay: v.optional(
+        durationOrZero(
+          'How long an end that others stand before still takes new connections after SIGTERM, while they move away.',
+        ),
+        '2s',
+      ),
       drainTimeout: v.optional(
-        durationOrZero('How long established connections may finish after SIGTERM.'),
+        durationOrZero('How long established connections may finish after SIGTERM, drainDelay included.'),
         '30s',
       ),
       log: v.optional(
@@ -183,7 +189,7 @@ export const configSchema = v.pipe(
         {},
       ),
     },
-    'a mapping of tunnel, forwards, admin, readiness, drainTimeout, log',
+    'a mapping of tunnel, forwards, admin, readiness, drainDelay, drainTimeout, log, link',
   ),
   v.title('The config of one wg-punchhole end'),
 )

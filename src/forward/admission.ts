@@ -23,6 +23,7 @@ export class Admission {
   /** Connections that may come at once, and when that was true; of a rate, at most one second's worth. */
   #tokens = 0
   #countedAt = 0
+  #isGoing = false
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
@@ -56,6 +57,16 @@ export class Admission {
     this.#admitted.set(who, client)
     this.#ofClient.set(client, open + 1)
     return undefined
+  }
+
+  /** The end drains: from now on checks fail, so that who makes them sends the clients elsewhere. */
+  goaway(): void {
+    this.#isGoing = true
+  }
+
+  /** A check is let in whoever makes it. */
+  admitCheck(): Refusal | undefined {
+    return this.#isGoing ? { reason: 'draining', detail: 'this end drains, and fails checks' } : undefined
   }
 
   /** It has ended; nothing when it was never let in. */

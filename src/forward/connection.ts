@@ -81,10 +81,10 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
 
   /** The client is known: on to a target. */
   known(): void {
-    const { config, counters, deadlines } = this.forward
+    const { admission, config, counters, deadlines } = this.forward
     const { client } = this.#downstream
     this.#phase = 'dialling'
-    const refusal = client.isCheck ? undefined : this.forward.admission.admit(this, client.source.address)
+    const refusal = client.isCheck ? admission.admitCheck() : admission.admit(this, client.source.address)
     if (refusal !== undefined) {
       this.refuse(refusal.reason, refusal.detail)
       return

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHostPort } from '../config/address.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import { type LinkStatus, Links } from '../link/links.ts'
@@ -150,16 +151,45 @@ export class Forwarder {
     void forward.drain(AbortSignal.timeout(drainTimeout)).then(() => this.#retired.delete(forward))
   }
 
-  /** Stops listening at once, and is done when every connection has ended; those that live when `signal` aborts are reset. */
-  async drain(signal: AbortSignal): Promise<void> {
+  /** Whether others stand before this end, and send it their clients: they need time to hear that it goes. */
+  get hasFront(): boolean {
+    const forwards = [...this.#forwards.values()]
+    return (
+      this.#links.hasAccepted ||
+      forwards.some(({ config }) => config.acceptProxy !== false || config.listen.host === 'tunnel')
+    )
+  }
+
+  /** Tells those who stand before this end that it goes: by goaway on links, and by refusing checks. No client notices. */
+  goaway(): void {
     this.#isDraining = true
-    this.#links.drain()
-    for (const listener of this.#listeners.values()) listener.close()
+    this.#links.goaway()
+    for (const { admission } of this.#all()) admission.goaway()
+  }
+
+  /**
+   * Ends in steps: clients are taken for another `delay` milliseconds, as many as still come; then those in the kernel's
+   * queues are taken and nobody else; it is done when every connection has ended. What lives when `signal` aborts is reset.
+   */
+  async drain(signal: AbortSignal, delay = 0): Promise<void> {
+    this.goaway()
+    const [links, clients] = [this.#listenersOf('link'), this.#listenersOf('clients')]
+    const linksClosed = Promise.all(links.map(listener => listener.drain(signal)))
+    if (delay > 0) await sleep(delay, undefined, { signal }).catch(() => {})
+    // None is opened again from here on.
     this.#listeners.clear()
+    await Promise.all([linksClosed, ...clients.map(listener => listener.drain(signal))])
+    this.#options.log.info({ connections: this.active }, 'listeners closed')
     this.#routes.clear()
+    this.#links.drain()
     await Promise.all(this.#all().map(forward => forward.drain(signal)))
-    this.#links.close()
+    await this.#links.close(signal)
     this.#deadlines.close()
+  }
+
+  #listenersOf(whose: 'link' | 'clients'): Listener[] {
+    const isLink = (listener: Listener) => this.#routes.get(keyOf(listener)) === 'link'
+    return [...this.#listeners.values()].filter(listener => isLink(listener) === (whose === 'link'))
   }
 
   /** Open connections. */

@@ -7,7 +7,7 @@ import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
-import { dialOptions } from '../reader.ts'
+import { dialOptions, type ReadSocket } from '../reader.ts'
 import { encodeProxyV1, encodeProxyV2 } from './proxy-header.ts'
 import type { Target } from './target.ts'
 
@@ -21,13 +21,17 @@ export interface KnockOptions {
   readonly told: (error: string | undefined) => void
 }
 
+/** Milliseconds after which who takes a connection and says nothing is taken to be well. */
+const quiet = 1000
+
 /**
  * Tries a target without a client: connects, says that this is a check (PROXY LOCAL or UNKNOWN) where headers are sent,
- * and closes. Over a link it is a stream that does the same, which the far end answers once it has reached its own target.
+ * and ends. An end like this one answers by closing, once it has reached its own target, or with a reset: it has not, or
+ * drains. Over a link it is a stream that does the same, and is answered at once.
  */
 export class Knock implements StreamOwner {
   readonly #told: KnockOptions['told']
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout
   #socket: Socket | undefined
   #stream: Stream | undefined
   #isTold = false
@@ -36,7 +40,7 @@ export class Knock implements StreamOwner {
     const { config, session, told } = options
     const timeout = config.timeouts.connect
     this.#told = told
-    // What answers and does not close after that is cut as well.
+    // A stream that is answered and does not end after that is cut as well.
     this.#timer = setTimeout(() => this.#end(`no answer within ${timeout} ms`), timeout).unref()
     if (session === undefined) this.#dial(target, options)
     else this.#open(target, session)
@@ -63,14 +67,27 @@ export class Knock implements StreamOwner {
   }
 
   #dial({ address, port }: Target, { config, descriptors }: KnockOptions): void {
-    const socket = connect({ ...dialOptions, host: address, port })
+    const socket: ReadSocket = connect({ ...dialOptions, host: address, port })
     this.#socket = socket
     descriptors.hold(socket)
+    const good = () => this.#end(undefined)
+    socket.sink = {
+      read() {
+        good()
+        return false
+      },
+      isHeld: () => false,
+    }
     socket.on('error', error => this.#end(systemCode(error) ?? messageOf(error)))
-    socket.on('close', () => clearTimeout(this.#timer))
+    socket.on('end', good)
     socket.once('connect', () => {
-      socket.end(checkHeader(config.sendProxy), () => socket.destroy())
-      this.#tell(undefined)
+      if (config.sendProxy === false) {
+        good()
+        return
+      }
+      socket.resume().end(checkHeader(config.sendProxy))
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(good, quiet).unref()
     })
   }
 
@@ -81,11 +98,11 @@ export class Knock implements StreamOwner {
     session.send(stream.id, frame.end)
   }
 
-  #end(why: string): void {
+  #end(why: string | undefined): void {
     clearTimeout(this.#timer)
     this.#tell(why)
     this.#socket?.destroy()
-    this.#stream?.abort({ reason: 'reset', detail: why })
+    this.#stream?.abort({ reason: 'reset', detail: why ?? '' })
   }
 
   #tell(error: string | undefined): void {

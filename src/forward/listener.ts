@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { formatHostPort } from '../config/address.ts'
 import type { Descriptors } from '../descriptors.ts'
 import { messageOf } from '../errors.ts'
@@ -15,6 +16,10 @@ export interface ListenerOptions {
   readonly log: Log
   readonly descriptors: Descriptors
 }
+
+/** Milliseconds of a turn of the event loop in which next to nobody can come unseen, and how long to wait for one. */
+const shortTurn = 1
+const patience = 3000
 
 /** One address and port where clients connect. */
 export class Listener {
@@ -33,6 +38,7 @@ export class Listener {
   /** Why it could not be opened again. */
   #error: string | undefined
   #timer: NodeJS.Timeout | undefined
+  #accepted = 0
 
   constructor(
     host: string,
@@ -46,7 +52,10 @@ export class Listener {
     this.#descriptors = descriptors
     this.#address = formatHostPort(host === '' ? '*' : host, port)
     this.#failures = new LineLimit(log, 'accept failed', { address: this.#address })
-    this.#server = createServer(socketOptions, accept)
+    this.#server = createServer(socketOptions, socket => {
+      this.#accepted++
+      accept(socket)
+    })
   }
 
   /** Rejects with `LISTEN_FAILED`. */
@@ -68,6 +77,26 @@ export class Listener {
   close(): void {
     this.#isClosed = true
     this.#stop()
+  }
+
+  /**
+   * Closes once everybody is in whom the kernel has let in: it keeps connections that are whole for the program to
+   * take, and resets them when their listener is closed. Node takes one in each turn of its event loop, so the queue is
+   * empty when a turn went by in which none came. Whoever comes after the turn has looked is lost: it has to be a short
+   * one. The wait ends when `signal` is aborted, and when they never stop coming.
+   */
+  async drain(signal: AbortSignal): Promise<void> {
+    const late = performance.now() + patience
+    // What is left of this turn looks no more.
+    await endOfTurn()
+    let isEmpty = false
+    while (!isEmpty && !signal.aborted && performance.now() < late) {
+      const seen = this.#accepted
+      const began = performance.now()
+      await endOfTurn()
+      isEmpty = this.#accepted === seen && performance.now() - began < shortTurn
+    }
+    this.close()
   }
 
   /** Lets the kernel refuse who comes, until it is reopened. */

@@ -113,7 +113,8 @@ export class Passage implements DialOwner {
 
   dialled(target: Target, socket: Socket): void {
     this.#serve(target)
-    target.succeeded()
+    // What a check has found, only a check takes back: an end that drains still takes clients.
+    if (!target.isDead) target.succeeded()
     const header = this.#header(this.#connection.forward.config.sendProxy)
     this.#carrier = this.#downstream.relay(this.#connection, socket, header)
     this.#connection.halfClosed()

@@ -60,6 +60,10 @@ export class Acceptor {
     this.#options = options
   }
 
+  get isIdle(): boolean {
+    return this.#sessions.size === 0
+  }
+
   get sessions(): Iterable<Session> {
     return this.#sessions.values()
   }

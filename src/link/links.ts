@@ -105,14 +105,24 @@ export class Links {
     for (const session of this.#acceptor.sessions) session.tellTarget(port, isUp)
   }
 
-  /** Opens no more streams, and takes none. */
-  drain(): void {
+  /** Whether other ends have dialled one to this. */
+  get hasAccepted(): boolean {
+    return !this.#acceptor.isIdle
+  }
+
+  /** Takes no more links, and tells those who dialled one to open no more streams. */
+  goaway(): void {
     this.#acceptor.drain()
+  }
+
+  /** Opens no more streams. */
+  drain(): void {
     for (const bundle of this.#bundles.values()) bundle.close()
   }
 
-  close(): void {
-    for (const session of this.#sessions()) session.close('this end stops', true)
+  /** Ends all links; what they sent last arrives, unless `signal` is aborted before. */
+  async close(signal: AbortSignal): Promise<void> {
+    await Promise.all(Array.from(this.#sessions(), session => session.finish('this end stops', signal)))
   }
 
   status(): LinkStatus[] {

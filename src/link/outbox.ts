@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { frameHeader } from './frame.ts'
 
@@ -8,6 +9,8 @@ export const copied = 4096
 const smallRest = 8192
 /** Bytes waiting for the kernel from which on senders of much should wait. */
 const fullAt = 262_144
+/** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
+export const mostUnread = 64 << 20
 
 /**
  * What a link is about to send. The frames of one turn of the event loop leave together: fewer packets, which a tunnel
@@ -28,8 +31,9 @@ export class Outbox {
     this.#socket = socket
   }
 
-  /** `payload` may be overwritten afterwards when it has at most `copied` bytes. */
+  /** `payload` may be overwritten afterwards when it has at most `copied` bytes. Nothing goes behind the end. */
   add(stream: number, type: number, payload: Buffer | undefined): void {
+    if (this.#socket.writableEnded) return
     const length = payload?.length ?? 0
     const inline = length <= copied
     if (this.#fill + frameHeader + (inline ? length : 0) > batchSize) this.#renew()
@@ -67,7 +71,7 @@ export class Outbox {
     this.#isScheduled = false
     const socket = this.#socket
     this.#give()
-    if (socket.destroyed || this.#list.length === 0) return
+    if (socket.destroyed || socket.writableEnded || this.#list.length === 0) return
     if (this.#list.length === 1) socket.write(this.#list[0]!)
     else {
       socket.cork()
@@ -78,6 +82,14 @@ export class Outbox {
     // What the kernel has taken may be overwritten, what waits may not.
     if (socket.writableLength === 0) this.#fill = this.#given = 0
     else if (batchSize - this.#fill < smallRest) this.#renew()
+  }
+
+  /** Sends the end behind everything, and waits until the other end has closed, too; not longer than `signal` says. */
+  async end(signal: AbortSignal | undefined): Promise<void> {
+    const closed = once(this.#socket, 'close', { signal }).catch(() => {})
+    this.flush()
+    this.#socket.end()
+    await closed
   }
 
   #give(): void {

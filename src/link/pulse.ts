@@ -1,13 +1,16 @@
 import { LinkError } from './frame.ts'
 import { Pace } from './pace.ts'
 
-/**
- * Milliseconds between pings, and from when on an unanswered one makes a link doubtful, and dead. Doubtful takes new
- * connections elsewhere at once; dead cuts those that are open, so it has to outlast the two minutes that TCP may wait
- * between two tries (TCP_RTO_MAX) after a path was away. It is as long as keepalive waits on any other connection.
- */
+/** Milliseconds between pings; and how old the last one may be when a stream is opened, which would wait in vain. */
 const pingEvery = 1000
-const doubtfulAfter = 2500
+const freshFor = 250
+/**
+ * From when on an unanswered ping makes a link doubtful, and dead; milliseconds. Doubtful takes new connections elsewhere
+ * at once: after so many round trips, but not before a lost packet could come again. Dead cuts those that are open, so it
+ * has to outlast the two minutes that TCP may wait between two tries (TCP_RTO_MAX) after a path was away. It is as long as
+ * keepalive waits on any other connection.
+ */
+const doubtfulAfter = { roundTrips: 4, least: 500, most: 2500 }
 const deadAfter = 300_000
 /** While there is bulk the path is measured more often. */
 const paceEvery = 100
@@ -30,6 +33,7 @@ export class Pulse {
   #timer: NodeJS.Timeout | undefined
   /** When the ping was sent that is not answered yet; on performance.now()'s clock. */
   #sentAt = 0
+  #lastSentAt = 0
 
   constructor(options: PulseOptions) {
     this.#options = options
@@ -38,13 +42,23 @@ export class Pulse {
 
   /** A ping is out for so long that new connections had better go another way. */
   get isDoubtful(): boolean {
-    return this.#sentAt > 0 && performance.now() - this.#sentAt > doubtfulAfter
+    if (this.#sentAt === 0) return false
+    const { roundTrips, least, most } = doubtfulAfter
+    const patience = Math.max(roundTrips * (this.pace.roundTrip ?? most), least)
+    return performance.now() - this.#sentAt > Math.min(patience, most)
   }
 
   set hasBulk(hasBulk: boolean) {
     if (hasBulk === this.#hasBulk) return
     this.#hasBulk = hasBulk
     this.#start(hasBulk ? paceEvery : pingEvery)
+  }
+
+  /** A stream is opened: is the far end still there? */
+  ask(): void {
+    if (this.#sentAt > 0) return
+    const now = performance.now()
+    if (now - this.#lastSentAt > freshFor) this.#ping(now)
   }
 
   /** The answer to the ping. */
@@ -69,9 +83,13 @@ export class Pulse {
     const now = performance.now()
     if (this.#hasBulk) this.pace.sample(now, this.parts >= busyParts)
     this.parts = 0
-    if (this.#sentAt === 0) {
-      this.#sentAt = now
-      this.#options.ping()
-    } else if (now - this.#sentAt > deadAfter) this.#options.dead(`no answer for ${deadAfter / 1000} s`)
+    if (this.#sentAt === 0) this.#ping(now)
+    else if (now - this.#sentAt > deadAfter) this.#options.dead(`no answer for ${deadAfter / 1000} s`)
+  }
+
+  #ping(now: number): void {
+    this.#sentAt = now
+    this.#lastSentAt = now
+    this.#options.ping()
   }
 }

@@ -5,14 +5,11 @@ import { reset } from '../reset.ts'
 import { frame, LinkError, maxData } from './frame.ts'
 import type { Greeting } from './greeting.ts'
 import { type Hearer, Inbox } from './inbox.ts'
-import { copied, Outbox } from './outbox.ts'
+import { copied, mostUnread, Outbox } from './outbox.ts'
 import { Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
 import { Stream } from './stream.ts'
 import { Unread } from './unread.ts'
-
-/** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
-const mostUnread = 64 << 20
 
 export interface SessionOptions {
   /** What the far end said it grants. */
@@ -62,7 +59,9 @@ export class Session implements Hearer {
     this.remoteAddress = socket.remoteAddress ?? ''
     this.#outbox = new Outbox(socket)
     socket.on('data', chunk => this.#inbox.read(chunk))
-    socket.on('drain', () => this.#unblock())
+    socket.on('drain', () => {
+      for (const stream of this.#waiting.splice(0)) stream.unblock()
+    })
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
     socket.on('close', () => this.close('it was closed'))
@@ -93,6 +92,7 @@ export class Session implements Hearer {
     payload.writeUInt16BE(port)
     header.copy(payload, 2)
     this.send(this.#lastId, frame.open, payload)
+    this.#pulse.ask()
     return this.#newStream(this.#lastId)
   }
 
@@ -104,7 +104,7 @@ export class Session implements Hearer {
   /** Opens no more streams, and ends with its last one. */
   retire(): void {
     this.#isRetired = true
-    if (this.#streams.size === 0) this.close('no longer wanted')
+    if (this.#streams.size === 0) void this.finish('no longer wanted')
   }
 
   tellTarget(port: number, isUp: boolean): void {
@@ -120,14 +120,18 @@ export class Session implements Hearer {
     return id !== this.#lastId && (id - this.#lastId) >>> 0 < 2 ** 31
   }
 
-  /** Ends the link; in order: after what is still to be sent. Streams that have left it go on, the others are cut. */
-  close(why: string, isOrderly = false): void {
+  /** Ends the link once its last frames have arrived, or `signal` is aborted: cut, it would take them along. */
+  async finish(why: string, signal?: AbortSignal): Promise<void> {
+    if (!this.#isClosed) await this.#outbox.end(signal)
+    this.close(why)
+  }
+
+  /** Cuts the link. Streams that have left it go on, the others are cut. */
+  close(why: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#pulse.stop()
-    if (isOrderly) this.#outbox.flush()
-    if (isOrderly) this.#socket.destroySoon()
-    else reset(this.#socket)
+    reset(this.#socket)
     for (const stream of this.#streams.values()) stream.linkLost(why)
     this.#streams.clear()
     this.#options.closed(this, why)
@@ -193,7 +197,7 @@ export class Session implements Hearer {
   remove(stream: Stream): void {
     this.#streams.delete(stream.id)
     if (stream.isPromoted && --this.promoted === 0) this.#pulse.hasBulk = false
-    if (this.#isRetired && this.#streams.size === 0) this.close('no longer wanted')
+    if (this.#isRetired && this.#streams.size === 0) void this.finish('no longer wanted')
   }
 
   /** Bytes of the read buffer are referenced by pending writes. */
@@ -242,9 +246,5 @@ export class Session implements Hearer {
     const stream = new Stream(this, id, this.far.window, this.own.window)
     this.#streams.set(id, stream)
     return stream
-  }
-
-  #unblock(): void {
-    for (const stream of this.#waiting.splice(0)) stream.unblock()
   }
 }

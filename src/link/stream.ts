@@ -120,11 +120,11 @@ export class Stream implements Joined {
     this.#readLane()
   }
 
-  /** The link is gone: a stream that has left it goes on, without credit. */
+  /** The link is gone: a stream that has left it goes on, without credit, and so does one that has all it will get. */
   linkLost(why: string): void {
     this.#session = undefined
     this.#flow.unbind()
-    if (this.#lane !== undefined && this.#isSwitched) this.#gate()
+    if ((this.#lane !== undefined && this.#isSwitched) || (this.#localEnded && this.#farEnded)) this.#gate()
     else this.#over('link-lost', { reason: 'reset', detail: why })
   }
 
@@ -159,7 +159,8 @@ export class Stream implements Joined {
   /** Each is closed by both ends, after both directions; earlier it was cut. */
   closed(socket: ReadSocket): void {
     if (!this.#localEnded || !this.#farEnded) this.failed(socket, 'closed before its end')
-    else if (socket === this.#local) this.#over('complete', undefined)
+    else if (this.#local?.destroyed && this.#lane?.destroyed !== false) this.#over('complete', undefined)
+    else if (socket === this.#local) this.#lane?.resume() // It closes once it has sent, and its end is read.
   }
 
   /** What went into frames by reference waits for the end of the turn. */
@@ -239,10 +240,10 @@ export class Stream implements Joined {
     if (this.#isOver) return
     this.#isOver = true
     this.#session?.remove(this)
-    if (end === 'complete')
-      this.#lane?.resume() // Its end is still to be read.
-    else if (this.owner?.takesBack?.(end, why)) return
-    else for (const socket of [this.#local, this.#lane]) if (socket !== undefined) reset(socket)
+    if (end !== 'complete') {
+      if (this.owner?.takesBack?.(end, why)) return
+      for (const socket of [this.#local, this.#lane]) if (socket !== undefined) reset(socket)
+    }
     this.owner?.streamEnded(end, why)
   }
 }

@@ -52,6 +52,7 @@ for (const end of ['gateway', 'cluster'])
     t.same(config?.forwards[0]?.timeouts, { connect: 5000, header: 5000, idle: 0, halfClosed: 300_000 })
     t.same(config?.admin, { host: '127.0.0.1', port: 9586, page: 'loopback' })
     t.same(config?.readiness, { backends: 'degraded' })
+    t.equal(config?.drainDelay, 2_000)
     t.equal(config?.drainTimeout, 30_000)
     t.same(config?.log, { level: 'info', connections: true })
   })
@@ -90,6 +91,7 @@ forwards:
 link: false
 admin: { listen: ":9000", page: all }
 readiness: { backends: unready }
+drainDelay: 500ms
 drainTimeout: 0s
 log: { level: debug, connections: false }
 `,
@@ -117,6 +119,7 @@ log: { level: debug, connections: false }
     },
   ])
   t.same(config?.admin, { host: '', port: 9000, page: 'all' })
+  t.equal(config?.drainDelay, 500)
   t.equal(config?.drainTimeout, 0)
 })
 

@@ -67,6 +67,8 @@ export async function chaos({ seed, faults, print }: ChaosOptions): Promise<stri
       excuses.push(excuse)
       await fault.inflict(lab)
       const ms = await within(relayed.goodRequest(), 'no good request')
+      // A port whose target was away is open again after a check, at most a second later.
+      for (const end of ends) await within(relayed.until(end, isServed), `${end}: a target is down`)
       excuse.to = Date.now()
       print(`${when}, mended in ${(ms / 1000).toFixed(1)} s`)
       await judge(when)
@@ -99,6 +101,12 @@ function linesOf(relayed: Relayed, end: (typeof ends)[number]): string[] {
 
 function isUp({ tunnel }: Awaited<ReturnType<Relayed['status']>>): boolean {
   return tunnel.peers.every(({ path }: { path: { state: string } }) => path.state === 'up')
+}
+
+function isServed({ forwards }: Awaited<ReturnType<Relayed['status']>>): boolean {
+  return forwards.every(({ targets }: { targets: { state: string }[] }) =>
+    targets.every(({ state }) => state !== 'down'),
+  )
 }
 
 function allowed({ began, ended, end }: Transfer, excuses: readonly Excuse[]): boolean {

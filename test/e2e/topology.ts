@@ -2,6 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type EndOptions, endFolder, keyPairs, startEnd } from '../lab/end.ts'
 import { type Host, Lab, type Running } from '../lab/lab.ts'
+import { retry } from '../lab/retry.ts'
+import { startEndByHand } from './by-hand.ts'
+
+export { retry }
 
 /**
  * The world of the end-to-end tests:
@@ -27,8 +31,6 @@ export const address = {
   client: { 4: '203.0.113.7', 6: '2001:db8:1::7' },
   gateway: { 4: '203.0.113.1', 6: '2001:db8:1::1' },
 } as const
-
-const wireguardGo = join(import.meta.dirname, '../../native/bin/wireguard-go')
 
 export async function topology({ presharedKey }: { presharedKey?: string } = {}): Promise<Topology> {
   const lab = await Lab.create(`e${process.pid}`)
@@ -104,29 +106,18 @@ export async function ready(...ends: Running[]): Promise<void> {
   )
 }
 
-/** The other kind of end: wireguard-go set up with wg(8), and HAProxy. */
+/** An end of the other kind. */
 export async function startByHand(
   world: Topology,
   end: 'gateway' | 'cluster',
   haproxyCfg: string,
 ): Promise<void> {
-  const host = world[end]
-  const device = world.interfaces[end]
-  const folder = join(world.lab.folder, `${end}-by-hand`)
-  await mkdir(folder, { recursive: true })
-  host.start(wireguardGo, ['-f', device], { env: { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' } })
-  // wg(8) does not know Address, which is wg-quick's.
-  const conf = join(folder, 'wg.conf')
-  await writeFile(conf, wgConf(world, end).replace(/^Address.*\n/m, ''), { mode: 0o600 })
-  await retry(() => host.exec('wg', 'setconf', device, conf))
-  await host.exec('ip', 'address', 'add', end === 'gateway' ? '10.1.10.1/24' : '10.1.10.2/24', 'dev', device)
-  await host.exec('ip', 'link', 'set', device, 'mtu', '1420', 'up')
-  const cfg = join(folder, 'haproxy.cfg')
-  await writeFile(
-    cfg,
-    `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n${haproxyCfg}`,
-  )
-  host.start('haproxy', ['-db', '-f', cfg])
+  await startEndByHand(world.lab, world[end], {
+    device: world.interfaces[end],
+    wgConf: wgConf(world, end),
+    address: end === 'gateway' ? '10.1.10.1/24' : '10.1.10.2/24',
+    haproxyCfg,
+  })
 }
 
 /** nginx as the service behind the cluster end: answers with the client's address and port as the PROXY header said. */
@@ -174,17 +165,4 @@ export async function seenAddress(
     },
     { host: address.gateway[family], port },
   )
-}
-
-/** Tries again for up to 10 s: for programs that do not say when they are ready. */
-export async function retry<T>(attempt: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 10_000
-  for (;;) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-      await new Promise(resolve => setTimeout(resolve, 50))
-    }
-  }
 }

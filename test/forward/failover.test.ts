@@ -312,7 +312,7 @@ t.test('a link that is lost: only a client that has sent nothing goes elsewhere'
   talking.write('may have arrived')
   await eventually(() => arrived.length === 2 && arrived.some(({ stream }) => stream.receivedBytes > 0))
   const cut = outcome(talking)
-  silent.close()
+  void silent.close(AbortSignal.abort())
   t.equal((await cut).end, 'ECONNRESET')
   const target = await backend.socket()
   mute.write('now')

@@ -122,6 +122,7 @@ t.test('drain: no new connection, running ones finish, the rest is reset in the 
   await backend.socket()
   const late = new AbortController()
   const drained = forwarder.drain(late.signal)
+  await eventually(() => logged('listeners closed').length > 0)
   t.notOk(await connects(port))
   target.end('the rest')
   const whole = outcome(finishing)

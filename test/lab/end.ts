@@ -6,13 +6,19 @@ import { secret } from './secrets.ts'
 
 export const program = join(import.meta.dirname, '../../src/main.ts')
 
+export interface KeyPair {
+  readonly privateKey: string
+  readonly publicKey: string
+}
+
+export function keyPair(): KeyPair {
+  const privateKey = secret(generatePrivateKey())
+  return { privateKey, publicKey: publicKeyOf(privateKey) }
+}
+
 /** The two key pairs of a gateway and a cluster end. */
 export function keyPairs() {
-  const pair = () => {
-    const privateKey = secret(generatePrivateKey())
-    return { privateKey, publicKey: publicKeyOf(privateKey) }
-  }
-  return { gateway: pair(), cluster: pair() }
+  return { gateway: keyPair(), cluster: keyPair() }
 }
 
 /** Files of one end, in a folder of the lab: `config.yaml` and, where there is a tunnel, `wg0.conf` with mode 0600. */
@@ -55,4 +61,14 @@ export async function command(
   const running = host.start(process.execPath, [program, ...args])
   const { code } = await running.exited
   return { code, output: running.output }
+}
+
+/** Kills the program and its wireguard-go at the same moment, so that none of them can say a word. Gives when. */
+export async function killEnd(host: Host, end: Running, device: string): Promise<number> {
+  const child = Number(await host.exec('pgrep', '-f', `wireguard-go -f ${device}$`))
+  process.kill(child, 'SIGKILL')
+  end.child.kill('SIGKILL')
+  const at = Date.now()
+  await end.exited
+  return at
 }

@@ -142,12 +142,21 @@ export class Load {
   }
 
   async #transfer(way: Way, bytes: number, key: string): Promise<string> {
-    const socket = connect({ ...this.#at, allowHalfOpen: true })
-    this.#sockets.add(socket)
-    const over = Promise.withResolvers<string>()
-    const hash = createHash('sha256')
-    let received = 0
-    let text = ''
+    const transfer = begin(this.#at, way, bytes, key)
+    this.#sockets.add(transfer.socket)
+    const end = await transfer.end
+    this.#sockets.delete(transfer.socket)
+    return transfer.isServed || end === 'reset' ? end : 'unserved'
+  }
+}
+
+/** A transfer by one client; `end` is as `Transfer` has it, or the error's code. */
+export function begin(at: { host: string; port: number }, way: Way, bytes: number, key: string) {
+  const socket = connect({ ...at, allowHalfOpen: true })
+  const hash = createHash('sha256')
+  let received = 0
+  let text = ''
+  const over = new Promise<string>(resolve =>
     socket
       .on('data', chunk => {
         const content = received === 0 ? chunk.subarray(1) : chunk
@@ -155,19 +164,25 @@ export class Load {
         if (way === 'down') hash.update(content)
         else text += content.toString('latin1')
       })
-      .on('reset by this client', () => over.resolve('reset'))
-      .on('error', (error: NodeJS.ErrnoException) => over.resolve(error.code!))
-      .on('end', () => over.resolve('complete'))
-    socket.write(`${way} ${bytes} ${key}\n`)
-    if (way === 'up') void send(socket, bytes, key)
-    const end = await over.promise
+      .on('reset by this client', () => resolve('reset'))
+      .on('error', (error: NodeJS.ErrnoException) => resolve(error.code!))
+      .on('end', () => resolve('complete')),
+  )
+  socket.write(`${way} ${bytes} ${key}\n`)
+  if (way === 'up') void send(socket, bytes, key)
+  const judge = (end: string) => {
     socket.destroy()
-    this.#sockets.delete(socket)
-    if (end === 'reset') return end
-    if (received === 0) return 'unserved'
     if (end !== 'complete') return end
     if (received - 1 < (way === 'down' ? bytes : 64)) return 'short'
     const right = createHash('sha256').update(stream(key)(bytes)).digest('hex')
     return (way === 'down' ? hash.digest('hex') : text) === right ? 'complete' : 'wrong'
+  }
+  return {
+    socket,
+    end: over.then(judge),
+    /** The target has answered. */
+    get isServed() {
+      return received > 0
+    },
   }
 }

@@ -77,7 +77,7 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
   acceptStatic(front)
   t.teardown(() => {
     near.drain()
-    for (const links of [near, far]) links.close()
+    for (const links of [near, far]) void links.close(AbortSignal.abort())
     for (const server of [front, gate, targets]) server.close()
   })
   while (session() === undefined) await new Promise(resolve => setTimeout(resolve, 5))

@@ -45,7 +45,7 @@ async function victim(t: Test) {
   acceptStatic(server)
   const { port } = server.address() as { port: number }
   t.teardown(() => {
-    links.close()
+    void links.close(AbortSignal.abort())
     server.close()
   })
   const dial = async () => {

@@ -1,0 +1,29 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Host, Lab } from '../lab/lab.ts'
+import { retry } from '../lab/retry.ts'
+
+const wireguardGo = join(import.meta.dirname, '../../native/bin/wireguard-go')
+
+/** The other kind of end: wireguard-go set up with wg(8), and HAProxy. */
+export async function startEndByHand(
+  lab: Lab,
+  host: Host,
+  { device, wgConf, address, haproxyCfg }: Record<'device' | 'wgConf' | 'address' | 'haproxyCfg', string>,
+): Promise<void> {
+  const folder = join(lab.folder, `${device}-by-hand`)
+  await mkdir(folder, { recursive: true })
+  host.start(wireguardGo, ['-f', device], { env: { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' } })
+  // wg(8) does not know Address, which is wg-quick's.
+  const conf = join(folder, 'wg.conf')
+  await writeFile(conf, wgConf.replace(/^Address.*\n/m, ''), { mode: 0o600 })
+  await retry(() => host.exec('wg', 'setconf', device, conf))
+  await host.exec('ip', 'address', 'add', address, 'dev', device)
+  await host.exec('ip', 'link', 'set', device, 'mtu', '1420', 'up')
+  const cfg = join(folder, 'haproxy.cfg')
+  await writeFile(
+    cfg,
+    `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n${haproxyCfg}`,
+  )
+  host.start('haproxy', ['-db', '-f', cfg])
+}

@@ -1,0 +1,5 @@
+import t from 'tap'
+import { behindHaproxy, oneByOne, overLinks, rolling } from './rolling.ts'
+
+/** Pods are replaced under load, for a minute each way. */
+for (const variant of [overLinks, oneByOne, behindHaproxy]) rolling(t, variant, ['SIGTERM', 'SIGKILL'], 60)

@@ -1,0 +1,7 @@
+import t from 'tap'
+import { behindHaproxy, oneByOne, overLinks, rolling } from './rolling.ts'
+
+/** The short form of rolling.full.ts. */
+rolling(t, overLinks, ['SIGTERM', 'SIGKILL'], 6)
+rolling(t, oneByOne, ['SIGTERM'], 6)
+rolling(t, behindHaproxy, ['SIGTERM'], 6)
