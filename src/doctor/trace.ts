@@ -3,7 +3,7 @@ import type { Dated, EndStatus } from '../admin/status.ts'
 import { formatHostPort, parseHostPorts, type SocketAddress } from '../config/address.ts'
 import { usageError } from '../errors.ts'
 import { answerTimeout } from '../flags.ts'
-import type { ForwardStatus } from '../forward/status.ts'
+import { type ForwardStatus, stateOf } from '../forward/status.ts'
 import type { TraceAnswer } from '../forward/trace.ts'
 import { Names } from '../resolve.ts'
 import { type Finding, failed, ok, unknown } from './finding.ts'
@@ -36,7 +36,7 @@ export async function traceFindings(
 
 /** What this end makes of a client. */
 async function listenerHop(
-  { name, listeners, acceptProxy }: Forward,
+  { name, listeners, targets, acceptProxy }: Forward,
   url: string,
 ): Promise<{ finding: Finding; client: SocketAddress | undefined }> {
   const step = `hop 1: client → ${name}`
@@ -51,7 +51,9 @@ async function listenerHop(
       finding: failed(
         step,
         `${formatHostPort(host, port)} cannot be reached: ${reached.error}`,
-        'Is a firewall of this host in the way?',
+        stateOf(targets) === 'down'
+          ? 'It is closed while none of its targets is up: see what doctor says of them'
+          : 'Is a firewall of this host in the way?',
       ),
       client: undefined,
     }

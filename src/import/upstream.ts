@@ -50,7 +50,7 @@ export function upstreamOf(backend: ProxySection, listen: HostPorts, ledger: Led
     sendProxy: { key: 'sendProxy', value: sendProxy, lines: servers.map(({ line }) => line) },
     choice:
       others.length > 0
-        ? [balanceOf(backend, servers, ledger), checkOf(servers, ledger)]
+        ? [balanceOf(backend, servers, ledger), checkOf(servers, listen, ledger)]
         : alone(backend, ledger),
     maxConnections:
       others.length === 0 && first.maxConnections !== undefined
@@ -128,9 +128,14 @@ function balanceOf(
   return { key: 'balance', value: 'first', lines }
 }
 
-function checkOf(servers: readonly Server[], ledger: Ledger): Entry {
+/** HAProxy checks a range at its server's port; here what one port answers says nothing of the others. */
+function checkOf(servers: readonly Server[], listen: HostPorts, ledger: Ledger): Entry {
   const lines = servers.flatMap(server => [...server.lines, server.line])
-  if (!same('check', 'choice of check', servers, ledger)) return { key: 'check', value: false, lines }
+  const wanted = same('check', 'choice of check', servers, ledger)
+  if (wanted && listen.first !== listen.last)
+    for (const { line } of servers)
+      ledger.warn(line, 'found check for a range of ports; they are not checked')
+  if (!wanted || listen.first !== listen.last) return { key: 'check', value: false, lines }
   const value = [
     { key: 'interval', value: formatTime(same('interval', 'inter', servers, ledger)), lines },
     { key: 'rise', value: same('rise', 'rise', servers, ledger), lines },

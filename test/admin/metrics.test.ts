@@ -95,6 +95,12 @@ t.test('the values', async t => {
   t.same(families.get('wg_punchhole_links_up')?.samples, { '': 1 })
   t.same(families.get('wg_punchhole_link_streams')?.samples, { '': 5 })
   t.same(families.get('wg_punchhole_link_streams_promoted')?.samples, { '': 1 })
+  t.match(families.get('wg_punchhole_forward_targets')?.samples, {
+    '{forward="https",state="up"}': 1,
+    '{forward="https",state="down"}': 0,
+    '{forward="ssh",state="down"}': 1,
+    '{forward="new",state="unknown"}': 1,
+  })
   t.same(families.get('wg_punchhole_forward_target_up')?.samples, { [https]: 1, '{forward="ssh"}': 0 })
   t.ok(value('process_resident_memory_bytes')! > 2 ** 20)
   t.ok(value('tunnel_process_resident_memory_bytes')! > 2 ** 20)

@@ -86,6 +86,19 @@ t.test('many connections are cut short', async t => {
   t.match(text, /^and 514 more$/m)
 })
 
+t.test('several targets have a line each', async t => {
+  const [one] = parts().forwards
+  const [target] = one!.targets
+  const targets = [
+    { ...target!, state: 'down' as const, error: 'ECONNREFUSED', active: 0 },
+    { ...target!, address: '10.1.10.3:443', name: 'pods.example', active: 3 },
+  ]
+  const text = formatStatus(endStatus(parts({ forwards: [{ ...one!, targets }] })), { color: false, now })
+  t.match(text, /^https +0\.0\.0\.0:443, \[::\]:443 +1 of 2 up +up +1 +7 /m)
+  t.match(text, /^ +10\.1\.10\.2:443 +down +0 +ECONNREFUSED$/m)
+  t.match(text, /^ +10\.1\.10\.3:443 \(pods\.example\) +up +3$/m)
+})
+
 t.test('a foreign end cannot write to the terminal', async t => {
   const [forward] = parts().forwards
   const hostile = {

@@ -121,7 +121,7 @@ export async function startByHand(
 }
 
 /** nginx as the service behind the cluster end: answers with the client's address and port as the PROXY header said. */
-export async function startNginx(world: Topology, port = 8080): Promise<void> {
+export async function startNginx(world: Topology, port = 8080): Promise<Running> {
   const folder = join(world.lab.folder, 'nginx')
   await mkdir(folder, { recursive: true })
   const conf = join(folder, 'nginx.conf')
@@ -136,8 +136,9 @@ http {
 }
 `,
   )
-  world.cluster.start('nginx', ['-c', conf])
+  const nginx = world.cluster.start('nginx', ['-c', conf])
   await retry(() => world.cluster.exec('bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${port}`))
+  return nginx
 }
 
 /** What nginx saw of a request from the client, and the port that the request really came from. */

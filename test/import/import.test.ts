@@ -160,6 +160,12 @@ t.test('server', async t => {
 t.test('several servers are a target list, spelt as the config has it', async t => {
   const list = /target: \["10\.1\.10\.2:80", "10\.1\.10\.3:80"\]/
   const checked = 'check inter 3s rise 4 fall 5'
+  const range = await forward(
+    'bind 192.0.2.1:8000-8001',
+    ...['s 10.1.10.2 check', 't 10.1.10.3 check'].map(server => `server ${server}`),
+  )
+  t.match(range, /target: \["10\.1\.10\.2:8000-8001", "10\.1\.10\.3:8000-8001"\]/)
+  t.match(range, /check: false/)
   for (const [servers, expected] of [
     [
       [`s 10.1.10.2 ${checked}`, `t 10.1.10.3 ${checked}`],
