@@ -20,6 +20,7 @@ import {
   links,
   open,
   outcome,
+  plan,
   to,
 } from './bench.ts'
 
@@ -119,6 +120,28 @@ t.test('all that refuse: reset at once, one line, counted once', async t => {
   t.match(logged('connection refused'), [
     { detail: closed.map(port => `${nowhere}:${port}: ECONNREFUSED`).join(', ') },
   ])
+})
+
+t.test('another list while connections run: they go on, the next one goes by the new list', async t => {
+  const [gone, stays, comes] = [await Backend.listen(t), await Backend.listen(t), await Backend.listen(t)]
+  const list = (...backends: Backend[]) => to(...backends.map(({ port }) => at('127.0.0.1', port)))
+  const { port, placed, forwarder, status } = await forwarding(t, [
+    config(0, { upstream: list(gone, stays) }),
+  ])
+  const socket = await open(port)
+  const target = await gone.socket()
+  const change = await forwarder.prepare(plan([{ ...placed[0]!, upstream: list(comes, stays) }]))
+  change.commit()
+  t.same(
+    status().targets.map(({ active }) => active),
+    [0, 0],
+  )
+  const next = await open(port)
+  await comes.socket()
+  target.end('to the end')
+  t.same(await outcome(socket), { received: 'to the end', end: 'end' })
+  t.equal(status().targets[0]?.active, 1)
+  for (const client of [socket, next]) client.destroy()
 })
 
 t.test('balance, with real connections', async t => {
