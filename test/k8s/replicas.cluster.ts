@@ -1,7 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { appendFile, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { parse, stringify } from 'yaml'
+import { parse } from 'yaml'
 import { init } from '../../src/init/init.ts'
 import { startEnd } from '../lab/end.ts'
 import { Lab } from '../lab/lab.ts'
@@ -11,11 +13,12 @@ import { Visitors, type Visits } from './visitors.ts'
 /**
  * Two replicas on a real node, under constant new connections and downloads from outside:
  *
- *   client 203.0.113.7 ── 203.0.113.1 gateway 192.0.2.1 ── 192.0.2.254 machine ── pods (Service web.site: nginx)
+ *   client 203.0.113.7 ── 203.0.113.1 gateway 198.51.100.129 ── 198.51.100.130 machine ── pods (Service web.site: nginx)
  *                                    10.1.10.1 ═══════ wireguard-go ═══════ 10.1.10.2 the only one
  *                                             ╘═══════ wireguard-go ═══════ 10.1.10.3 pod 0 of two
  *                                             ╘═══════ wireguard-go ═══════ 10.1.10.4 pod 1 of two
  */
+const run = promisify(execFile)
 const perSecond = 200
 const name = 'home-wg-punchhole'
 const selector = 'app.kubernetes.io/instance=home'
@@ -29,41 +32,57 @@ t.teardown(async () => {
 const client = await lab.host('client')
 const gateway = await lab.host('gateway')
 await lab.link(client, ['203.0.113.7/24'], gateway, ['203.0.113.1/24'])
-await lab.link(undefined, ['192.0.2.254/24'], gateway, ['192.0.2.1/24'])
-await gateway.route('10.244.0.0/16', '192.0.2.254')
+await lab.link(undefined, ['198.51.100.130/30'], gateway, ['198.51.100.129/30'])
+await gateway.route('10.244.0.0/16', '198.51.100.130')
 
-// The files of three pods: one that is alone, and later two others.
+// One replica, as init makes it, in a folder such as the documents have: chart, values.yaml and the Secret's wg0.conf.
 const pair = join(lab.folder, 'pair')
 init([
-  ...[pair, '--endpoint', '192.0.2.1', '--target', 'web.site.svc.cluster.local', '--replicas', '3'],
+  ...[pair, '--endpoint', '198.51.100.129', '--target', 'web.site.svc.cluster.local'],
   ...['--forward', '80:80', '--forward', '81:80'],
 ])
+const cluster = join(pair, 'cluster')
+await symlink(chart, join(cluster, 'chart'))
+const initial = parse(await readFile(join(cluster, 'values.yaml'), 'utf8'))
+const { stringData } = parse(await readFile(join(cluster, 'secret.yaml'), 'utf8'))
+await writeFile(join(cluster, 'wg0.conf'), stringData['wg0.conf'], { mode: 0o600 })
 const folder = join(pair, 'gateway')
-const config = parse(await readFile(join(folder, 'config.yaml'), 'utf8'))
-Object.assign(config.tunnel, { interface: `${lab.id}g`, stateDir: '.' })
-config.forwards['tcp-81'].balance = 'roundrobin'
-await writeFile(join(folder, 'config.yaml'), stringify(config))
-const secret = parse(await readFile(join(pair, 'cluster/secret.yaml'), 'utf8'))
-const [alone, first, second] = Object.values<string>(secret.stringData)
+await setTargets('10.1.10.2')
 startEnd(gateway, folder)
 
-/** Puts keys into the release's Secret. */
-async function giveKeys(keys: Record<string, string | undefined>): Promise<void> {
-  const file = join(lab.folder, 'secret.yaml')
-  await writeFile(file, JSON.stringify({ ...secret, stringData: keys }), { mode: 0o600 })
-  await kubectl('-n', 'pair', 'apply', '-f', file)
+/** Which the second forward takes in turns. */
+async function setTargets(...addresses: string[]): Promise<void> {
+  const to = (port: number) => addresses.map(address => `${address}:${port}`)
+  const forwards = {
+    http: { listen: ':80', target: to(80) },
+    more: { listen: ':81', target: to(81), balance: 'roundrobin' },
+  }
+  const config = { tunnel: { wgConf: 'wg0.conf', interface: `${lab.id}g`, stateDir: '.' }, forwards }
+  await writeFile(join(folder, 'config.yaml'), JSON.stringify(config))
 }
 
-/** What helm is given after `install` or `upgrade`: values of init's, and others on top. */
-async function release(values: object): Promise<string[]> {
-  const file = join(lab.folder, 'values.yaml')
-  await writeFile(file, JSON.stringify({ image, ...values }))
-  const files = ['--values', join(pair, 'cluster/values.yaml'), '--values', file]
-  return ['home', chart, '--namespace', 'pair', ...files]
+/** A command of the documents, or one like them, in the cluster's folder. */
+async function sh(command: string): Promise<void> {
+  const program = `wg-punchhole() { '${process.execPath}' '${join(import.meta.dirname, '../../src/main.ts')}' "$@"; }`
+  const options = { cwd: cluster, timeout: 180_000 }
+  await run('bash', ['-euc', `${program}\n${command.replaceAll('-n edge', '-n pair')}`], options)
 }
 
-const upgrade = async (values: object, ...flags: string[]) =>
-  helm('upgrade', ...(await release(values)), ...flags)
+/** The commands that a section of docs/cluster-helm.md gives. */
+async function documented(heading: string): Promise<string[]> {
+  const text = await readFile(join(import.meta.dirname, '../../docs/cluster-helm.md'), 'utf8')
+  const [section = ''] = text.split(`\n### ${heading}\n`)[1]?.split('\n#') ?? []
+  return Array.from(section.matchAll(/^```sh\n([\s\S]*?)^```$/gm), ([, commands]) => commands!)
+}
+
+async function setValues(values: object): Promise<void> {
+  await writeFile(join(cluster, 'values.yaml'), JSON.stringify({ ...initial, image, ...values }))
+}
+
+async function upgrade(values: object, ...flags: string[]): Promise<void> {
+  await setValues(values)
+  await sh(`helm -n edge upgrade home ./chart --values values.yaml ${flags.join(' ')}`)
+}
 
 interface Pod {
   readonly name: string
@@ -123,7 +142,7 @@ async function undisturbed(t: Test, work: () => Promise<unknown>): Promise<Visit
   t.comment(
     `${visits.requests} requests and ${visits.downloads} downloads in ${seconds} s; slowest request ${Math.round(visits.slowest)} ms`,
   )
-  t.same(visits.failures, [], 'none refused, none cut')
+  t.same(visits.failures, [], `of all, ${visits.failed} were refused or cut`)
   return visits
 }
 
@@ -131,36 +150,44 @@ t.test('one replica, installed with what init wrote', { timeout: 180_000 }, asyn
   await serveWeb('site')
   sha256 = (await kubectl('-n', 'site', 'exec', 'deploy/web', '--', 'sha256sum', '/srv/big')).split(' ')[0]!
   await makePrivileged('pair')
-  await giveKeys({ 'wg0.conf': alone })
-  await helm('install', ...(await release(one)), '--wait', '--timeout', '90s')
+  await setValues(one)
+  await sh('kubectl -n edge apply -f secret.yaml')
+  await sh('helm -n edge install home ./chart --values values.yaml --wait --timeout 90s')
   t.equal((await pods()).length, 1)
 })
 
 t.test('replicas without keys of their own are refused before anything is changed', async t => {
   const before = await pods()
   await t.rejects(upgrade(two), {
-    stderr: /found no wg0-0\.conf in the Secret wg; needed with replicas: 2: wg0-0\.conf, wg0-1\.conf/,
+    message: /found no wg0-0\.conf in the Secret wg; needed with replicas: 2: wg0-0\.conf, wg0-1\.conf/,
   })
-  await giveKeys({ 'wg0.conf': alone, 'wg0-0.conf': first, 'wg0-1.conf': first })
-  await t.rejects(upgrade(two), { message: /found one PrivateKey in the files of pod 0 and pod 1/ })
+  const same = '--from-file=wg0-0.conf=wg0.conf --from-file=wg0-1.conf=wg0.conf'
+  await sh(`kubectl -n edge create secret generic same ${same}`)
+  await t.rejects(upgrade({ ...two, tunnel: { existingSecret: 'same' } }), {
+    message: /found one PrivateKey in the files of pod 0 and pod 1/,
+  })
   t.same(await pods(), before)
 })
 
-t.test('from one replica to two', { timeout: 180_000 }, async t => {
-  await giveKeys({ 'wg0.conf': alone, 'wg0-0.conf': first, 'wg0-1.conf': second })
+t.test('from one replica to two, as documented', { timeout: 180_000 }, async t => {
+  const [keys, change] = await documented('From one replica to two')
   await undisturbed(t, async () => {
-    await kubectl('-n', 'pair', 'delete', 'deployment', name, '--cascade=orphan')
-    await upgrade(two, '--wait')
-    await kubectl('-n', 'pair', 'delete', 'replicaset', '-l', selector)
+    await sh(keys!)
+    await appendFile(join(folder, 'wg0.conf'), await readFile(join(cluster, 'peers')))
+    await setTargets('10.1.10.2', '10.1.10.3', '10.1.10.4')
+    await until(async () => {
+      const { tunnel } = JSON.parse(await gateway.exec('curl', 'http://127.0.0.1:9586/status.json'))
+      if (tunnel.peers.length !== 3) throw new Error(JSON.stringify(tunnel))
+    }, 30_000)
+    await setValues(two)
+    await sh(change!)
     await settled(`${name}-0`, `${name}-1`)
   })
 })
 
 t.test('helm test asks both, each in a tunnel of its own', async t => {
-  const output = await helm('test', 'home', '--namespace', 'pair', '--logs')
-  t.match(output, /Phase:\s+Succeeded/)
+  t.match(await helm('test', 'home', '--namespace', 'pair'), /Phase:\s+Succeeded/)
   for (const [ordinal, address] of ['10.1.10.3', '10.1.10.4'].entries()) {
-    t.match(output, `${name}-${ordinal} 200 {"status":"ready"`)
     const inside = ['exec', `${name}-${ordinal}`, '--', 'ip', 'address', 'show', 'wg0']
     t.match(await kubectl('-n', 'pair', ...inside), `inet ${address}/`)
   }
@@ -227,16 +254,16 @@ t.test('an upgrade while the gateway is dead comes to its end', { timeout: 240_0
   t.match(JSON.parse(await kubectl('-n', 'pair', ...ask)), { status: 'unready' }, 'which is no secret')
 
   await gateway.exec('ip', 'link', 'set', 'to-machine', 'up')
-  await gateway.route('10.244.0.0/16', '192.0.2.254')
+  await gateway.route('10.244.0.0/16', '198.51.100.130')
   for (const port of [80, 81])
     await until(() => client.exec('curl', '--fail', '--max-time', '2', `http://203.0.113.1:${port}/`), 60_000)
 })
 
-t.test('back to one replica', { timeout: 180_000 }, async t => {
+t.test('from two replicas to one, as documented', { timeout: 180_000 }, async t => {
+  const [change] = await documented('From two replicas to one')
   await undisturbed(t, async () => {
-    await kubectl('-n', 'pair', 'delete', 'statefulset', name, '--cascade=orphan')
-    await upgrade(one, '--wait')
-    await kubectl('-n', 'pair', 'delete', 'pod', '-l', `${selector},apps.kubernetes.io/pod-index`)
+    await setValues(one)
+    await sh(change!)
   })
   t.equal((await pods()).length, 1)
 })
