@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { endFolder, keyPairs, startEnd } from '../lab/end.ts'
 import { Lab } from '../lab/lab.ts'
+import { chart, helm, image, kubectl, makePrivileged, remove, serveWeb, until } from './node.ts'
 
 /**
  * The chart on a real node, the gateway end outside of it:
@@ -12,29 +11,13 @@ import { Lab } from '../lab/lab.ts'
  *   client 203.0.113.7 ── 203.0.113.1 gateway 198.51.100.1 ── 198.51.100.254 machine ── pod (Service web.dmz: nginx)
  *                                     10.1.10.1 ═════════ wireguard-go ═════════ 10.1.10.2
  */
-const run = promisify(execFile)
-const chart = join(import.meta.dirname, '../../chart')
 const clientAddress = '203.0.113.7'
 const release = ['home', chart, '--namespace', 'edge', '--values']
-
-const kubectl = async (...args: string[]) => (await run('kubectl', args, { timeout: 120_000 })).stdout.trim()
-const helm = async (...args: string[]) => (await run('helm', args, { timeout: 180_000 })).stdout.trim()
 
 t.setTimeout(600_000)
 const lab = await Lab.create(`k${process.pid}`)
 t.teardown(async () => {
-  await run('helm', ['uninstall', 'home', '--namespace', 'edge', '--ignore-not-found', '--wait']).catch(
-    () => {},
-  )
-  await run('kubectl', [
-    'delete',
-    'namespace',
-    'edge',
-    'dmz',
-    'strict',
-    '--ignore-not-found',
-    '--timeout=60s',
-  ]).catch(() => {})
+  await remove('edge', 'dmz', 'strict')
   await lab.close()
 })
 const keys = keyPairs()
@@ -68,7 +51,7 @@ async function values(...ports: number[]): Promise<string> {
     { listen: `tunnel:${port}`, target: 'web.dmz.svc.cluster.local:80' },
   ])
   const value = {
-    image: { repository: 'localhost/wg-punchhole', tag: 'test', pullPolicy: 'Never' },
+    image,
     tunnel: { existingSecret: 'wg' },
     config: { forwards: Object.fromEntries(forwards) },
     terminationGracePeriodSeconds: 20,
@@ -89,20 +72,6 @@ async function seen(port = 80): Promise<string> {
     `http://203.0.113.1:${port}/`,
   )
   return body.split(' ')[0]!
-}
-
-/** Tries until it succeeds, and gives how many milliseconds that took. */
-async function until(attempt: () => Promise<unknown>, ms: number): Promise<number> {
-  const start = Date.now()
-  for (;;) {
-    try {
-      await attempt()
-      return Date.now() - start
-    } catch (error) {
-      if (Date.now() - start > ms) throw error
-      await new Promise(resolve => setTimeout(resolve, 100))
-    }
-  }
 }
 
 async function pod(): Promise<{ uid: string; restarts: number; ready: boolean }> {
@@ -147,10 +116,7 @@ PersistentKeepalive = 25
 )
 
 t.test('nginx behind a Service', async t => {
-  await kubectl('create', 'namespace', 'dmz')
-  await kubectl('-n', 'dmz', 'create', 'deployment', 'web', '--image=localhost/nginx:test')
-  await kubectl('-n', 'dmz', 'expose', 'deployment', 'web', '--port=80')
-  await kubectl('-n', 'dmz', 'wait', '--for=condition=Available', 'deployment/web', '--timeout=60s')
+  await serveWeb('dmz')
   t.match(await kubectl('-n', 'dmz', 'get', 'service', 'web', '-o', 'name'), 'service/web')
 })
 
@@ -171,8 +137,7 @@ t.test(
   'helm install --wait in a privileged namespace: the client’s address arrives',
   { timeout: 180_000 },
   async t => {
-    await kubectl('create', 'namespace', 'edge')
-    await kubectl('label', 'namespace', 'edge', 'pod-security.kubernetes.io/enforce=privileged')
+    await makePrivileged('edge')
     await kubectl('-n', 'edge', 'create', 'secret', 'generic', 'wg', `--from-file=wg0.conf=${secret}`)
     await helm('install', ...release, await values(80), '--wait', '--timeout', '90s')
     await until(seen, 20_000)
