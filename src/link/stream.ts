@@ -149,7 +149,10 @@ export class Stream implements Joined {
 
   failed(socket: ReadSocket, detail: string): void {
     const why: Reset = { reason: 'reset', detail }
-    if (socket === this.#lane) this.#over('far-reset', why)
+    const isWhole =
+      this.#localEnded && this.#farEnded && this.#local?.destroyed && this.#local.errored === null
+    if (socket === this.#lane)
+      this.#over(isWhole && socket.writableLength === 0 ? 'complete' : 'far-reset', why)
     else if (!this.#isOver) {
       this.#session?.send(this.id, frame.reset, encodeReset(why))
       this.#over('local-reset', why)
