@@ -29,7 +29,6 @@ export class Stream implements Joined {
   readonly #flow: Flow
   #localEnded = false
   #farEnded = false
-  /** The transport is full; it tells when it has room. */
   #isBlocked = false
   /** What the far end sends comes on the lane from now on. */
   #isSwitched = false
@@ -149,10 +148,9 @@ export class Stream implements Joined {
 
   failed(socket: ReadSocket, detail: string): void {
     const why: Reset = { reason: 'reset', detail }
-    const isWhole =
-      this.#localEnded && this.#farEnded && this.#local?.destroyed && this.#local.errored === null
-    if (socket === this.#lane)
-      this.#over(isWhole && socket.writableLength === 0 ? 'complete' : 'far-reset', why)
+    const isWhole = this.#localEnded && this.#farEnded && this.#local?.destroyed && !this.#local.errored
+    if (socket === this.#lane && isWhole && socket.writableLength === 0) this.#over('complete', undefined)
+    else if (socket === this.#lane) this.#over('far-reset', why)
     else if (!this.#isOver) {
       this.#session?.send(this.id, frame.reset, encodeReset(why))
       this.#over('local-reset', why)
