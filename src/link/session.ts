@@ -224,7 +224,7 @@ export class Session implements Hearer {
   }
 
   heardTarget(port: number, isUp: boolean): void {
-    this.#options.target?.(port, isUp)
+    if (!isUp || !this.#isDraining) this.#options.target?.(port, isUp) // No target is up behind an end that goes.
   }
 
   heardOpen(id: number, payload: Buffer): void {

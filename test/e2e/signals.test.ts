@@ -52,7 +52,8 @@ t.test('SIGTERM: nothing new, what runs may finish, then it ends well', async t 
   const running = first
   const download = await Download.begin(world, 9000)
   running.child.kill('SIGTERM')
-  t.match(await running.logged(draining), { connections: 1, drainTimeoutMs: 60_000 })
+  t.match(await running.logged(draining), { connections: 1, drainDelayMs: 0, drainTimeoutMs: 60_000 })
+  await running.logged(line => line.msg === 'listeners closed')
   t.equal(await connectError(), 'ECONNREFUSED')
   const { code, output } = await health()
   t.equal(code, 1)

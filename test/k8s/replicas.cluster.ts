@@ -76,7 +76,9 @@ async function documented(heading: string): Promise<string[]> {
 }
 
 async function setValues(values: object): Promise<void> {
-  await writeFile(join(cluster, 'values.yaml'), JSON.stringify({ ...initial, image, ...values }))
+  // More than a download takes; and what a pod waits for where the gateway is dead.
+  const config = { ...initial.config, drainTimeout: '20s' }
+  await writeFile(join(cluster, 'values.yaml'), JSON.stringify({ ...initial, config, image, ...values }))
 }
 
 async function upgrade(values: object, ...flags: string[]): Promise<void> {
