@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { chaos } from '../test/e2e/chaos.ts'
+import { chaos } from '../test/load/chaos.ts'
 
 /** Breaks a running pair of ends at random: `npm run chaos -- [--seed N] [--faults N]`. The same seed, the same faults. */
 const { values: flags } = parseArgs({ options: { seed: { type: 'string' }, faults: { type: 'string' } } })

@@ -20,9 +20,10 @@ import { Session } from './session.ts'
 
 /** Milliseconds for a connection and its greeting. */
 const dialTimeout = 5000
-/** Milliseconds between attempts with an end that never had a link, at most; and with one that had. */
-const strangerPause = { first: 60_000, most: 600_000 }
-const friendPause = { first: 1000, most: 60_000 }
+/** Milliseconds between attempts: the first of them, for an end that is just starting, and twice as many each time. */
+const firstPause = 1000
+/** At most, with an end that never had a link (a few bytes an hour), and with one that had. */
+const longestPause = { stranger: 600_000, friend: 60_000 }
 
 export interface DiallerOptions {
   readonly log: Log
@@ -169,8 +170,8 @@ export class Dialler {
   }
 
   #later(): void {
-    const { first, most } = this.#wasUp ? friendPause : strangerPause
-    this.#pause = Math.min(Math.max(this.#pause * 2, first), most)
+    const longest = this.#wasUp ? longestPause.friend : longestPause.stranger
+    this.#pause = Math.min(Math.max(this.#pause * 2, firstPause), longest)
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#dial(), this.#pause)
     this.#timer.unref()

@@ -32,12 +32,17 @@ async function doctor(end: End, ...args: string[]): Promise<{ code: number | nul
   return { code, findings: JSON.parse(output) }
 }
 
-async function finds(t: Test, end: End, step: string, found: RegExp, fix?: RegExp): Promise<void> {
+/** A step, what is found at it, and what to do about it unless it is fine. */
+type Expected = readonly [step: string, found: RegExp, fix?: RegExp]
+
+async function finds(t: Test, end: End, ...expected: readonly Expected[]): Promise<void> {
   const { code, findings } = await doctor(end)
-  const here = findings.filter(finding => finding.step === step && found.test(finding.found))
-  t.equal(here.length, 1, JSON.stringify(findings, null, 2))
-  if (fix === undefined) t.equal(here[0]?.state, 'ok')
-  else t.match(here[0]?.fix, fix)
+  for (const [step, found, fix] of expected) {
+    const here = findings.filter(finding => finding.step === step && found.test(finding.found))
+    t.equal(here.length, 1, JSON.stringify(findings, null, 2))
+    if (fix === undefined) t.equal(here[0]?.state, 'ok')
+    else t.match(here[0]?.fix, fix)
+  }
   t.equal(code, findings.some(({ state }) => state === 'failed') ? 1 : 0)
 }
 
@@ -57,37 +62,26 @@ const peer = {
 }
 
 t.test('what is fine', async t => {
-  await finds(t, 'gateway', peer.cluster, /^data passes/)
-  await finds(t, 'cluster', peer.gateway, /^data passes/)
-  await finds(t, 'gateway', 'target of http', /another end of ours answers/)
-  await finds(t, 'cluster', 'target of http', /takes a PROXY header \(v2\)/)
+  await Promise.all([
+    finds(t, 'gateway', [peer.cluster, /^data passes/], ['target of http', /another end of ours answers/]),
+    finds(t, 'cluster', [peer.gateway, /^data passes/], ['target of http', /takes a PROXY header \(v2\)/]),
+  ])
   t.notMatch(cluster.output, /connection refused/, 'and nobody is counted as a client for it')
 })
 
 t.test('targets: refused, without an address, with a header too many or too few', async t => {
-  await finds(t, 'gateway', 'target of lost', /10\.1\.10\.2:81 .*ECONNREFUSED/, /Start the service/)
-  await finds(t, 'cluster', 'target of down', /127\.0\.0\.1:9 .*ECONNREFUSED/, /Start the service/)
-  await finds(
-    t,
-    'cluster',
-    'target of nowhere',
-    /service\.invalid has no address/,
-    /getent hosts service\.invalid/,
-  )
-  await finds(
-    t,
-    'cluster',
-    'target of bare',
-    /does not expect the PROXY header/,
-    /proxy_protocol.*sendProxy: false/,
-  )
-  await finds(
-    t,
-    'cluster',
-    'target of silent',
-    /closes connections without a PROXY header/,
-    /silent\.sendProxy: v2/,
-  )
+  const lost = ['target of lost', /10\.1\.10\.2:81 .*ECONNREFUSED/, /Start the service/] as const
+  await Promise.all([
+    finds(t, 'gateway', lost),
+    finds(
+      t,
+      'cluster',
+      ['target of down', /127\.0\.0\.1:9 .*ECONNREFUSED/, /Start the service/],
+      ['target of nowhere', /service\.invalid has no address/, /getent hosts service\.invalid/],
+      ['target of bare', /does not expect the PROXY header/, /proxy_protocol.*sendProxy: false/],
+      ['target of silent', /closes connections without a PROXY header/, /silent\.sendProxy: v2/],
+    ),
+  ])
 })
 
 t.test('clients without the header that is required', async t => {
@@ -96,7 +90,7 @@ t.test('clients without the header that is required', async t => {
     '-c',
     'exec 3<>/dev/tcp/10.1.10.2/80; echo GET / >&3; read -t 1 <&3 || true',
   )
-  await finds(t, 'cluster', 'clients of http', /without the PROXY header .*header-invalid/, /send-proxy-v2/)
+  await finds(t, 'cluster', ['clients of http', /without the PROXY header .*header-invalid/, /send-proxy-v2/])
 })
 
 t.test('clients that all have one address, that of a proxy in between', async t => {
@@ -109,13 +103,11 @@ t.test('clients that all have one address, that of a proxy in between', async t 
     )
     state.set('sockets', sockets)
   }, undefined)
-  await finds(
-    t,
-    'gateway',
+  await finds(t, 'gateway', [
     'clients of http',
     /all 3 open connections come from 203\.0\.113\.7/,
     /--network host/,
-  )
+  ])
   await world.client.run((_, { state }) => {
     for (const socket of state.get('sockets') as { destroy(): void }[]) socket.destroy()
   }, undefined)
@@ -125,7 +117,7 @@ t.test('a clock that went back', async t => {
   const file = join(world.lab.folder, 'gateway', `${world.interfaces.gateway}.endpoints.json`)
   const day = Date.now() / 1000 + 86_400
   await retry(() => utimes(file, day, day))
-  await finds(t, 'gateway', 'clock', /was at .* already/, /timedatectl/)
+  await finds(t, 'gateway', ['clock', /was at .* already/, /timedatectl/])
   await rm(file)
 })
 
@@ -179,30 +171,30 @@ async function restart(change: (conf: string) => string): Promise<void> {
 
 t.test('no handshake: nothing listens there', async t => {
   await restart(conf => conf.replace(':51820', ':51999'))
-  await finds(t, 'cluster', peer.gateway, /nothing listens on UDP 198\.51\.100\.1:51999/, /ListenPort there/)
+  await finds(t, 'cluster', [
+    peer.gateway,
+    /nothing listens on UDP 198\.51\.100\.1:51999/,
+    /ListenPort there/,
+  ])
 })
 
 t.test('no handshake: a key that does not fit', async t => {
   const other = keyPairs().cluster
   await restart(conf => conf.replace(world.keys.cluster.privateKey, other.privateKey))
-  await finds(
-    t,
-    'cluster',
+  await finds(t, 'cluster', [
     peer.gateway,
     /198\.51\.100\.1:51820 is called, and does not answer/,
     new RegExp(`PublicKey = ${other.publicKey.replaceAll('+', '\\+')}`),
-  )
+  ])
 })
 
 t.test('no handshake: the name of the endpoint has no address', async t => {
   await restart(conf => conf.replace('198.51.100.1:', 'gateway.invalid:'))
-  await finds(
-    t,
-    'cluster',
+  await finds(t, 'cluster', [
     peer.gateway,
     /gateway\.invalid .*has no address/,
     /getent hosts gateway\.invalid/,
-  )
+  ])
 })
 
 t.test('no handshake: the other end has never called', async t => {
@@ -210,11 +202,9 @@ t.test('no handshake: the other end has never called', async t => {
   await gateway.stop()
   await rm(join(world.lab.folder, 'gateway', `${world.interfaces.gateway}.endpoints.json`), { force: true })
   gateway = await startOurs(world, 'gateway', forwards.gateway)
-  await finds(
-    t,
-    'gateway',
+  await finds(t, 'gateway', [
     peer.cluster,
     /never called/,
     /Endpoint to this host's public address and port 51820/,
-  )
+  ])
 })

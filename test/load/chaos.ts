@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Relayed } from '../e2e/relayed.ts'
+import { leftBehind } from '../e2e/remains.ts'
+import { address } from '../e2e/topology.ts'
 import type { Load, Target, Transfer } from '../lab/load.ts'
 import { seeded } from '../lab/random.ts'
 import { draw, type Fault } from './chaos-faults.ts'
-import { Relayed } from './relayed.ts'
-import { leftBehind } from './remains.ts'
-import { address } from './topology.ts'
 
 /**
  * Faults drawn at random, one after the other, while transfers run all the time through both ends. What must hold: no

@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { ready, startOurs, topology } from '../e2e/topology.ts'
 import { command, endFolder, startEnd } from '../lab/end.ts'
 import { Lab, type Running } from '../lab/lab.ts'
-import { ready, startOurs, topology } from './topology.ts'
 
 /** Ends that may hold few files open, and many more clients than that. */
 

@@ -87,7 +87,7 @@ async function roll(
     await serves(pods, pod)
     await sleep(pause)
   }
-  await sleep(began + seconds * 1000 - Date.now())
+  await sleep(Math.max(0, began + seconds * 1000 - Date.now()))
   const { short, long } = await clients.finish()
   const failed = short.filter(({ end }) => end !== 'complete')
   t.comment(`${short.length} clients, of which failed: ${summary(failed, killed)}`)

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
+import { ready, startOurs, topology } from '../e2e/topology.ts'
 import { helloFor } from '../forward/hello.ts'
 import type { Tools } from '../lab/agent.ts'
-import { ready, startOurs, topology } from './topology.ts'
 
 /**
  * Clients that open a connection and send nothing, on each kind of listener: how much longer a good client waits for its

@@ -1,6 +1,6 @@
-import { startEndByHand } from './by-hand.ts'
+import { startEndByHand } from '../e2e/by-hand.ts'
+import { retry } from '../e2e/topology.ts'
 import type { Pod, Pods } from './pods.ts'
-import { retry } from './topology.ts'
 
 /** HAProxy as the gateway of two pods, as docs/upgrade.md has it. */
 export const haproxyGateway = { start, serves }
