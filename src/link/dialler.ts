@@ -20,9 +20,9 @@ import { Session } from './session.ts'
 
 /** Milliseconds for a connection and its greeting. */
 const dialTimeout = 5000
-/** Milliseconds between attempts: the first of them, for an end that is just starting, and twice as many each time. */
+/** Milliseconds before the second attempt, for an end that is just starting; the pause doubles with each that fails. */
 const firstPause = 1000
-/** At most, with an end that never had a link (a few bytes an hour), and with one that had. */
+/** Its bound in milliseconds: with an end that never had a link, and with one that had. */
 const longestPause = { stranger: 600_000, friend: 60_000 }
 
 export interface DiallerOptions {

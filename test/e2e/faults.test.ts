@@ -119,13 +119,13 @@ t.test('while wireguard-go cannot be started the end is unready, and goes on by 
   const gateway = ends.gateway!
   const from = gateway.log.length
   await unlink(wireguardGo)
-  const killed = new Date().toISOString()
   process.kill(await pidOf('gateway'), 'SIGKILL')
+  const killed = new Date().toISOString()
   await gateway.logged(line => line.msg === 'health changed' && line.status === 'unready', { from })
   await health(t, 'gateway', 'unready', ['tunnel-process-down', 'backend-down'])
   await symlink(realWireguardGo, wireguardGo)
   await gateway.logged(line => line.msg === 'tunnel up', { from, ms: 30_000 })
-  // Two ends that call each other at once both fail, and try again after 5 seconds: WireGuard's REKEY_TIMEOUT.
+  // A handshake that fails is tried again after 5 s (WireGuard's REKEY_TIMEOUT): as long as a dial to a target may take.
   await retry(async () => ok((await status('gateway')).tunnel!.peers[0]!.lastHandshake! > killed))
   await dataFlows(t)
 })

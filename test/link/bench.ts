@@ -33,6 +33,20 @@ export interface World {
   client(): Promise<{ client: Socket; target: Socket }>
 }
 
+/** For `Links` whose owner takes no part: what only some tests look at, they give. */
+export function unattended() {
+  const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
+  return { descriptors, arrived() {}, accepted() {}, up() {}, draining() {}, target() {} }
+}
+
+/** Takes links from this machine. */
+export const trustLoopback = {
+  port: 0,
+  perPeer: 1,
+  addresses: new Set<string>(),
+  trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }],
+} as const
+
 const half = { allowHalfOpen: true, host: '127.0.0.1', autoSelectFamily: false }
 
 export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, perPeer = 1): Promise<World> {
@@ -53,19 +67,12 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
     const socket = connect({ ...dialOptions, host: '127.0.0.1', port: targetPort }).pause()
     socket.once('connect', () => stream.attach(socket, undefined, undefined))
   }
-  const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
-  const nothing = { log, descriptors, accepted() {}, up() {}, draining() {}, target() {} }
-  const far = new Links({ ...nothing, arrived: onArrival ?? join })
-  far.configure({
-    port: 0,
-    perPeer: 1,
-    addresses: new Set(),
-    trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }],
-  })
+  const far = new Links({ ...unattended(), log, arrived: onArrival ?? join })
+  far.configure(trustLoopback)
   const gate = createServer(socketOptions, socket => far.accept(socket))
   const linkPort = await listening(gate)
   acceptStatic(gate)
-  const near = new Links({ ...nothing, arrived() {} })
+  const near = new Links({ ...unattended(), log })
   near.configure({ port: linkPort, perPeer, addresses: new Set(['127.0.0.1']), trusted: [] })
   const session = () => near.to('127.0.0.1')!
   const front = createServer(socketOptions, socket => {
@@ -104,8 +111,8 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
   }
 }
 
-async function listening(server: Server): Promise<number> {
-  await once(server.listen(0, '127.0.0.1'), 'listening')
+export async function listening(server: Server, port = 0): Promise<number> {
+  await once(server.listen(port, '127.0.0.1'), 'listening')
   return (server.address() as { port: number }).port
 }
 

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { Descriptors } from '../../src/descriptors.ts'
 import { frame, frameHeader } from '../../src/link/frame.ts'
 import {
   decodeGreeting,
@@ -15,7 +14,7 @@ import {
 import { Links } from '../../src/link/links.ts'
 import { acceptStatic, socketOptions } from '../../src/reader.ts'
 import { recordingLog } from '../fixtures/log.ts'
-import { eventually, receive } from './bench.ts'
+import { eventually, listening, receive, trustLoopback, unattended } from './bench.ts'
 
 /** Peers that have the key of the tunnel and mean harm, or have another version: each loses its own link only. */
 
@@ -23,27 +22,17 @@ async function victim(t: Test) {
   const { log, lines } = recordingLog()
   const opened: number[] = []
   const links = new Links({
-    descriptors: new Descriptors(Number.POSITIVE_INFINITY),
+    ...unattended(),
     log,
-    accepted() {},
-    up() {},
-    draining() {},
-    target() {},
     arrived: ({ stream, port }) => {
       opened.push(port)
       stream.owner = { streamEnded() {}, halfClosed() {} }
     },
   })
-  links.configure({
-    port: 0,
-    perPeer: 1,
-    addresses: new Set(),
-    trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }],
-  })
+  links.configure(trustLoopback)
   const server = createServer(socketOptions, socket => links.accept(socket))
-  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const port = await listening(server)
   acceptStatic(server)
-  const { port } = server.address() as { port: number }
   t.teardown(() => {
     void links.close(AbortSignal.abort())
     server.close()

@@ -1,12 +1,10 @@
-import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import t from 'tap'
-import { Descriptors } from '../../src/descriptors.ts'
 import { FrameReader, frame } from '../../src/link/frame.ts'
 import { defaults, encodeGreeting, greetingKind, greetingLength } from '../../src/link/greeting.ts'
 import { Links } from '../../src/link/links.ts'
 import { recordingLog } from '../fixtures/log.ts'
-import { eventually } from './bench.ts'
+import { eventually, listening, unattended } from './bench.ts'
 
 const pong = Buffer.from([0, 0, 0, 0, frame.pong, 0, 0, 0])
 
@@ -35,9 +33,8 @@ async function farEnd() {
       reader.read(chunk.subarray(own))
     })
   })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
   return {
-    port: (server.address() as { port: number }).port,
+    port: await listening(server),
     silence() {
       isSilent = true
     },
@@ -56,15 +53,7 @@ async function farEnd() {
 t.test('a far end that falls silent gets no new connections within a second', async t => {
   const far = await farEnd()
   const { log } = recordingLog()
-  const links = new Links({
-    log,
-    descriptors: new Descriptors(Number.POSITIVE_INFINITY),
-    arrived() {},
-    accepted() {},
-    target() {},
-    draining() {},
-    up() {},
-  })
+  const links = new Links({ ...unattended(), log })
   links.configure({ port: far.port, perPeer: 1, addresses: new Set(['127.0.0.1']), trusted: [] })
   t.teardown(async () => {
     links.drain()

@@ -3,20 +3,11 @@ import t, { type Test } from 'tap'
 import { ready, startOurs, topology } from '../e2e/topology.ts'
 import { command, endFolder, startEnd } from '../lab/end.ts'
 import { Lab, type Running } from '../lab/lab.ts'
+import { echo } from './echo.ts'
 
 /** Ends that may hold few files open, and many more clients than that. */
 
 const limited = (files: number) => ['prlimit', `--nofile=${files}:${files}`]
-
-/** Answers every byte with the same byte. Runs in an agent. */
-async function echo(port: number): Promise<void> {
-  const { createServer } = await import('node:net')
-  const server = createServer({ allowHalfOpen: true }, socket => {
-    socket.on('error', () => {})
-    socket.pipe(socket)
-  })
-  await new Promise<void>(resolve => server.listen({ port, host: '127.0.0.1', backlog: 4096 }, resolve))
-}
 
 interface Flood {
   readonly host: string

@@ -1,6 +1,6 @@
-import { Clients, startTarget } from '../e2e/clients.ts'
 import { endFolder, keyPair, killEnd, startEnd } from '../lab/end.ts'
 import { type Host, Lab, type Running } from '../lab/lab.ts'
+import { Clients, startTarget } from './clients.ts'
 
 /**
  * One cluster end and two gateways, each of which clients reach at an address of its own:

@@ -1,5 +1,5 @@
 import { startEndByHand } from '../e2e/by-hand.ts'
-import { retry } from '../e2e/topology.ts'
+import { retry } from '../lab/retry.ts'
 import type { Pod, Pods } from './pods.ts'
 
 /** HAProxy as the gateway of two pods, as docs/upgrade.md has it. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Clients, startTarget } from '../e2e/clients.ts'
 import { endFolder, type KeyPair, keyPair, killEnd, startEnd } from '../lab/end.ts'
 import { type Host, Lab, type Running } from '../lab/lab.ts'
+import { Clients, startTarget } from './clients.ts'
 
 /**
  * One gateway and two pods, each with a key and a target of its own:

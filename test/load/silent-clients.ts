@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import { ready, startOurs, topology } from '../e2e/topology.ts'
 import { helloFor } from '../forward/hello.ts'
 import type { Tools } from '../lab/agent.ts'
+import { echo } from './echo.ts'
 
 /**
  * Clients that open a connection and send nothing, on each kind of listener: how much longer a good client waits for its
@@ -62,16 +63,6 @@ log: { connections: false }
       t.equal(Math.max(...open), clients, 'and stay so')
       await world.client.run(closeSilent)
     })
-}
-
-/** Answers every byte with the same byte. Runs in an agent. */
-async function echo(port: number): Promise<void> {
-  const { createServer } = await import('node:net')
-  const server = createServer({ allowHalfOpen: true }, socket => {
-    socket.on('error', () => {})
-    socket.pipe(socket)
-  })
-  await new Promise<void>(resolve => server.listen({ port, host: '127.0.0.1', backlog: 4096 }, resolve))
 }
 
 interface Asking {
