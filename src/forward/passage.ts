@@ -112,6 +112,8 @@ export class Passage implements DialOwner {
   }
 
   dialled(target: Target, socket: Socket): void {
+    // Over, and an open connection costs less without it.
+    this.#dial = undefined
     this.#serve(target)
     // What a check has found, only a check takes back: an end that drains still takes clients.
     if (!target.isDead) target.succeeded()

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Endpoints } from '../../src/tunnel/endpoints.ts'
+import { scratchFolder } from '../lab/scratch.ts'
 import { KeptLog } from './fake.ts'
 
 const make = (stateDir: string, publicKey = 'ours', interval?: number) => {
@@ -85,7 +85,7 @@ t.test('a broken file is ignored, whatever is in it', async t => {
 })
 
 t.test('a full disk costs one warning, and an old file stays whole', async t => {
-  const dir = mkdtempSync(join(tmpdir(), 'tt-full-'))
+  const dir = scratchFolder()
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', dir])
   t.teardown(() => execFileSync('umount', [dir]))
   // Its timer does not keep a program alive.

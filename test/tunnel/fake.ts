@@ -1,15 +1,14 @@
 /** A wireguard-go that is none: a UAPI server with a script of its own, and a child process to go with it. */
 import { EventEmitter } from 'node:events'
-import { mkdtempSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import type { Log } from '../../src/log.ts'
+import { scratchFolder } from '../lab/scratch.ts'
 
-/** A path for a socket: at most 107 characters, which the folders of the test runner exceed. */
+/** A path for a socket. */
 export function socketPath(): string {
-  return join(mkdtempSync(join(tmpdir(), 'tt-')), 'wg.sock')
+  return join(scratchFolder(), 'wg.sock')
 }
 
 /** Serves a UAPI socket. */

@@ -1,13 +1,11 @@
 /** Network namespaces, keys, configs and ends for the tests that run the real wireguard-go. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseCidr } from '../../src/config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../../src/config/config.ts'
+import { scratchFolder } from '../lab/scratch.ts'
 
 export interface Keys {
   readonly privateKey: string
@@ -59,7 +57,7 @@ export function tunnelConfig(
 ): TunnelConfig {
   return {
     interface: uniqueName(),
-    stateDir: mkdtempSync(join(tmpdir(), 'tt-state-')),
+    stateDir: scratchFolder(),
     mtu: 1420,
     congestionControl: 'bbr',
     ...pair,
