@@ -43,7 +43,7 @@ export function machine(env: NodeJS.ProcessEnv): Machine {
 
 function firstLine(program: string, flag: string): string {
   const { stdout, stderr } = spawnSync(program, [flag], { encoding: 'utf8' })
-  return `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n')[0]!
+  return `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n')[0]!.trim()
 }
 
 /** Of the sources; empty outside a repository. */

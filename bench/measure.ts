@@ -20,7 +20,7 @@ export interface Trial {
   readonly folder: string
 }
 
-/** On a path without delay and loss, and on one with both. In this order: memory is measured in fresh processes. */
+/** On a path without delay and loss, and on one with both. In this order. */
 export const tests = {
   startup,
   idle,
@@ -116,9 +116,10 @@ async function firstByte(trial: Trial): Promise<Values> {
   return { time: times.sort((a, b) => a - b)[times.length >> 1]! }
 }
 
-/** A run of small requests, not counted: machines and just-in-time compilers get going. */
+/** Small requests and new connections, not counted: machines and just-in-time compilers get going. */
 export async function warmUp(trial: Trial): Promise<void> {
   await wrk({ ...trial, seconds: 1 }, 64)
+  await wrk({ ...trial, seconds: 1 }, 64, '-H', 'Connection: close')
 }
 
 interface Cpu {
