@@ -25,7 +25,7 @@ interface Session {
 }
 
 const sessions: readonly Session[] = [
-  // Memory is measured in fresh processes, and traffic in others: not everybody recovers from thousands of connections.
+  // Memory is measured in fresh processes, and traffic in others: the idle connections stay open.
   { network: 'clean', path: undefined, measures: isMemoryTest },
   { network: 'clean', path: undefined, measures: test => !isMemoryTest(test) && test !== 'ttfb' },
   { network: 'clean', path: { delay: 20, loss: 0 }, measures: test => test === 'ttfb' },

@@ -1,11 +1,10 @@
-import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Host } from '../test/lab/lab.ts'
 import { port } from './backend.ts'
 import type { Trial, Values } from './measure.ts'
 import { proportionalBytes } from './process.ts'
 
-/** What open connections without traffic cost each program. */
+/** What open connections without traffic cost each program. They stay open: nothing else is measured in these processes. */
 export async function idle({ network, started, idle: wanted }: Trial): Promise<Values> {
   if (started.gateway.program === undefined) return {}
   const memory = () => (['gateway', 'pod'] as const).map(end => proportionalBytes([started[end].program!]))
@@ -16,8 +15,6 @@ export async function idle({ network, started, idle: wanted }: Trial): Promise<V
   // What was needed only to open them is given back.
   await sleep(1000)
   const growth = memory().map((bytes, end) => (bytes - before[end]!) / Math.max(open, 1))
-  await network.client.run(closeIdle)
-  await sleep(500)
   return {
     open,
     gateway: growth[0]! / 1e3,
@@ -40,20 +37,10 @@ async function established(backend: Host, wanted: number): Promise<number> {
   return open
 }
 
-// What follows is sent to the client's namespace as text: each function stands alone.
-
-async function openIdle(
-  { host, wanted }: { host: string; wanted: number },
-  { state }: { state: Map<string, unknown> },
-): Promise<void> {
+/** Is sent to the client's namespace as text, and stands alone. */
+async function openIdle({ host, wanted }: { host: string; wanted: number }): Promise<void> {
   const { connect } = await import('node:net')
   const { promise, resolve } = Promise.withResolvers<void>()
-  // Some accept their last thousands one every few seconds; what is open by then is what is measured.
-  setTimeout(() => {
-    left = 0
-    resolve()
-  }, 60_000).unref()
-  const sockets: Socket[] = []
   let left = wanted
   let pending = 0
   const next = () => {
@@ -62,7 +49,6 @@ async function openIdle(
     left--
     pending++
     const socket = connect({ host, port: 80, autoSelectFamily: false })
-    sockets.push(socket)
     const settled = () => {
       pending--
       next()
@@ -74,10 +60,11 @@ async function openIdle(
     socket.once('error', settled)
   }
   for (let i = 0; i < 16; i++) next()
-  state.set('idle', [...((state.get('idle') as Socket[] | undefined) ?? []), ...sockets])
-  return promise
-}
-
-async function closeIdle(_: undefined, { state }: { state: Map<string, unknown> }): Promise<void> {
-  for (const socket of state.get('idle') as Socket[]) socket.destroy()
+  // Some accept their last thousands one every few seconds; what is open by then is what is measured.
+  const deadline = setTimeout(() => {
+    left = 0
+    resolve()
+  }, 60_000)
+  await promise
+  clearTimeout(deadline)
 }

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { scratchFolder } from '../lab/scratch.ts'
 
 const script = join(import.meta.dirname, '../../bench/bench.ts')
 const fromSource = join(import.meta.dirname, '../../src/main.ts')
@@ -18,9 +18,7 @@ async function bench(...args: string[]) {
 }
 
 t.test('HAProxy and both ends, a second each', async t => {
-  const folder = await mkdtemp(join(tmpdir(), 'bench-test-'))
-  t.teardown(() => rm(folder, { recursive: true }))
-  const out = join(folder, 'run.json')
+  const out = join(scratchFolder(), 'run.json')
   const { code, stdout, stderr, pid } = await bench(
     ...['--rounds', '1', '--seconds', '1', '--idle', '20', '--no-loss', '--out', out],
     ...['--tests', 'startup,idle,keep,upload', '--contenders', 'haproxy,ours@source'],
@@ -54,9 +52,7 @@ t.test('HAProxy and both ends, a second each', async t => {
 })
 
 t.test('a path with delay holds each packet for as long', async t => {
-  const folder = await mkdtemp(join(tmpdir(), 'bench-test-'))
-  t.teardown(() => rm(folder, { recursive: true }))
-  const out = join(folder, 'run.json')
+  const out = join(scratchFolder(), 'run.json')
   const { code, stderr } = await bench(
     ...['--rounds', '1', '--seconds', '1', '--no-loss', '--out', out],
     ...['--tests', 'ttfb', '--contenders', 'tunnel'],

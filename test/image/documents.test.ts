@@ -1,9 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
+import { scratchFolder } from '../lab/scratch.ts'
 
 /** Flags of every `docker run -d` in a document, sorted, each with its value; the image is last and left out. */
 function dockerRuns(text: string): string[][] {
@@ -71,9 +71,7 @@ const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0
 const skip = !hasSystemd && 'systemd-analyze is not installed'
 
 t.test('systemd takes the unit as it is', { skip }, async t => {
-  const folder = mkdtempSync(join(tmpdir(), 'unit-'))
-  t.teardown(() => rmSync(folder, { recursive: true }))
-  const copy = join(folder, 'wg-punchhole.service')
+  const copy = join(scratchFolder(), 'wg-punchhole.service')
   // The program is not where it will be installed.
   const text = readFileSync(unit, 'utf8').replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`)
   writeFileSync(copy, text.replace(/^Documentation=.*\n/m, ''))

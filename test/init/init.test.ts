@@ -20,7 +20,8 @@ import { writeFolder } from '../../src/init/folder.ts'
 import { init, nextSteps } from '../../src/init/init.ts'
 import { parsePair } from '../../src/init/pair.ts'
 import * as chart from '../chart/helm.ts'
-import { flags, folderOf, podFiles, read } from './made.ts'
+import { scratchFolder } from '../lab/scratch.ts'
+import { flags, podFiles, read } from './made.ts'
 
 const everyFile = [
   'cluster/secret.yaml',
@@ -44,7 +45,7 @@ async function judged(t: Test, pair: string, replicas: number) {
   const clusters: Config[] = []
   for (let ordinal = 0; ordinal < replicas; ordinal++) {
     const pod = podFiles(pair, ordinal)
-    const folder = folderOf(t)
+    const folder = scratchFolder()
     writeFileSync(join(folder, 'config.yaml'), pod.config)
     writeFileSync(join(folder, 'wg0.conf'), pod.wgConf, { mode: 0o600 })
     const cluster = await loadConfig({
@@ -73,7 +74,7 @@ for (const [what, more, replicas = 1] of [
   ['replicas in IPv6 alone', ['--replicas', '2', '--subnet', 'fd00:10::/126'], 2],
 ] as const) {
   t.test(`${what}: the ends are valid and fit each other`, async t => {
-    const pair = join(folderOf(t), 'pair')
+    const pair = join(scratchFolder(), 'pair')
     init(flags(pair, ...more))
     const inline = what.includes('inline')
     t.same(
@@ -121,7 +122,7 @@ t.test('the chart takes the values', { skip: chart.skip }, async t => {
     ['--replicas', '3'],
     ['--replicas', '3', '--inline'],
   ]) {
-    const pair = join(folderOf(t), 'pair')
+    const pair = join(scratchFolder(), 'pair')
     init(flags(pair, ...more))
     const objects = await chart.render(parse(read(pair, 'cluster/values.yaml')))
     const config = objects.get('ConfigMap/home-wg-punchhole')!.data['config.yaml']
@@ -141,7 +142,7 @@ t.test('the chart takes the values', { skip: chart.skip }, async t => {
 })
 
 t.test('keys are new each time', async t => {
-  const folder = folderOf(t)
+  const folder = scratchFolder()
   const keys = ['a', 'b'].map(name => {
     init(flags(join(folder, name), '--replicas', '2'))
     const text = `${read(join(folder, name), 'gateway/wg0.conf')}${read(join(folder, name), 'cluster/secret.yaml')}`
@@ -152,7 +153,7 @@ t.test('keys are new each time', async t => {
 
 t.test('only the owner reads, whatever the umask', async t => {
   for (const umask of [0o000, 0o022, 0o777]) {
-    const pair = join(folderOf(t), 'pair')
+    const pair = join(scratchFolder(), 'pair')
     const before = process.umask(umask)
     try {
       init(flags(pair))
@@ -175,7 +176,7 @@ t.test('nothing is overwritten', async t => {
     ['a file', pair => writeFileSync(pair, 'mine')],
     ['a dangling link', pair => symlinkSync('/nowhere', pair)],
   ] as [string, (pair: string) => void][]) {
-    const folder = folderOf(t)
+    const folder = scratchFolder()
     const pair = join(folder, 'pair')
     occupy(pair)
     const before = contents(folder)
@@ -193,7 +194,7 @@ function contents(folder: string): unknown[] {
 }
 
 t.test('an empty folder is filled, missing ones above it are made', async t => {
-  const folder = folderOf(t)
+  const folder = scratchFolder()
   mkdirSync(join(folder, 'empty'))
   init(flags(join(folder, 'empty')))
   init(flags(`${join(folder, 'a/b/c')}/`))
@@ -202,7 +203,7 @@ t.test('an empty folder is filled, missing ones above it are made', async t => {
 })
 
 t.test('a failure in the middle leaves nothing', async t => {
-  const folder = folderOf(t)
+  const folder = scratchFolder()
   const files = new Map([
     ['a/b', ''],
     ['a/b/c', ''],
@@ -212,7 +213,7 @@ t.test('a failure in the middle leaves nothing', async t => {
 })
 
 t.test('a signal in the middle leaves no half and no draft', async t => {
-  const folder = folderOf(t)
+  const folder = scratchFolder()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // tap adds to the NODE_OPTIONS of each child a module that handles signals itself; env takes it away again.
     const node = ['-i', process.execPath, '--input-type=module', '--eval', interrupted(signal)]
@@ -234,7 +235,7 @@ function interrupted(signal: string): string {
 }
 
 t.test('not the working folder, which the shell stands in', async t => {
-  const folder = folderOf(t)
+  const folder = scratchFolder()
   const before = process.cwd()
   process.chdir(folder)
   t.teardown(() => process.chdir(before))
@@ -244,7 +245,7 @@ t.test('not the working folder, which the shell stands in', async t => {
 })
 
 t.test('as another user', { skip: process.geteuid!() !== 0 && 'needs root' }, async t => {
-  const folder = folderOf(t)
+  const folder = scratchFolder()
   chmodSync(folder, 0o755)
   mkdirSync(join(folder, 'mine'), { mode: 0o777 })
   chmodSync(join(folder, 'mine'), 0o777)
@@ -286,7 +287,7 @@ t.test('paths stand in the commands as one word', async t => {
 })
 
 t.test('compose.yaml is that of the documents, with this folder mounted', async t => {
-  const pair = join(folderOf(t), 'pair')
+  const pair = join(scratchFolder(), 'pair')
   init(flags(pair))
   const documented = parse(chart.read('docs/compose.yaml').replace('./gateway:', '.:'))
   t.same(parse(read(pair, 'gateway/compose.yaml')), documented)

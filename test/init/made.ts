@@ -1,17 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Test } from 'tap'
 import { parse, stringify } from 'yaml'
 
 /** What `init` writes, as its tests read it. */
-
-/** A folder of a test's own, gone after it. */
-export function folderOf(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'init-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 /** Flags that are right, for a folder. */
 export function flags(folder: string, ...more: string[]): string[] {

@@ -221,8 +221,7 @@ t.test('kubectl delete pod: back to serving', { timeout: 120_000 }, async t => {
   await until(seen, 60_000)
   const took = Date.now() - start
   t.comment(`from kubectl delete pod to the first good request: ${(took / 1000).toFixed(1)} s`)
-  // The old pod's drain, and up to two handshakes that meet its last ones: each is tried again after 5 s.
-  t.ok(took < 20_000, 'in under 20 s')
+  t.ok(took < 10_000, 'in under 10 s')
   t.not((await pod()).uid, before.uid)
 })
 

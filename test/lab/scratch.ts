@@ -2,14 +2,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-let root: string | undefined
+const made: string[] = []
 
 /** A new empty folder, gone with the process. Its path is short, for a socket's has at most 107 characters: unix(7). */
 export function scratchFolder(): string {
-  if (root === undefined) {
-    const made = mkdtempSync(join(tmpdir(), 'wgp-'))
-    process.once('exit', () => rmSync(made, { recursive: true, force: true }))
-    root = made
-  }
-  return mkdtempSync(`${root}/`)
+  if (made.length === 0)
+    process.once('exit', () => {
+      for (const folder of made) rmSync(folder, { recursive: true, force: true })
+    })
+  const folder = mkdtempSync(join(tmpdir(), 'wgp-'))
+  made.push(folder)
+  return folder
 }
