@@ -118,3 +118,10 @@ export function exactly(length: number, payload: Buffer): Buffer {
   if (payload.length !== length) throw new LinkError(`a payload of ${payload.length} bytes, not ${length}`)
   return payload
 }
+
+/** In network byte order. */
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}

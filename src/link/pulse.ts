@@ -12,6 +12,11 @@ const freshFor = 250
  */
 const doubtfulAfter = { roundTrips: 4, least: 500, most: 2500 }
 const deadAfter = 300_000
+/**
+ * The same for a link that is being ended and whose streams are done: one whose far end was replaced, or has gone without a
+ * word, would hold up the end of the program until nobody waits any more.
+ */
+const endsAfter = 2500
 /** While there is bulk the path is measured more often. */
 const paceEvery = 100
 /** Pieces of data between two beats that make other streams busy. */
@@ -30,6 +35,7 @@ export class Pulse {
   parts = 0
   readonly #options: PulseOptions
   #hasBulk = false
+  #deadAfter = deadAfter
   #timer: NodeJS.Timeout | undefined
   /** When the ping was sent that is not answered yet; on performance.now()'s clock. */
   #sentAt = 0
@@ -52,6 +58,12 @@ export class Pulse {
     if (hasBulk === this.#hasBulk) return
     this.#hasBulk = hasBulk
     this.#start(hasBulk ? paceEvery : pingEvery)
+  }
+
+  /** The link is being ended: it waits for a word of the far end, but not for long. */
+  ending(): void {
+    this.#deadAfter = endsAfter
+    this.#start(paceEvery)
   }
 
   /** A stream is opened: is the far end still there? */
@@ -84,7 +96,8 @@ export class Pulse {
     if (this.#hasBulk) this.pace.sample(now, this.parts >= busyParts)
     this.parts = 0
     if (this.#sentAt === 0) this.#ping(now)
-    else if (now - this.#sentAt > deadAfter) this.#options.dead(`no answer for ${deadAfter / 1000} s`)
+    else if (now - this.#sentAt > this.#deadAfter)
+      this.#options.dead(`no answer for ${this.#deadAfter / 1000} s`)
   }
 
   #ping(now: number): void {

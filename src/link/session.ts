@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { systemCode } from '../errors.ts'
 import type { ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
-import { frame, LinkError, maxData } from './frame.ts'
+import { frame, LinkError, maxData, uint32 } from './frame.ts'
 import type { Greeting } from './greeting.ts'
 import { type Hearer, Inbox } from './inbox.ts'
 import { copied, mostUnread, Outbox } from './outbox.ts'
@@ -120,9 +120,11 @@ export class Session implements Hearer {
     return id !== this.#lastId && (id - this.#lastId) >>> 0 < 2 ** 31
   }
 
-  /** Ends the link once its last frames have arrived, or `signal` is aborted: cut, it would take them along. */
+  /** Ends the link, whose streams are done: once its last frames have arrived, the far end is silent, or `signal` is aborted. */
   async finish(why: string, signal?: AbortSignal): Promise<void> {
-    if (!this.#isClosed) await this.#outbox.end(signal)
+    if (this.#isClosed) return
+    this.#pulse.ending()
+    await this.#outbox.end(signal)
     this.close(why)
   }
 
@@ -153,10 +155,7 @@ export class Session implements Hearer {
   }
 
   sendCredit({ id }: Stream, bytes: number): void {
-    if (bytes === 0) return
-    const payload = Buffer.allocUnsafe(4)
-    payload.writeUInt32BE(bytes)
-    this.send(id, frame.credit, payload)
+    if (bytes > 0) this.send(id, frame.credit, uint32(bytes))
   }
 
   /** Bytes of a stream that may be on the way to this end. */
@@ -176,9 +175,7 @@ export class Session implements Hearer {
     }
     const lane = this.#options.lane(this)
     if (lane === undefined) return
-    const id = Buffer.allocUnsafe(4)
-    id.writeUInt32BE(stream.id)
-    lane.write(id)
+    lane.write(uint32(stream.id))
     this.lend(stream, lane)
   }
 

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
 import { Flow } from './flow.ts'
-import { exactly, frame, LinkError } from './frame.ts'
+import { exactly, frame, LinkError, uint32 } from './frame.ts'
 import { Held } from './held.ts'
 import { type Joined, join } from './joint.ts'
 import { copied } from './outbox.ts'
@@ -71,7 +71,7 @@ export class Stream implements Joined {
 
   /** Tells the far end that the local socket is there, where it is not to wait for a byte to know. */
   confirm(): void {
-    this.#session?.send(this.id, frame.credit, Buffer.alloc(4))
+    this.#session?.send(this.id, frame.credit, uint32(0))
   }
 
   /** Cuts it at both ends. */

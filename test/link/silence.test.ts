@@ -13,9 +13,10 @@ async function farEnd() {
   let isSilent = false
   let owed: Socket | undefined
   const sockets: Socket[] = []
-  const server = createServer(socket => {
+  const server = createServer({ allowHalfOpen: true }, socket => {
     sockets.push(socket)
     socket.on('error', () => {})
+    socket.on('end', () => !isSilent && socket.end())
     const reader = new FrameReader({
       part() {},
       control(_, type) {
@@ -72,3 +73,23 @@ t.test('a far end that falls silent gets no new connections within a second', as
   far.speak()
   await eventually(() => links.to('127.0.0.1') !== undefined)
 })
+
+for (const silent of [true, false])
+  t.test(
+    silent ? 'a far end that is gone does not hold up the end' : 'one that is there is waited for',
+    async t => {
+      const far = await farEnd()
+      t.teardown(() => far.close())
+      const { log, lines } = recordingLog()
+      const links = new Links({ ...unattended(), log })
+      links.configure({ port: far.port, perPeer: 1, addresses: new Set(['127.0.0.1']), trusted: [] })
+      await eventually(() => links.status()[0]?.rtt !== undefined)
+      if (silent) far.silence()
+      const signal = AbortSignal.timeout(30_000)
+      await links.close(signal)
+      t.notOk(signal.aborted)
+      const why = silent ? 'no answer for 2.5 s' : 'the other end closed it'
+      t.match(lines.at(-1), ['info', { why }, 'link down'])
+      links.drain()
+    },
+  )
