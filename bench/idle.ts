@@ -4,21 +4,33 @@ import { port } from './backend.ts'
 import type { Trial, Values } from './measure.ts'
 import { proportionalBytes } from './process.ts'
 
-/** What open connections without traffic cost each program. They stay open: nothing else is measured in these processes. */
+/**
+ * What open connections without traffic cost each program: each of them, with what is needed once for the first, and each
+ * further one, of the second half. They stay open: nothing else is measured in these processes.
+ */
 export async function idle({ network, started, idle: wanted }: Trial): Promise<Values> {
   if (started.gateway.program === undefined) return {}
-  const memory = () => (['gateway', 'pod'] as const).map(end => proportionalBytes([started[end].program!]))
-  const before = memory()
+  const ends = [started.gateway.program, started.pod.program!]
   const { hostname: host } = new URL(started.url)
-  await network.client.run(openIdle, { host, wanted })
-  const open = await established(network.backend, wanted)
-  // What was needed only to open them is given back.
-  await sleep(1000)
-  const growth = memory().map((bytes, end) => (bytes - before[end]!) / Math.max(open, 1))
+  const memory = () => ends.map(pid => proportionalBytes([pid]))
+  const openUpTo = async (from: number, to: number) => {
+    await network.client.run(openIdle, { host, wanted: to - from })
+    const open = await established(network.backend, to)
+    // What was needed only to open them is given back.
+    await sleep(1000)
+    return { open, memory: memory() }
+  }
+  const none = { open: 0, memory: memory() }
+  const half = await openUpTo(0, wanted >> 1)
+  const all = await openUpTo(wanted >> 1, wanted)
+  const each = (from: typeof none, end: number) =>
+    (all.memory[end]! - from.memory[end]!) / 1e3 / Math.max(all.open - from.open, 1)
   return {
-    open,
-    gateway: growth[0]! / 1e3,
-    pod: growth[1]! / 1e3,
+    open: all.open,
+    gateway: each(none, 0),
+    pod: each(none, 1),
+    'further.gateway': each(half, 0),
+    'further.pod': each(half, 1),
   }
 }
 

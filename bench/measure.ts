@@ -116,10 +116,10 @@ async function firstByte(trial: Trial): Promise<Values> {
   return { time: times.sort((a, b) => a - b)[times.length >> 1]! }
 }
 
-/** Small requests and new connections, not counted: machines and just-in-time compilers get going. */
+/** Small requests and new connections, not counted: machines and just-in-time compilers get going, those in seconds. */
 export async function warmUp(trial: Trial): Promise<void> {
   await wrk({ ...trial, seconds: 1 }, 64)
-  await wrk({ ...trial, seconds: 1 }, 64, '-H', 'Connection: close')
+  await wrk({ ...trial, seconds: 3 }, 64, '-H', 'Connection: close')
 }
 
 interface Cpu {

@@ -27,6 +27,11 @@ export const metrics: readonly Metric[] = [
   { title: 'CPU of an upload', unit: 'ms/GB', keys: cpu('upload') },
   { title: 'memory of an idle connection, gateway / pod', unit: 'kB', keys: ['idle.gateway', 'idle.pod'] },
   {
+    title: 'of each further one',
+    unit: 'kB',
+    keys: ['idle.further.gateway', 'idle.further.pod'],
+  },
+  {
     title: 'memory after the start, gateway / pod',
     unit: 'MB',
     keys: ['startup.memory.gateway', 'startup.memory.pod'],

@@ -41,7 +41,11 @@ t.test('HAProxy and both ends, a second each', async t => {
     t.equal(values['idle.open'], 20)
     for (const key of ['keep.rate', 'keep.p50', 'keep.p99', 'keep.cpu.tunnel', 'upload.rate'])
       t.ok(values[key] > 0, `${contender}: ${key} is ${values[key]}`)
-    for (const end of ['gateway', 'pod']) t.ok(values[`startup.memory.${end}`] > 5, `${contender}: ${end}`)
+    for (const end of ['gateway', 'pod']) {
+      t.ok(Number.isFinite(values[`idle.${end}`]), `${contender}: ${end}`)
+      t.ok(Number.isFinite(values[`idle.further.${end}`]), `${contender}: ${end}`)
+      t.ok(values[`startup.memory.${end}`] > 5, `${contender}: ${end}`)
+    }
   }
   t.match(stdout, /keep-alive requests, 64 connections, \/s +\| \d+ +\| \d+ \(\d+\.\d\d\) +\|/)
   t.same(
