@@ -14,7 +14,11 @@ async function opened(t: Test): Promise<Listener> {
   const { log } = recordingLog()
   const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
   // Read to its end, or it stays open, and a flood of them takes all descriptors.
-  const accept = (socket: Socket) => socket.on('error', () => {}).resume().end('served')
+  const accept = (socket: Socket) =>
+    socket
+      .on('error', () => {})
+      .resume()
+      .end('served')
   const listener = new Listener('127.0.0.1', await freePort(), accept, { log, descriptors })
   await listener.open()
   t.teardown(() => listener.close())
