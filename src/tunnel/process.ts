@@ -71,7 +71,8 @@ export async function startProcess(options: {
  * started again.
  */
 export function adoptProcess(watch: Socket, socketPath: string, log: Log): Process {
-  const exited = once(watch.resume(), 'close').then(() => 'ended')
+  // Not events.once: that rejects when the connection is reset, as by a process that is killed.
+  const exited = new Promise<string>(resolve => watch.resume().once('close', () => resolve('ended')))
   return {
     pid: undefined,
     exited,

@@ -1,5 +1,6 @@
 import type { SpawnOptions } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { adoptProcess, reach, type Spawn, startProcess } from '../../src/tunnel/process.ts'
 import { FakeChild, FakeUapi, KeptLog, socketPath } from './fake.ts'
@@ -102,4 +103,20 @@ t.test('a stale socket is removed, and only a stale one', async t => {
   writeFileSync(path, '')
   t.equal(await reach(path), undefined)
   t.notOk(existsSync(path))
+})
+
+t.test('an adopted one that is killed with words unread has ended, too', async t => {
+  const path = socketPath()
+  let peer: Socket | undefined
+  const server = createServer(socket => {
+    peer = socket.pause()
+  })
+  await new Promise<void>(resolve => server.listen(path, resolve))
+  t.teardown(() => server.close())
+  const watch = (await reach(path))!
+  const { exited } = adoptProcess(watch, path, new KeptLog())
+  // The kernel resets a connection that is closed with bytes unread.
+  await new Promise(resolve => watch.write('get=1\n\n', resolve))
+  peer!.destroy()
+  t.equal(await exited, 'ended')
 })
