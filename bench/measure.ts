@@ -24,6 +24,7 @@ export interface Trial {
 export const tests = {
   startup,
   idle,
+  single: (trial: Trial) => requests(trial, 1),
   keep: (trial: Trial) => requests(trial, 64),
   new: (trial: Trial) => requests(trial, 64, '-H', 'Connection: close'),
   bulk1: (trial: Trial) => download(trial, 1),

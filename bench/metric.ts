@@ -10,6 +10,8 @@ export const metrics: readonly Metric[] = [
   { title: 'download, 1 stream', unit: 'Mbit/s', keys: ['bulk1.rate'] },
   { title: 'download, 8 streams', unit: 'Mbit/s', keys: ['bulk8.rate'] },
   { title: 'upload, 1 stream', unit: 'Mbit/s', keys: ['upload.rate'] },
+  { title: 'keep-alive requests, 1 connection', unit: '/s', keys: ['single.rate'] },
+  { title: 'their latency, p99', unit: 'ms', keys: ['single.p99'] },
   { title: 'keep-alive requests, 64 connections', unit: '/s', keys: ['keep.rate'] },
   { title: 'their latency, median', unit: 'ms', keys: ['keep.p50'] },
   { title: 'their latency, p99', unit: 'ms', keys: ['keep.p99'] },

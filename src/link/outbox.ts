@@ -9,7 +9,7 @@ export const copied = 4096
 const smallRest = 8192
 /** Bytes waiting for the kernel from which on senders of much should wait. */
 const fullAt = 262_144
-/** Milliseconds that a batch waits for more, and bytes from which on it does not. */
+/** Milliseconds after which a batch waits for no other turn, and bytes from which on it does not. */
 const patience = 2
 const enough = 32_768
 /** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
@@ -33,6 +33,15 @@ export class Outbox {
   #isGrowing = false
   /** When the first of the batch came; on performance.now()'s clock. */
   #since = 0
+  /** At the end of each turn of the event loop that something waits. */
+  readonly #turn = () => {
+    const mayWait = this.#isGrowing && this.#list.length === 0 && this.#fill - this.#given < enough
+    if (!mayWait || performance.now() - this.#since > patience) this.flush()
+    else {
+      this.#isGrowing = false
+      setImmediate(this.#turn)
+    }
+  }
 
   constructor(socket: Socket) {
     this.#socket = socket
@@ -99,15 +108,6 @@ export class Outbox {
     this.flush()
     this.#socket.end()
     await closed
-  }
-
-  readonly #turn = () => {
-    const mayWait = this.#isGrowing && this.#list.length === 0 && this.#fill - this.#given < enough
-    if (!mayWait || performance.now() - this.#since > patience) this.flush()
-    else {
-      this.#isGrowing = false
-      setImmediate(this.#turn)
-    }
   }
 
   #give(): void {
