@@ -1,5 +1,5 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,7 +33,9 @@ export class Lab implements AsyncDisposable {
   }
 
   static async create(id = `l${process.pid}`): Promise<Lab> {
-    return new Lab(id, await mkdtemp(join(tmpdir(), `${id}-`)))
+    const lab = new Lab(id, await mkdtemp(join(tmpdir(), `${id}-`)))
+    process.once('exit', lab.#abandon)
+    return lab
   }
 
   /** A new namespace with its loopback up. */
@@ -95,7 +97,19 @@ export class Lab implements AsyncDisposable {
     for (const host of hosts)
       if (existsSync(`/run/netns/${host.namespace}`)) await run('ip', ['netns', 'delete', host.namespace])
     await rm(this.folder, { recursive: true, force: true })
+    process.off('exit', this.#abandon)
     for (const host of hosts) assertNoSecret(host.output)
+  }
+
+  /** A process that ends by an exception, outside of any test, closes nothing. */
+  readonly #abandon = (): void => {
+    const remaining = this.#hosts.filter(host => existsSync(`/run/netns/${host.namespace}`))
+    for (const { namespace } of remaining) {
+      const pids = execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' })
+      for (const pid of pids.split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL')
+      execFileSync('ip', ['netns', 'delete', namespace])
+    }
+    rmSync(this.folder, { recursive: true, force: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
