@@ -76,7 +76,7 @@ async function measureAll(options: Options, folder: string): Promise<Row[]> {
   const rows: Row[] = []
   for (let round = 1; round <= options.rounds; round++)
     for (const network of ['clean', 'lossy'] as const)
-      for (const entry of options.entries[network]) {
+      for (const entry of rotated(options.entries[network], round - 1)) {
         if (stop.signal.aborted) return rows
         const began = performance.now()
         const row = await measureOne(options, folder, { round, network, entry })
@@ -85,6 +85,12 @@ async function measureAll(options: Options, folder: string): Promise<Row[]> {
         console.error(`round ${round}, ${network}, ${entry.label}: ${row.failure ?? `${seconds} s`}`)
       }
   return rows
+}
+
+/** Each round begins with another one: no place in the order helps one contender in all of them. */
+function rotated<T>(entries: readonly T[], by: number): T[] {
+  const from = by % Math.max(entries.length, 1)
+  return [...entries.slice(from), ...entries.slice(0, from)]
 }
 
 /** All tests of one contender on one network; a failure ends what is left of them and is in the row. */

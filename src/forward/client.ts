@@ -13,21 +13,23 @@ import {
 import { tlvType } from './tlv.ts'
 import { isTrace } from './trace-mark.ts'
 
+const none: readonly Tlv[] = []
+
 /** Who a connection comes from and where it was to go: as its socket says, until a PROXY header says better. */
 export class Client {
   source: SocketAddress
   destination: SocketAddress
   /** The header was LOCAL or UNKNOWN: a health check by what stands before this end, to be made end to end. */
   isCheck = false
-  /** UNIQUE_ID, where it has one. */
-  id: Buffer | undefined
+  /** UNIQUE_ID in hex, where it has one. */
+  id: string | undefined
   /** Its header is marked: see trace.ts. */
   isTrace = false
   /** What the client called its target in its ClientHello, where that was looked at. */
   serverName: string | undefined
   /** The header told no addresses; none are invented on the way out. */
   #anonymous = false
-  #tlvs: readonly Tlv[] = []
+  #tlvs = none
 
   constructor(source: SocketAddress, destination: SocketAddress) {
     this.source = source
@@ -49,7 +51,7 @@ export class Client {
     this.source = source ?? this.source
     this.destination = destination ?? this.destination
     this.#tlvs = tlvs
-    this.id = uniqueIdOf(tlvs)
+    this.id = uniqueIdOf(tlvs)?.toString('hex')
     this.isTrace = isTrace(tlvs)
   }
 
@@ -65,7 +67,7 @@ export class Client {
     if (sendProxy !== 'v2' || this.#anonymous) return
     const { tlvs, id } = withUniqueId(this.#tlvs, newUniqueId)
     this.#tlvs = tlvs
-    this.id = id
+    this.id = id.toString('hex')
   }
 
   /** The header that tells the target all this. */
@@ -74,5 +76,10 @@ export class Client {
     const destination = this.#anonymous ? undefined : this.destination
     if (sendProxy === 'v2') return encodeProxyV2(source, destination, this.#tlvs)
     return { bytes: sendProxy === 'v1' ? encodeProxyV1(source, destination) : undefined, droppedTlvs: 0 }
+  }
+
+  /** No other target will be told: an open connection costs less without what only a header needs. */
+  told(): void {
+    this.#tlvs = none
   }
 }

@@ -53,7 +53,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
       since: this.#since,
       receivedBytes: carrier?.receivedBytes ?? 0,
       sentBytes: carrier?.sentBytes ?? 0,
-      id: id?.toString('hex'),
+      id,
     }
   }
 

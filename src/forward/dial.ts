@@ -3,13 +3,15 @@ import { formatHostPort } from '../config/address.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
-import { dialOptions } from '../reader.ts'
+import { dialOptions, type ReadSocket } from '../reader.ts'
 import type { RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
 
 /** After this long without an answer the next target is tried beside it; RFC 8305 section 5. Milliseconds. */
 const attemptDelay = 250
+
+const none: readonly never[] = []
 
 /** Who wants a target. One of `dialled`, `linked` and `dialFailed` is called, at once or later, unless the dial is cancelled first. */
 export interface DialOwner {
@@ -24,6 +26,18 @@ export interface DialOwner {
   dialFailed(reason: RefusalReason, error: string): void
 }
 
+/** A connection to one target, without an answer yet. */
+interface Attempt {
+  readonly dial: Dial
+  readonly target: Target
+  readonly socket: AttemptSocket
+}
+
+/** State on the socket spares closures: thousands may be dialled at once. */
+interface AttemptSocket extends ReadSocket {
+  attempt?: Attempt | undefined
+}
+
 /**
  * The search of one connection for a target, each tried once: the next one at once when one fails, and beside it when
  * one is silent ("happy eyeballs", RFC 8305). Its owner sets the deadline, and calls `expire` when it has passed.
@@ -32,11 +46,10 @@ export class Dial {
   readonly #upstream: Upstream
   readonly #offset: number
   readonly #owner: DialOwner
-  readonly #tried: Target[] = []
-  readonly #errors: string[] = []
+  #tried: readonly Target[] = none
+  #errors: readonly string[] = none
   #reason: RefusalReason = 'target-failed'
-  /** Without an answer yet. */
-  readonly #attempts = new Map<Target, Socket>()
+  #attempts: readonly Attempt[] = none
   /** Descriptors of attempts beside the first one, which has its owner's. */
   #beside = 0
   #timer: NodeJS.Timeout | undefined
@@ -68,7 +81,7 @@ export class Dial {
       return
     }
     const session = this.#owner.linkTo(target.address)
-    this.#tried.push(target)
+    this.#tried = [...this.#tried, target]
     if (session === undefined) this.#attempt(target)
     else {
       this.cancel()
@@ -83,7 +96,7 @@ export class Dial {
 
   /** The far end of its link does not take the connection. */
   refused(target: Target, why: Reset): void {
-    if (!this.#tried.includes(target)) this.#tried.push(target)
+    if (!this.#tried.includes(target)) this.#tried = [...this.#tried, target]
     this.#upstream.refused(target, why)
     if (why.reason === 'reset') this.#failed(target, why.detail)
     else this.#failed(target, `by the other end: ${why.detail}`, why.reason)
@@ -91,60 +104,73 @@ export class Dial {
 
   /** Those that have not answered yet are taken for down. */
   expire(error: string): void {
-    const silent = [...this.#attempts.keys()]
+    const silent = this.#attempts
     this.cancel()
-    for (const target of silent) this.#fail(target, error)
-    if (silent.length === 0) this.#errors.push(error)
+    for (const { target } of silent) this.#fail(target, error)
+    if (silent.length === 0) this.#errors = [...this.#errors, error]
     this.#owner.dialFailed(this.#reason, this.#errors.join(', '))
   }
 
   cancel(): void {
     this.#isWaiting = false
     clearTimeout(this.#timer)
-    for (const [target, socket] of this.#attempts) {
-      this.#forget(target)
-      socket.destroy()
+    for (const attempt of this.#attempts) {
+      this.#forget(attempt)
+      attempt.socket.destroy()
     }
   }
 
   #attempt(target: Target): void {
-    const socket = connect({ ...dialOptions, host: target.address, port: target.port + this.#offset })
+    const socket: AttemptSocket = connect({
+      ...dialOptions,
+      host: target.address,
+      port: target.port + this.#offset,
+    })
     // It reads nothing before it has a sink.
     socket.pause()
     const { descriptors } = this.#upstream
-    if (this.#attempts.size > 0) {
+    if (this.#attempts.length > 0) {
       this.#beside++
       descriptors.take(1)
     }
-    this.#attempts.set(target, socket)
+    socket.attempt = { dial: this, target, socket }
+    this.#attempts = [...this.#attempts, socket.attempt]
     target.open++
-    const onError = (error: Error) => {
-      if (!this.#attempts.has(target)) return
-      this.#forget(target)
-      const code = systemCode(error)
-      // Without a descriptor of ours nothing was learned of the target.
-      if (code === 'EMFILE' || code === 'ENFILE') this.#failed(target, code)
-      else this.#fail(target, code ?? messageOf(error))
-      this.next()
-    }
-    socket.once('error', onError)
-    socket.once('connect', () => {
-      socket.off('error', onError)
-      for (const earlier of this.#attempts.keys()) {
-        if (earlier === target) break
-        this.#upstream.overtaken(earlier)
-      }
-      this.#forget(target)
-      this.cancel()
-      this.#owner.dialled(target, socket)
-    })
+    socket.on('error', Dial.#onError)
+    socket.on('connect', Dial.#onConnect)
     if (this.#upstream.hasAnother(target, this.#tried))
       this.#timer = setTimeout(() => descriptors.free > 0 && this.next(), attemptDelay)
   }
 
-  #forget(target: Target): void {
-    this.#attempts.delete(target)
-    target.open--
+  static #onError(this: AttemptSocket, error: Error): void {
+    const { attempt } = this
+    if (attempt === undefined) return
+    const { dial, target } = attempt
+    dial.#forget(attempt)
+    const code = systemCode(error)
+    // Without a descriptor of ours nothing was learned of the target.
+    if (code === 'EMFILE' || code === 'ENFILE') dial.#failed(target, code)
+    else dial.#fail(target, code ?? messageOf(error))
+    dial.next()
+  }
+
+  static #onConnect(this: AttemptSocket): void {
+    const { dial, target } = this.attempt!
+    this.off('error', Dial.#onError)
+    this.off('connect', Dial.#onConnect)
+    for (const earlier of dial.#attempts) {
+      if (earlier.target === target) break
+      dial.#upstream.overtaken(earlier.target)
+    }
+    dial.#forget(this.attempt!)
+    dial.cancel()
+    dial.#owner.dialled(target, this)
+  }
+
+  #forget(attempt: Attempt): void {
+    attempt.socket.attempt = undefined
+    this.#attempts = this.#attempts.filter(other => other !== attempt)
+    attempt.target.open--
     if (this.#beside === 0) return
     this.#beside--
     this.#upstream.descriptors.give(1)
@@ -157,13 +183,14 @@ export class Dial {
 
   #failed(target: Target, error: string, reason: RefusalReason = 'target-failed'): void {
     this.#reason = reason
-    this.#errors.push(`${formatHostPort(target.address, target.port + this.#offset)}: ${error}`)
+    const address = formatHostPort(target.address, target.port + this.#offset)
+    this.#errors = [...this.#errors, `${address}: ${error}`]
     this.#owner.attemptFailed(target, error)
   }
 
   #noneLeft(): void {
     const { query, why } = this.#upstream
-    if (this.#attempts.size > 0) return
+    if (this.#attempts.length > 0) return
     if (query !== undefined) {
       this.#isWaiting = true
       void query.then(() => this.#isWaiting && this.next())

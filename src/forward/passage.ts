@@ -108,6 +108,7 @@ export class Passage implements DialOwner {
     const mayReturn = this.#upstream!.hasAnother(target, this.#dial?.tried)
     const port = target.port + this.#offset
     this.#carrier = this.#downstream.cross(this.#connection, session, port, header, mayReturn)
+    if (!mayReturn) this.#downstream.client.told()
     this.#connection.halfClosed()
   }
 
@@ -119,6 +120,7 @@ export class Passage implements DialOwner {
     if (!target.isDead) target.succeeded()
     const header = this.#header(this.#connection.forward.config.sendProxy)
     this.#carrier = this.#downstream.relay(this.#connection, socket, header)
+    this.#downstream.client.told()
     this.#connection.halfClosed()
   }
 

@@ -95,6 +95,7 @@ export class SocketDownstream implements Downstream, Sink {
   settled(): void {
     this.#replay?.end()
     this.#replay = undefined
+    this.client.told()
   }
 
   takeBack(isUntouched: boolean): boolean {

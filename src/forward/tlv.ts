@@ -104,8 +104,10 @@ export function withUniqueId(
   makeId: () => Buffer,
 ): { tlvs: readonly Tlv[]; id: Buffer } {
   const present = tlvs.find(tlv => tlv.type === tlvType.UNIQUE_ID)
-  if (present !== undefined)
-    return { tlvs: tlvs.filter(tlv => tlv.type !== tlvType.UNIQUE_ID || tlv === present), id: present.value }
+  if (present !== undefined) {
+    const isOther = (tlv: Tlv) => tlv.type === tlvType.UNIQUE_ID && tlv !== present
+    return { tlvs: tlvs.some(isOther) ? tlvs.filter(tlv => !isOther(tlv)) : tlvs, id: present.value }
+  }
   const id = makeId()
   return { tlvs: [...tlvs, { type: tlvType.UNIQUE_ID, value: id }], id }
 }

@@ -54,7 +54,7 @@ export async function answerTrace(
     from: formatHostPort(socket.remoteAddress ?? '', socket.remotePort ?? 0),
     client: formatHostPort(client.source.address, client.source.port),
     destination: formatHostPort(client.destination.address, client.destination.port),
-    id: client.id?.toString('hex'),
+    id: client.id,
     sendProxy: config.sendProxy,
     target: target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset),
     targetMs: error === undefined ? performance.now() - began : undefined,
