@@ -7,15 +7,19 @@ import { retry } from './retry.ts'
 /** Ports of the backend: one requires a PROXY header, the other must not get one. */
 export const port = { proxy: 80, plain: 81 } as const
 
-/** Most downloads end with their time, not with the file. */
-const bigBytes = 1 << 29
+/** Bytes of the big file for each second that a transfer may take, 5 Gbit/s: transfers end with their time, not with the file. */
+const bytesPerSecond = 5e9 / 8
 
 /**
  * nginx behind the pod: `/small.txt` (120 bytes), `/big.bin`, `/up` takes a body, `/ip` answers with the client's address as it
- * is known there. The files lie in `folder`, which serves all rounds.
+ * is known there. The files lie in `folder`, which serves all rounds. `longest` is that of a transfer, in seconds.
  */
-export async function startBackend({ lab, backend }: Network, folder: string): Promise<void> {
-  await makeFiles(folder)
+export async function startBackend(
+  { lab, backend }: Network,
+  folder: string,
+  longest: number,
+): Promise<void> {
+  await makeFiles(folder, longest * bytesPerSecond)
   const server = (listen: string, client: string) => `
   server {
     listen ${address.backend}:${listen} backlog=8192 reuseport;
@@ -50,7 +54,7 @@ export function bigFile(folder: string): string {
   return join(folder, 'big.bin')
 }
 
-async function makeFiles(folder: string): Promise<void> {
+async function makeFiles(folder: string, bigBytes: number): Promise<void> {
   const big = bigFile(folder)
   if (existsSync(big)) return
   await mkdir(folder, { recursive: true })

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path'
 import { startBackend } from './backend.ts'
 import { contenders, type Setting } from './contender.ts'
 import { machine } from './machine.ts'
-import { type TestName, type Trial, tests, type Values, warmUp } from './measure.ts'
+import { longestTransfer, type TestName, type Trial, tests, type Values, warmUp } from './measure.ts'
 import { address, layNetwork, type Network, type Path, wireguardGo } from './network.ts'
 import { type Entry, type NetworkName, type Options, parseOptions, UsageError, usage } from './options.ts'
 import { type Run, report, resultsFile } from './report.ts'
@@ -128,7 +128,7 @@ async function measureSession(
   const interrupt = () => void network.lab.close()
   stop.signal.addEventListener('abort', interrupt, { once: true })
   try {
-    await startBackend(network, folder)
+    await startBackend(network, folder, longestTransfer(seconds))
     const setting = settingOf(entry, session.network, cpuProfile)
     const started = await contenders[entry.name]!.contender.start(network, setting)
     const client = await seenClient(network, started.url)

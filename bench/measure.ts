@@ -20,6 +20,11 @@ export interface Trial {
   readonly folder: string
 }
 
+/** Bulk differs more from one moment to the next than requests do: it is measured so many times as long. */
+const longer = 2
+/** Seconds by which a download is longer than the requests beside it. */
+const beyond = 1
+
 /** On a path without delay and loss, and on one with both. In this order. */
 export const tests = {
   startup,
@@ -63,7 +68,7 @@ async function download(trial: Trial, streams: number): Promise<Values> {
   const targets = Array.from({ length: streams }, () => ['-o', '/dev/null', `${trial.started.url}/big.bin`])
   const flags = ['-Z', '--parallel-max', String(streams), '-w', '%{size_download}\\n']
   return bulk(trial, async () => {
-    const output = await curl(trial, trial.seconds, ...flags, ...targets.flat())
+    const output = await curl(trial, longer * trial.seconds, ...flags, ...targets.flat())
     return output.split('\n').reduce((sum, line) => sum + (/^\d+$/.test(line) ? Number(line) : 0), 0)
   })
 }
@@ -75,7 +80,7 @@ async function upload(trial: Trial): Promise<Values> {
   return bulk(trial, async () => {
     const before = await received()
     const flags = ['-H', 'Expect:', '-o', '/dev/null', '-T', bigFile(trial.folder)]
-    await curl(trial, trial.seconds, ...flags, `${trial.started.url}/up`)
+    await curl(trial, longer * trial.seconds, ...flags, `${trial.started.url}/up`)
     return (await received()) - before
   })
 }
@@ -91,10 +96,20 @@ async function bulk(trial: Trial, transfer: () => Promise<number>): Promise<Valu
 /** Small requests while one download runs beside them: shows who waits behind whom. */
 async function mix(trial: Trial): Promise<Values> {
   const args = ['-o', '/dev/null', '-w', '%{speed_download}', `${trial.started.url}/big.bin`]
-  const beside = curl(trial, trial.seconds + 1, ...args)
+  const seconds = longer * trial.seconds
+  let isOver = false
+  const beside = curl(trial, seconds + beyond, ...args).finally(() => {
+    isOver = true
+  })
   await sleep(700)
-  const result = await wrk(trial, 16)
+  const result = await wrk({ ...trial, seconds }, 16)
+  if (isOver) throw new Error('the download ended before the requests beside it')
   return { ...valuesOf(result), bulk: (Number(await beside) * 8) / 1e6 }
+}
+
+/** Seconds, where a measurement takes `seconds`. */
+export function longestTransfer(seconds: number): number {
+  return longer * seconds + beyond
 }
 
 /** Small requests and downloads at the same time, more than there is room for. Others have nothing that could be asked. */

@@ -31,7 +31,7 @@ export class UsageError extends Error {}
 export const usage = `usage: node bench/bench.ts [options]
   --quick              1 round of 1 s, our ends and HAProxy only
   --rounds N           default 5
-  --seconds N          of each measurement, default 3
+  --seconds N          of each measurement, twice as long for transfers, default 2
   --idle N             idle connections, default 5000
   --tests A,B          of ${testNames.join(' ')}
   --contenders A,B     of ${Object.keys(contenders).join(' ')}, each also as NAME@VARIANT
@@ -54,7 +54,7 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): O
   const lossy = given ?? (quick ? ends : [...ends, 'ours@cubic'])
   return {
     rounds: count('rounds', values.rounds, quick ? 1 : 5),
-    seconds: count('seconds', values.seconds, quick ? 1 : 3),
+    seconds: count('seconds', values.seconds, quick ? 1 : 2),
     idle: count('idle', values.idle, quick ? 500 : 5000),
     tests: values.tests === undefined ? testNames : testsOf(values.tests),
     entries: {

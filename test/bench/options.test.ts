@@ -22,7 +22,7 @@ t.test('who is measured', async t => {
 })
 
 t.test('how much', async t => {
-  t.match(parseOptions([], {}), { rounds: 5, seconds: 3, idle: 5000, out: undefined, writeResults: false })
+  t.match(parseOptions([], {}), { rounds: 5, seconds: 2, idle: 5000, out: undefined, writeResults: false })
   t.match(parseOptions(['--quick', '--rounds', '2'], {}), { rounds: 2, seconds: 1, idle: 500 })
   t.same(parseOptions(['--tests', 'mix,startup,bulk1'], {}).tests, ['startup', 'bulk1', 'mix'])
 })
