@@ -128,7 +128,7 @@ async function measureSession(
   const interrupt = () => void network.lab.close()
   stop.signal.addEventListener('abort', interrupt, { once: true })
   try {
-    await startBackend(network, folder, longestTransfer(seconds))
+    await startBackend(network, folder, longestTransfer({ seconds }))
     const setting = settingOf(entry, session.network, cpuProfile)
     const started = await contenders[entry.name]!.contender.start(network, setting)
     const client = await seenClient(network, started.url)

@@ -68,7 +68,7 @@ async function download(trial: Trial, streams: number): Promise<Values> {
   const targets = Array.from({ length: streams }, () => ['-o', '/dev/null', `${trial.started.url}/big.bin`])
   const flags = ['-Z', '--parallel-max', String(streams), '-w', '%{size_download}\\n']
   return bulk(trial, async () => {
-    const output = await curl(trial, longer * trial.seconds, ...flags, ...targets.flat())
+    const output = await curl(trial, transferTime(trial), ...flags, ...targets.flat())
     return output.split('\n').reduce((sum, line) => sum + (/^\d+$/.test(line) ? Number(line) : 0), 0)
   })
 }
@@ -80,7 +80,7 @@ async function upload(trial: Trial): Promise<Values> {
   return bulk(trial, async () => {
     const before = await received()
     const flags = ['-H', 'Expect:', '-o', '/dev/null', '-T', bigFile(trial.folder)]
-    await curl(trial, longer * trial.seconds, ...flags, `${trial.started.url}/up`)
+    await curl(trial, transferTime(trial), ...flags, `${trial.started.url}/up`)
     return (await received()) - before
   })
 }
@@ -96,20 +96,26 @@ async function bulk(trial: Trial, transfer: () => Promise<number>): Promise<Valu
 /** Small requests while one download runs beside them: shows who waits behind whom. */
 async function mix(trial: Trial): Promise<Values> {
   const args = ['-o', '/dev/null', '-w', '%{speed_download}', `${trial.started.url}/big.bin`]
-  const seconds = longer * trial.seconds
   let isOver = false
-  const beside = curl(trial, seconds + beyond, ...args).finally(() => {
+  const beside = curl(trial, longestTransfer(trial), ...args).finally(() => {
     isOver = true
   })
   await sleep(700)
-  const result = await wrk({ ...trial, seconds }, 16)
+  const result = await wrk({ ...trial, seconds: transferTime(trial) }, 16)
   if (isOver) throw new Error('the download ended before the requests beside it')
   return { ...valuesOf(result), bulk: (Number(await beside) * 8) / 1e6 }
 }
 
-/** Seconds, where a measurement takes `seconds`. */
-export function longestTransfer(seconds: number): number {
-  return longer * seconds + beyond
+type Time = Pick<Trial, 'seconds'>
+
+/** Seconds. */
+function transferTime({ seconds }: Time): number {
+  return longer * seconds
+}
+
+/** Seconds of the download that requests run beside. */
+export function longestTransfer(time: Time): number {
+  return transferTime(time) + beyond
 }
 
 /** Small requests and downloads at the same time, more than there is room for. Others have nothing that could be asked. */
@@ -117,7 +123,7 @@ async function livez(trial: Trial): Promise<Values> {
   const { started, network } = trial
   if (started.livez === undefined) return {}
   return livezDuring(network.gateway, started.livez, () =>
-    Promise.all([requests(trial, 64), download(trial, 8)]),
+    Promise.all([requests({ ...trial, seconds: transferTime(trial) }, 64), download(trial, 8)]),
   )
 }
 

@@ -1,9 +1,10 @@
+import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { retry } from './retry.ts'
 
 t.test('a process that ends by an exception leaves no program, namespace or folder behind', async t => {
   const source = `
@@ -25,15 +26,8 @@ t.test('a process that ends by an exception leaves no program, namespace or fold
   t.match(failed.stderr, /outside of any test/)
   const { pid, folder, namespace } = JSON.parse(failed.stdout)
   // Killed, it may still be waiting for its parent to ask how it ended.
-  const alive = () => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== ''
-    } catch {
-      return false
-    }
-  }
-  for (let i = 0; alive() && i < 50; i++) await sleep(100)
-  t.notOk(alive())
+  const commandLine = () => (existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : '')
+  await t.resolves(retry(async () => assert.equal(commandLine(), '')))
   t.notOk(existsSync(namespace))
   t.notOk(existsSync(folder))
 })

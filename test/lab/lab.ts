@@ -106,7 +106,10 @@ export class Lab implements AsyncDisposable {
     const remaining = this.#hosts.filter(host => existsSync(`/run/netns/${host.namespace}`))
     for (const { namespace } of remaining) {
       const pids = execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' })
-      for (const pid of pids.split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL')
+      for (const pid of pids.split('\n').filter(Boolean))
+        try {
+          process.kill(Number(pid), 'SIGKILL')
+        } catch {} // It has just ended by itself.
       execFileSync('ip', ['netns', 'delete', namespace])
     }
     rmSync(this.folder, { recursive: true, force: true })
