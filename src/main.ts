@@ -1,6 +1,13 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
 // At most 4 MiB instead of 16 for each half of the young generation: what it has grown to is not given back, up to
 // a third of the memory of some thousand idle connections. `npm run bench` shows no less throughput.
-import { main } from './cli.ts'
+import { complaintOf } from './node-version.ts'
 
-process.exit(await main(process.argv.slice(2)))
+const complaint = complaintOf(process.versions.node)
+if (complaint === undefined) {
+  // Only now: an old Node could not even read the rest.
+  void import('./cli.ts').then(({ main }) => main(process.argv.slice(2))).then(process.exit)
+} else {
+  process.stderr.write(`wg-punchhole: ${complaint}\n`)
+  process.exitCode = 1
+}

@@ -71,6 +71,18 @@ t.test('the rule finds what it forbids', async t => {
   }
 })
 
+t.test('what is loaded later is a file of src/', async t => {
+  // Of a package in CommonJS, the bundle's chunk has a default export alone: names taken from it are undefined.
+  for (const path of sources) {
+    const loads = Array.from(readFileSync(path, 'utf8').matchAll(/\bimport\((.*?)\)/g), match => match[1]!)
+    t.same(
+      loads.filter(what => !/^'\.{1,2}\/.*\.ts'$/.test(what)),
+      [],
+      path,
+    )
+  }
+})
+
 t.test(`a source file has at most ${maxLines} lines`, async t => {
   for (const path of sources) {
     const lines = readFileSync(path, 'utf8').trimEnd().split('\n').length

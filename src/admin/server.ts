@@ -6,7 +6,6 @@ import { DURATION, parseDuration } from '../config/field.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
-import { exposition } from './exposition.ts'
 import type { HealthReport } from './health.ts'
 import type { EndStatus } from './status.ts'
 
@@ -148,6 +147,7 @@ export class AdminServer {
   }
 
   async #metrics(): Promise<Answer> {
+    const { exposition } = await import('./exposition.ts')
     const { contentType, text } = await exposition(this.#status())
     return { code: 200, contentType, body: text }
   }

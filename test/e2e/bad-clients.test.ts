@@ -10,7 +10,7 @@ t.teardown(() => world.lab.close())
 // SIGUSR2 makes V8 collect its garbage: what is still held after it is really held.
 const collect = "data:text/javascript,process.on('SIGUSR2',()=>globalThis.gc())"
 const options = {
-  env: { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --expose-gc --import=${collect}` },
+  env: { NODE_OPTIONS: `--expose-gc --import=${collect}` },
 }
 
 const gateway = await startOurs(

@@ -4,14 +4,14 @@ import { once } from 'node:events'
 import { chmodSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { bundle } from '../../scripts/build.ts'
 import { runtimePackages } from '../../scripts/licenses.ts'
-import { keyPairs, program } from '../lab/end.ts'
+import { commandLine, keyPairs } from '../lab/end.ts'
+import { scratchFolder } from '../lab/scratch.ts'
 
 const root = join(import.meta.dirname, '../..')
-/** Without what tap makes every child process load, which is not in its environment until it is spawned. */
-const plainNode = ['env', '-u', 'NODE_OPTIONS', '-u', 'NODE_V8_COVERAGE', process.execPath]
 
 interface Result {
   readonly code: number | null
@@ -37,7 +37,7 @@ async function exec(
   return { code, signal, stdout, stderr }
 }
 
-const cli = (...args: string[]) => exec([process.execPath, program, ...args])
+const cli = (...args: string[]) => exec(commandLine(args))
 
 t.test('usage errors are exit status 2, with a hint, on stderr', async t => {
   for (const [args, message] of [
@@ -96,9 +96,7 @@ t.test('help and version', async t => {
       new RegExp(`^wg-punchhole ${version}\nwireguard-go v0\\.0\\.0-.*\nnode ${process.version}\n$`),
     )
   }
-  const without = await exec([process.execPath, program, 'version'], '', {
-    WG_PUNCHHOLE_WIREGUARD_GO: '/nowhere',
-  })
+  const without = await exec(commandLine(['version'], { WG_PUNCHHOLE_WIREGUARD_GO: '/nowhere' }))
   t.match(without, { code: 0, stdout: /^wireguard-go not found$/m })
 })
 
@@ -107,7 +105,7 @@ t.test('genkey, genpsk and pubkey agree with wg and with node:crypto', async t =
   t.match(key, /^[A-Za-z0-9+/]{43}=\n$/)
   t.match(await cli('genpsk'), { code: 0, stdout: /^[A-Za-z0-9+/]{43}=\n$/ })
   for (const privateKey of [key, execFileSync('wg', ['genkey'], { encoding: 'utf8' })]) {
-    const { code, stdout } = await exec([process.execPath, program, 'pubkey'], privateKey)
+    const { code, stdout } = await exec(commandLine(['pubkey']), privateKey)
     t.equal(code, 0)
     t.equal(stdout, execFileSync('wg', ['pubkey'], { input: privateKey, encoding: 'utf8' }))
     const pkcs8 = Buffer.concat([
@@ -129,7 +127,7 @@ t.test('pubkey refuses what is no key, and does not repeat it', async t => {
     `${'A'.repeat(42)}B=\n`,
     `${'A'.repeat(43)}=\n${'A'.repeat(43)}=\n`,
   ]) {
-    const { code, stdout, stderr } = await exec([process.execPath, program, 'pubkey'], stdin)
+    const { code, stdout, stderr } = await exec(commandLine(['pubkey']), stdin)
     t.equal(code, 2)
     t.equal(stdout, '')
     t.match(stderr, /^wg-punchhole: stdin holds no private key\. Give one line of 44 characters/)
@@ -144,7 +142,7 @@ t.test('import: a config on stdout, warnings and errors on stderr', async t => {
     ['cluster', 0],
     ['refused', 1],
   ] as const) {
-    const result = await exec([process.execPath, program, 'import', join(fixtures, `${name}.cfg`)])
+    const result = await cli('import', join(fixtures, `${name}.cfg`))
     t.equal(result.code, code)
     if (code === 0) t.match(result.stdout, /^# From .*\nforwards:\n/ms)
     else t.equal(result.stdout, '')
@@ -248,7 +246,7 @@ class Machine {
   }
 
   cli(...args: string[]): Promise<Result> {
-    return exec(this.within(process.execPath, program, ...args))
+    return exec(this.within(...commandLine(args)))
   }
 
   close(): void {
@@ -281,15 +279,9 @@ admin: { listen: "127.0.0.1:9999" }
 `,
   })
   const waiting = machine.cli('status', '--wait', '30s', '--url', 'http://127.0.0.1:9777')
-  const end = spawn(
-    machine.within(process.execPath)[0]!,
-    [
-      ...machine.within(process.execPath, program, 'run', '--config', join(folder, 'config.yaml')).slice(1),
-      '--admin',
-      '127.0.0.1:9777',
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  )
+  const run = ['run', '--config', join(folder, 'config.yaml'), '--admin', '127.0.0.1:9777']
+  const [enter, ...within] = machine.within(...commandLine(run))
+  const end = spawn(enter!, within, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(end, 'close')
   t.teardown(() => end.kill('SIGKILL'))
 
@@ -324,9 +316,14 @@ admin: { listen: "127.0.0.1:9999" }
     })
   })
 
+  t.test('a scraper gets its metrics', async t => {
+    const { stdout } = await exec(machine.within('curl', '-sS', 'http://127.0.0.1:9777/metrics'))
+    t.match(stdout, /^wg_punchhole_ready 1$/m)
+  })
+
   t.test('colour on a terminal only, and not with NO_COLOR', async t => {
     const onTerminal = (env: NodeJS.ProcessEnv) =>
-      exec(machine.within('script', '-qec', `${process.execPath} ${program} status`, '/dev/null'), '', {
+      exec(machine.within('script', '-qec', commandLine(['status']).join(' '), '/dev/null'), '', {
         NO_COLOR: '',
         FORCE_COLOR: '',
         TERM: 'xterm',
@@ -337,7 +334,7 @@ admin: { listen: "127.0.0.1:9999" }
   })
 
   t.test('--watch goes on until SIGINT', async t => {
-    const [file, ...args] = machine.within(process.execPath, program, 'status', '--watch')
+    const [file, ...args] = machine.within(...commandLine(['status', '--watch']))
     const watch = spawn(file!, args, { stdio: ['ignore', 'pipe', 'inherit'] })
     const over = once(watch, 'close')
     const looks: string[] = []
@@ -353,17 +350,16 @@ admin: { listen: "127.0.0.1:9999" }
   t.test('health loads nothing but node: modules', async t => {
     const hook = `import { registerHooks } from 'node:module'
 registerHooks({ load(url, context, next) { process.stderr.write(url + '\\n'); return next(url, context) } })`
-    const args = ['--import', `data:text/javascript,${encodeURIComponent(hook)}`, program, 'health']
-    const { code, stderr } = await exec(machine.within(...plainNode, ...args))
+    const options = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` }
+    const { code, stderr } = await exec(machine.within(...commandLine(['health'], options)))
     t.equal(code, 0)
-    const loaded = stderr.trim().split('\n')
-    t.ok(loaded.some(url => url.endsWith('/src/admin/client.ts')))
-    t.strictSame(
-      loaded.filter(url => !url.startsWith('node:') && !url.startsWith(`file://${root}/src/`)),
-      [],
+    const files = stderr.split('\n').filter(url => url !== '' && !url.startsWith('node:'))
+    const sources = files.flatMap<string>(
+      url => JSON.parse(readFileSync(`${fileURLToPath(url)}.map`, 'utf8')).sources,
     )
+    t.ok(sources.includes('../src/admin/client.ts'))
     t.strictSame(
-      loaded.filter(url => /valibot|yaml|pino|app\.ts|load\.ts|schema\.ts/.test(url)),
+      sources.filter(source => /node_modules|app\.ts|load\.ts|schema\.ts/.test(source)),
       [],
     )
   })
@@ -376,7 +372,7 @@ registerHooks({ load(url, context, next) { process.stderr.write(url + '\\n'); re
 })
 
 t.test('what npm run build makes runs by itself', async t => {
-  const folder = t.testdir()
+  const folder = scratchFolder()
   for (const name of ['native', 'package.json']) symlinkSync(join(root, name), join(folder, name))
   const { inputs } = await bundle(join(folder, 'dist'))
   const packages = Object.keys(inputs).flatMap(

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Finding } from '../../src/doctor/finding.ts'
-import { endFolder, keyPairs, program } from '../lab/end.ts'
+import { commandLine, endFolder, keyPairs } from '../lab/end.ts'
 import { Lab } from '../lab/lab.ts'
 
 /** What a host may lack: `doctor` names it, with what to do, before the first start. */
@@ -31,7 +31,7 @@ async function doctor({
   config?: string
   wrapper?: readonly string[]
 } = {}): Promise<{ code: number | null; findings: Finding[]; output: string }> {
-  const [command, ...args] = [...wrapper, process.execPath, program, 'doctor', '--json', '--config', config]
+  const [command, ...args] = [...wrapper, ...commandLine(['doctor', '--json', '--config', config])]
   const running = host.start(command!, args)
   const { code } = await running.exited
   const { output } = running
@@ -164,13 +164,7 @@ t.test('a config with an error, and none at all', async t => {
 t.test('for a person: what failed, and below it what to do; a trace needs an end', async t => {
   const config = join(folder, 'config.yaml')
   const say = async (...args: string[]) => {
-    const running = host.start('env', [
-      'WG_PUNCHHOLE_WIREGUARD_GO=/x',
-      process.execPath,
-      program,
-      'doctor',
-      ...args,
-    ])
+    const running = host.start('env', ['WG_PUNCHHOLE_WIREGUARD_GO=/x', ...commandLine(['doctor', ...args])])
     return [(await running.exited).code, running.output] as const
   }
   const [code, output] = await say('--config', config)

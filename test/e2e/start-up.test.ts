@@ -174,7 +174,7 @@ admin: { listen: "127.0.0.1:9587" }
 `,
   })
   await chmod(lab.folder, 0o755)
-  const env = { NODE_OPTIONS: '', NODE_V8_COVERAGE: '' }
+  const env = { NODE_V8_COVERAGE: '' }
   const nobody = [
     'setpriv',
     '--reuid=65534',

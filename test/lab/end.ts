@@ -1,10 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generatePrivateKey, publicKeyOf } from '../../src/config/keys.ts'
+import { commandLine, program } from './built.ts'
 import type { Host, Lab, Running } from './lab.ts'
 import { secret } from './secrets.ts'
 
-export const program = join(import.meta.dirname, '../../src/main.ts')
+export { commandLine, program }
 
 export interface KeyPair {
   readonly privateKey: string
@@ -49,8 +50,8 @@ export function startEnd(
   { args = [], env = {}, wrapper = [] }: EndOptions = {},
 ): Running {
   const config = join(folder, 'config.yaml')
-  const [command, ...rest] = [...wrapper, process.execPath, program, 'run', '--config', config, ...args]
-  return host.start(command!, rest, { env })
+  const [command, ...rest] = [...wrapper, ...commandLine(['run', '--config', config, ...args], env)]
+  return host.start(command!, rest)
 }
 
 /** Any other command of the program on a host; gives its exit status and output. */
@@ -58,7 +59,8 @@ export async function command(
   host: Host,
   ...args: string[]
 ): Promise<{ code: number | null; output: string }> {
-  const running = host.start(process.execPath, [program, ...args])
+  const [env, ...rest] = commandLine(args)
+  const running = host.start(env, rest)
   const { code } = await running.exited
   return { code, output: running.output }
 }
