@@ -77,6 +77,8 @@ t.test('while the tunnel starts, the end answers that it does; a second end hear
   await writeFile(join(slow, 'ip'), `#!/bin/sh\nsleep 0.4\nexport PATH='${PATH}'\nexec ip "$@"\n`, {
     mode: 0o755,
   })
+  // Once its agent runs, it asks sooner than an end can start.
+  await host.run(() => {})
   /** The different answers, one after the other, until the start is complete. */
   const answers = host.run(async () => {
     const ask = async (path: string) => {
@@ -86,8 +88,8 @@ t.test('while the tunnel starts, the end answers that it does; a second end hear
     }
     const seen: string[] = []
     while (!seen.at(-1)?.includes('/startupz 200')) {
-      const now = await Promise.all(['/livez', '/startupz', '/readyz'].map(ask)).catch(() => ['nothing'])
-      if (seen.at(-1) !== now.join()) seen.push(now.join())
+      const now = await Promise.all(['/livez', '/startupz', '/readyz'].map(ask)).catch(() => [])
+      if (now.length > 0 && seen.at(-1) !== now.join()) seen.push(now.join())
       await new Promise(resolve => setTimeout(resolve, 20))
     }
     return seen
@@ -98,8 +100,7 @@ t.test('while the tunnel starts, the end answers that it does; a second end hear
     t.ok(await host.exec('curl', '--silent', '--fail', `http://127.0.0.1:9586${path}`), path)
   await refused(t, new RegExp(`another wg-punchhole already runs interface ${name} here`))
   const seen = await answers
-  t.equal(seen[0], 'nothing')
-  t.equal(seen[1], '/livez 200,/startupz 503 starting,/readyz 503 starting')
+  t.equal(seen[0], '/livez 200,/startupz 503 starting,/readyz 503 starting')
   t.match(seen.at(-1), /^\/livez 200,\/startupz 200,/)
   await end.logged(line => line.msg === 'running')
   await end.stop()
