@@ -1,21 +1,26 @@
 /**
- * Runs the test files under tap: a line per file while they run, failed assertions whole, the coverage of src/ and,
- * last, the counts. Arguments name checks that failed before; each counts as a failure.
+ * Runs the test files under tap: a line per file while they run, failed assertions whole, the coverage of src/, each
+ * failed test by file and name once more and, last, the counts. Arguments name checks that failed before; each counts as
+ * a failure.
  *
- * tap's own reporters redraw the screen even where there is none, and its coverage leaves out files that no test loads.
+ * tap's own reporters redraw the screen even where there is none, and its coverage knows nothing of a bundle.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { relative } from 'node:path'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { readCoverage } from './coverage.ts'
 
 const tapFile = '.tap/tests.tap'
-const coverageFile = '.tap/report/coverage-summary.json'
+const programCoverage = resolve('.tap/program')
 /** Percent of the lines of src/. */
 const coverageFloor = 95
 
+/** What failed beside assertions. */
 const failures = process.argv.slice(2)
+/** File and name of each failed assertion. */
+const failedTests = new Set<string>()
 const suites: Record<string, string> = {
   short: 'test/**/*.test.ts',
   full: 'test/**/*.{test,full}.ts',
@@ -23,8 +28,8 @@ const suites: Record<string, string> = {
 }
 const suite = process.env.WG_PUNCHHOLE_TEST ?? 'short'
 const counts = await runTests(suites[suite]!)
-if (suite !== 'cluster') checkCoverage()
-for (const failure of failures) console.log(`FAIL  ${failure}`)
+if (suite !== 'cluster') await checkCoverage()
+for (const failure of [...failedTests, ...failures]) console.log(`FAIL  ${failure}`)
 const failed = counts.fail + failures.length
 console.log(
   `${counts.pass} passed, ${failed} failed${counts.skip + counts.todo > 0 ? `, ${counts.skip + counts.todo} skipped` : ''}`,
@@ -32,10 +37,12 @@ console.log(
 process.exitCode = failed === 0 ? 0 : 1
 
 async function runTests(include: string) {
-  rmSync(coverageFile, { force: true })
-  const options = ['--reporter=tap', '--coverage-report=json-summary', '--allow-incomplete-coverage']
+  rmSync(programCoverage, { recursive: true, force: true })
+  mkdirSync(programCoverage, { recursive: true })
+  const options = ['--reporter=tap', '--coverage-report=none']
   const tap = spawn('tap', ['run', ...options, `--include=${include}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, WG_PUNCHHOLE_COVERAGE: programCoverage },
   })
   const exit = once(tap, 'close')
   const counts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
@@ -112,8 +119,10 @@ function progress() {
     if (directive.startsWith('time=')) return
     anyFailed ||= failed
     assertions += 1
-    if (failed) details.push(`      failed: ${name}`)
-    else if (directive !== '') details.push(`      ${name}: ${directive}`)
+    if (failed) {
+      details.push(`      failed: ${name}`)
+      failedTests.add(name)
+    } else if (directive !== '') details.push(`      ${name}: ${directive}`)
   }
 
   function depthOf(indent: number) {
@@ -121,31 +130,16 @@ function progress() {
   }
 }
 
-/** A file that no test loads has no coverage: all its lines count as missed, unless it declares only types. */
-function checkCoverage() {
-  const { total, ...files } = readCoverage()
-  const lines = Object.entries(files).map(([path, { lines }]) => ({ path: relative('.', path), ...lines }))
-  for (const path of globSync('src/**/*.ts')) {
-    const text = readFileSync(path, 'utf8')
-    if (
-      lines.some(file => file.path === path) ||
-      !/^(export )?(default )?(async )?(const|let|function|class)\b/m.test(text)
-    )
-      continue
-    lines.push({ path, total: text.split('\n').length, covered: 0 })
-  }
-  const percent = (covered: number, total: number) => (total === 0 ? 100 : (100 * covered) / total)
-  const sum = (key: 'total' | 'covered') => lines.reduce((sum, file) => sum + file[key], 0)
-  const reached = percent(sum('covered'), sum('total'))
+/** What the tests' own processes ran of src/, and what the built program did that they started. */
+async function checkCoverage() {
+  const files = await readCoverage(['.tap/coverage', programCoverage])
+  const sum = (key: 'total' | 'covered') => files.reduce((sum, file) => sum + file[key], 0)
+  const reached = (100 * sum('covered')) / sum('total')
   const verdict = `coverage ${reached.toFixed(1)} % of the lines of src/, floor ${coverageFloor} %`
-  for (const file of lines) {
-    const filePercent = percent(file.covered, file.total)
-    if (filePercent < coverageFloor) console.log(`      ${file.path} ${filePercent.toFixed(1)} %`)
+  for (const { path, total, covered } of files) {
+    const percent = (100 * covered) / total
+    if (percent < coverageFloor) console.log(`      ${path} ${percent.toFixed(1)} %`)
   }
   if (reached < coverageFloor) failures.push(verdict)
   else console.log(`ok    ${verdict}`)
-}
-
-function readCoverage(): Record<string, { lines: { total: number; covered: number } }> {
-  return existsSync(coverageFile) ? JSON.parse(readFileSync(coverageFile, 'utf8')) : {}
 }
