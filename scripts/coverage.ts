@@ -50,8 +50,7 @@ export async function readCoverage(folders: readonly string[]): Promise<FileCove
   for (const file of globSync('dist/*.js', { cwd: root }))
     points.set(pathToFileURL(join(root, file)).href, pointsOfBundle(file))
   for (const file of folders.flatMap(folder => globSync(join(folder, '*.json')))) {
-    const { result } = JSON.parse(readFileSync(file, 'utf8')) as { result: Script[] }
-    for (const { url, functions } of result)
+    for (const { url, functions } of scriptsIn(file))
       for (const { path, line } of ran(
         points.get(url) ?? [],
         functions.flatMap(({ ranges }) => ranges),
@@ -62,6 +61,16 @@ export async function readCoverage(folders: readonly string[]): Promise<FileCove
     const total = totals.get(path)!
     return { path, total, covered: total - lines.size }
   })
+}
+
+function scriptsIn(file: string): Script[] {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).result
+  } catch (error) {
+    // Of a process that was killed while it wrote: what it ran is not covered.
+    if (error instanceof SyntaxError) return []
+    throw error
+  }
 }
 
 /** Node only blanks the types out, so that each offset in what it ran is that in the file. */
