@@ -3,41 +3,17 @@ import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { bundle } from '../../scripts/build.ts'
 import { runtimePackages } from '../../scripts/licenses.ts'
 import { commandLine, keyPairs } from '../lab/end.ts'
+import { execute, type Result } from '../lab/execute.ts'
 import { scratchFolder } from '../lab/scratch.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-interface Result {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs a command line to its end. */
-async function exec(
-  commandLine: readonly string[],
-  stdin = '',
-  env: NodeJS.ProcessEnv = {},
-): Promise<Result> {
-  const [file, ...args] = commandLine
-  const child = spawn(file!, args, { env: { ...process.env, ...env } })
-  child.stdin.on('error', () => {}).end(stdin)
-  const [stdout, stderr, [code, signal]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ])
-  return { code, signal, stdout, stderr }
-}
-
-const cli = (...args: string[]) => exec(commandLine(args))
+const cli = (...args: string[]) => execute(commandLine(args))
 
 t.test('usage errors are exit status 2, with a hint, on stderr', async t => {
   for (const [args, message] of [
@@ -96,7 +72,7 @@ t.test('help and version', async t => {
       new RegExp(`^wg-punchhole ${version}\nwireguard-go v0\\.0\\.0-.*\nnode ${process.version}\n$`),
     )
   }
-  const without = await exec(commandLine(['version'], { WG_PUNCHHOLE_WIREGUARD_GO: '/nowhere' }))
+  const without = await execute(commandLine(['version'], { WG_PUNCHHOLE_WIREGUARD_GO: '/nowhere' }))
   t.match(without, { code: 0, stdout: /^wireguard-go not found$/m })
 })
 
@@ -105,7 +81,7 @@ t.test('genkey, genpsk and pubkey agree with wg and with node:crypto', async t =
   t.match(key, /^[A-Za-z0-9+/]{43}=\n$/)
   t.match(await cli('genpsk'), { code: 0, stdout: /^[A-Za-z0-9+/]{43}=\n$/ })
   for (const privateKey of [key, execFileSync('wg', ['genkey'], { encoding: 'utf8' })]) {
-    const { code, stdout } = await exec(commandLine(['pubkey']), privateKey)
+    const { code, stdout } = await execute(commandLine(['pubkey']), privateKey)
     t.equal(code, 0)
     t.equal(stdout, execFileSync('wg', ['pubkey'], { input: privateKey, encoding: 'utf8' }))
     const pkcs8 = Buffer.concat([
@@ -127,7 +103,7 @@ t.test('pubkey refuses what is no key, and does not repeat it', async t => {
     `${'A'.repeat(42)}B=\n`,
     `${'A'.repeat(43)}=\n${'A'.repeat(43)}=\n`,
   ]) {
-    const { code, stdout, stderr } = await exec(commandLine(['pubkey']), stdin)
+    const { code, stdout, stderr } = await execute(commandLine(['pubkey']), stdin)
     t.equal(code, 2)
     t.equal(stdout, '')
     t.match(stderr, /^wg-punchhole: stdin holds no private key\. Give one line of 44 characters/)
@@ -246,7 +222,7 @@ class Machine {
   }
 
   cli(...args: string[]): Promise<Result> {
-    return exec(this.within(...commandLine(args)))
+    return execute(this.within(...commandLine(args)))
   }
 
   close(): void {
@@ -317,13 +293,13 @@ admin: { listen: "127.0.0.1:9999" }
   })
 
   t.test('a scraper gets its metrics', async t => {
-    const { stdout } = await exec(machine.within('curl', '-sS', 'http://127.0.0.1:9777/metrics'))
+    const { stdout } = await execute(machine.within('curl', '-sS', 'http://127.0.0.1:9777/metrics'))
     t.match(stdout, /^wg_punchhole_ready 1$/m)
   })
 
   t.test('colour on a terminal only, and not with NO_COLOR', async t => {
     const onTerminal = (env: NodeJS.ProcessEnv) =>
-      exec(machine.within('script', '-qec', commandLine(['status']).join(' '), '/dev/null'), '', {
+      execute(machine.within('script', '-qec', commandLine(['status']).join(' '), '/dev/null'), '', {
         NO_COLOR: '',
         FORCE_COLOR: '',
         TERM: 'xterm',
@@ -351,7 +327,7 @@ admin: { listen: "127.0.0.1:9999" }
     const hook = `import { registerHooks } from 'node:module'
 registerHooks({ load(url, context, next) { process.stderr.write(url + '\\n'); return next(url, context) } })`
     const options = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` }
-    const { code, stderr } = await exec(machine.within(...commandLine(['health'], options)))
+    const { code, stderr } = await execute(machine.within(...commandLine(['health'], options)))
     t.equal(code, 0)
     const files = stderr.split('\n').filter(url => url !== '' && !url.startsWith('node:'))
     const sources = files.flatMap<string>(
@@ -386,7 +362,7 @@ t.test('what npm run build makes runs by itself', async t => {
     'each has its licence here',
   )
   const built = (...args: string[]) =>
-    exec([join(folder, 'dist/main.js'), ...args], '', {
+    execute([join(folder, 'dist/main.js'), ...args], '', {
       PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
     })
   const { code, stdout } = await built('version')
