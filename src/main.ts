@@ -3,4 +3,6 @@
 // a third of the memory of some thousand idle connections. `npm run bench` shows no less throughput.
 import { main } from './cli.ts'
 
-process.exit(await main(process.argv.slice(2)))
+// Not process.exit(): a pipe may still have to take what was printed.
+const code = await main(process.argv.slice(2))
+process.exitCode ||= code
