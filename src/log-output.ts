@@ -19,7 +19,8 @@ const leastToEnd = 1_000
  * Where log lines go: stdout, whatever it is. Writing never waits for who reads it: what stdout does not take at once
  * stays here, in whole lines and in order, and is tried again; beyond 1 MiB lines are dropped, counted and told. A full
  * disk or a reader that has gone is the same, and lines go on when there is room or another reader.
- * No line is cut. One of more than 4096 bytes is when the process must end while stdout has taken only a part of it.
+ * No line is cut, but for one that must be left at the end when stdout has taken only a part of it: on a pipe that is one
+ * of more than 4096 bytes.
  */
 export class LogOutput {
   /** Lines that were dropped since the start. */
@@ -38,12 +39,14 @@ export class LogOutput {
   #tooMany = burst
   /** Lines dropped and not told yet. */
   #untold = 0
+  /** Of the first of these, why stdout took nothing. */
+  #cause: string | undefined
   #timer: NodeJS.Timeout | undefined
   #pause = soonest
-  /** Why stdout took nothing last time; EAGAIN: it is full, because its reader is slow or stopped. */
+  /** The code with which stdout took nothing last time; EAGAIN: it is full, because its reader is slow or stopped. */
   #refusal: string | undefined
 
-  /** @param tell logs how many lines are missing at this place, and the last error's code. */
+  /** @param tell logs how many lines are missing at this place, and the error's code. */
   constructor(tell: (lines: number, error: string | undefined) => void) {
     this.#tell = tell
     const stdout = openStdout()
@@ -59,7 +62,7 @@ export class LogOutput {
   write(line: string): void {
     // From the first line that is dropped until half of the room is free: what is missing is missing in one place.
     if (this.#untold > 0 || this.#waiting > mostWaiting) {
-      this.#untold++
+      if (this.#untold++ === 0) this.#cause = this.#refusal
       this.dropped++
       return
     }
@@ -138,7 +141,7 @@ export class LogOutput {
     if (this.#untold === 0 || this.#waiting > mostWaiting / 2) return
     const lines = this.#untold
     this.#untold = 0
-    this.#tell(lines, this.#refusal)
+    this.#tell(lines, this.#cause)
   }
 
   #refused(error: unknown): void {

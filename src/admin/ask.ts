@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EndError, usageError } from '../errors.ts'
 import { answerTimeout, readFlags, runFolder } from '../flags.ts'
-import { print } from '../print.ts'
+import { print, readerGone } from '../print.ts'
 import { ask, findUrl } from './client.ts'
 
 /** The commands that ask the running end. `health` is a probe every few seconds: it loads nothing but node: modules. */
@@ -43,7 +43,7 @@ export async function status(args: string[]): Promise<number> {
     print(await show())
     return 0
   }
-  while (process.stdout.errored === null) {
+  while (!readerGone()) {
     // Home and clear below the new text, not the whole screen before it: no flicker. A slow reader gets the newest later.
     if (!process.stdout.writableNeedDrain) print(`\x1b[H${(await show()).replaceAll('\n', '\x1b[K\n')}\x1b[J`)
     await sleep(watchInterval)
