@@ -18,12 +18,14 @@ export interface Setting {
   readonly cpuProfile: string | undefined
 }
 
-/** Process ids. */
+/** The processes of one end, by their ids. */
 export interface End {
   /** What accepts and forwards connections; of the raw tunnel there is none. */
   readonly program: number | undefined
   /** The wireguard-go of this end, where there is one. */
   readonly tunnel: number | undefined
+  /** Milliseconds from its start until it says that it runs, where it says so. */
+  readonly startTime?: number
 }
 
 export interface Started {

@@ -53,6 +53,8 @@ async function startup({ started }: Trial): Promise<Values> {
   for (const end of ['gateway', 'pod'] as const) {
     if (started[end].program === undefined) continue
     values[`memory.${end}`] = residentBytes(ids(started[end].program, started[end].tunnel)) / 1e6
+    const { startTime } = started[end]
+    if (startTime !== undefined) values[`time.${end}`] = startTime
   }
   return values
 }

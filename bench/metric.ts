@@ -38,6 +38,11 @@ export const metrics: readonly Metric[] = [
     unit: 'MB',
     keys: ['startup.memory.gateway', 'startup.memory.pod'],
   },
+  {
+    title: 'time of the start, gateway / pod',
+    unit: 'ms',
+    keys: ['startup.time.gateway', 'startup.time.pod'],
+  },
 ]
 
 function cpu(test: string): string[] {

@@ -44,14 +44,14 @@ async function start(network: Network, setting: Setting, link: boolean): Promise
     ],
   })
   const isReady = (line: Record<string, unknown>) => line.msg === 'health changed' && line.status === 'ready'
-  await Promise.all([gateway, pod].map(end => end.logged(isReady)))
+  await Promise.all([gateway, pod].map(({ running }) => running.logged(isReady)))
   const { route, qdisc, txQueueLength } = setting.variant
   if (route || qdisc || txQueueLength) await tuneTunnel(network, setting.variant, setting.congestionControl)
   return {
     url: `http://${address.gateway}`,
     livez: `http://${adminAddress}/livez`,
-    gateway: processesOf(gateway),
-    pod: processesOf(pod),
+    gateway: endOf(gateway),
+    pod: endOf(pod),
   }
 }
 
@@ -60,7 +60,7 @@ async function startEnd(
   { variant, congestionControl, cpuProfile }: Setting,
   end: 'gateway' | 'pod',
   { link, listen, target, wgConf }: { link: boolean; listen: string; target: string; wgConf: string[] },
-): Promise<Running> {
+): Promise<{ running: Running; startTime: number }> {
   const { lab } = network
   const config = {
     tunnel: {
@@ -81,6 +81,7 @@ async function startEnd(
   const folder = await endFolder(lab, end, files)
   const program = programOf(variant)
   const flags = cpuProfile === undefined ? [] : await profileFlags(cpuProfile, end)
+  const began = performance.now()
   const running = network[end].start(
     process.execPath,
     [...optionsIn(program), ...flags, program, 'run', '--config', join(folder, 'config.yaml')],
@@ -94,7 +95,7 @@ async function startEnd(
   )
   // A handshake that meets a gateway which is not there yet is tried again only after 5 s.
   await running.logged(line => line.msg === 'running')
-  return running
+  return { running, startTime: performance.now() - began }
 }
 
 function programOf(variant: Variant): string {
@@ -118,9 +119,9 @@ async function profileFlags(folder: string, end: string): Promise<string[]> {
   ]
 }
 
-function processesOf({ pid }: Running): End {
+function endOf({ running: { pid }, startTime }: { running: Running; startTime: number }): End {
   const tunnel = childrenOf(pid).find(
     child => readFileSync(`/proc/${child}/comm`, 'utf8').trim() === 'wireguard-go',
   )
-  return { program: pid, tunnel }
+  return { program: pid, tunnel, startTime }
 }

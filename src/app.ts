@@ -8,7 +8,7 @@ import type { Config } from './config/config.ts'
 import { readHost } from './config/host.ts'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
-import { Descriptors, raiseOpenFiles } from './descriptors.ts'
+import { Descriptors } from './descriptors.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
@@ -54,7 +54,9 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
   const startedAt = Date.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
+  let late: AbortSignal | undefined
   await using cleanup = new AsyncDisposableStack()
+  cleanup.defer(() => ownLog.output.end(late))
 
   let reload: Reload | undefined
   const current = () => reload?.config ?? config
@@ -99,6 +101,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       version,
       wireguardGo: binary?.version,
       startedAt,
+      logLinesDropped: ownLog.output.dropped,
       health: health.evaluate(),
       config: reload?.status(),
       tunnel: tunnel?.status(),
@@ -132,7 +135,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   }
   const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? [], linksPerPeer))
   listeners.commit()
-  tellLimit(descriptors, log)
+  descriptors.tellLimit(log)
   await announce(config, runFolder, log, cleanup)
   phase = 'running'
   surviveErrors(log, cleanup)
@@ -164,7 +167,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   process.off('SIGHUP', request)
   forwarder.goaway()
   const { drainDelay, drainTimeout } = reload.config
-  const late = AbortSignal.any([stop.now, AbortSignal.timeout(drainTimeout)])
+  late = AbortSignal.any([stop.now, AbortSignal.timeout(drainTimeout)])
   // With nobody before it, clients come until the door is shut: the sooner, the shorter a restart.
   const delay = forwarder.hasFront ? drainDelay : 0
   const fields = { connections: forwarder.active, drainDelayMs: delay, drainTimeoutMs: drainTimeout }
@@ -207,12 +210,6 @@ function ownReasons(phase: 'starting' | 'running' | 'draining'): Reason[] {
   if (phase === 'draining')
     return [{ code: 'draining', detail: 'this end was told to stop and lets its connections finish' }]
   return []
-}
-
-/** What the descriptors that are left are enough for; beyond that, clients are reset, counted as `descriptor-limit`. */
-function tellLimit({ limit, free }: Descriptors, log: Log): void {
-  const fields = { openFiles: limit, connections: Math.floor(free / 2), connectionsOverLink: free }
-  log.info({ ...fields, more: raiseOpenFiles }, 'open files limit the connections')
 }
 
 /** Lets `health` and `status` find this end. Without it they need `--url`, no more: not worth a failed start. */

@@ -3,6 +3,7 @@ import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
 import { EndError, usageError } from './errors.ts'
 import { defaultConfigFile, readFlags, runFolder } from './flags.ts'
+import { bearClosedReaders, print } from './print.ts'
 
 /**
  * The commands. Each loads what it needs when it runs: `health` is a probe every few seconds and loads nothing but
@@ -56,6 +57,7 @@ const commands = new Map<string, (args: string[]) => number | Promise<number>>([
 
 /** Runs one command and gives its exit status; what it has to say of an error goes to stderr. */
 export async function main([name = '', ...args]: string[]): Promise<number> {
+  bearClosedReaders()
   try {
     const command = commands.get(name)
     if (command === undefined)
@@ -80,7 +82,12 @@ async function run(args: string[]): Promise<number> {
   if (config === undefined) return refuse(loaded)
   const { runEnd } = await import('./app.ts')
   const stop = stopSignals()
-  return (await runEnd({ loaded: { ...loaded, config }, load, runFolder, stop })) ? 0 : 1
+  try {
+    return (await runEnd({ loaded: { ...loaded, config }, load, runFolder, stop })) ? 0 : 1
+  } finally {
+    // Neither something that was left open nor a reader of stderr that has stopped holds up the end.
+    setTimeout(() => process.exit(), 1_000).unref()
+  }
 }
 
 /** The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP would end the program until it can reload. */
@@ -97,8 +104,8 @@ async function check(args: string[]): Promise<number> {
   const load = await loader(readFlags(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
   const loaded = await load()
   if (loaded.config === undefined) return refuse(loaded)
-  for (const warning of loaded.issues) process.stdout.write(`${formatIssue(warning)}\n`)
-  process.stdout.write(`${loaded.config.file}: valid\n`)
+  const warnings = loaded.issues.map(warning => `${formatIssue(warning)}\n`)
+  print(`${warnings.join('')}${loaded.config.file}: valid\n`)
   return 0
 }
 
@@ -121,21 +128,21 @@ function refuse({ issues }: Loaded): number {
 
 async function init(args: string[]): Promise<number> {
   const { init } = await import('./init/init.ts')
-  process.stdout.write(init(args))
+  print(init(args))
   return 0
 }
 
 async function genkey(args: string[]): Promise<number> {
   readFlags(args, {})
   const { generatePrivateKey } = await import('./config/keys.ts')
-  process.stdout.write(`${generatePrivateKey()}\n`)
+  print(`${generatePrivateKey()}\n`)
   return 0
 }
 
 async function genpsk(args: string[]): Promise<number> {
   readFlags(args, {})
   const { generatePresharedKey } = await import('./config/keys.ts')
-  process.stdout.write(`${generatePresharedKey()}\n`)
+  print(`${generatePresharedKey()}\n`)
   return 0
 }
 
@@ -147,7 +154,7 @@ async function pubkey(args: string[]): Promise<number> {
     throw new EndError('USAGE', 'stdin holds no private key', {
       fix: 'Give one line of 44 characters, as `wg-punchhole genkey` prints it',
     })
-  process.stdout.write(`${publicKeyOf(privateKey)}\n`)
+  print(`${publicKeyOf(privateKey)}\n`)
   return 0
 }
 
@@ -159,11 +166,11 @@ async function showVersion(args: string[]): Promise<number> {
     binary => binary.version,
     () => 'not found',
   )
-  process.stdout.write(`wg-punchhole ${version}\nwireguard-go ${wireguardGo}\nnode ${process.version}\n`)
+  print(`wg-punchhole ${version}\nwireguard-go ${wireguardGo}\nnode ${process.version}\n`)
   return 0
 }
 
 function help(): number {
-  process.stdout.write(usage)
+  print(usage)
   return 0
 }

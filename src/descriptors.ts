@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import type { Log } from './log.ts'
 
 /** What a process may hold open where the kernel does not tell: the usual soft limit. */
 const usualLimit = 1024
@@ -53,6 +54,13 @@ export class Descriptors {
   /** Whether one more connection to the link's port would be too many. */
   get isLinkReserveUsed(): boolean {
     return this.free <= -linkReserve
+  }
+
+  /** What is left is enough for so many connections; beyond that, clients are reset, counted as `descriptor-limit`. */
+  tellLimit(log: Log): void {
+    const { limit, free } = this
+    const fields = { openFiles: limit, connections: Math.floor(free / 2), connectionsOverLink: free }
+    log.info({ ...fields, more: raiseOpenFiles }, 'open files limit the connections')
   }
 
   take(count: number): void {

@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'LISTEN_FAILED' // a listen address is not to be had
   | 'UNRESOLVED' // a name without an address
   | 'UNREACHABLE' // the running end does not answer
+  | 'OUTPUT' // stdout takes nothing
 
 const exitCodes: Partial<Record<ErrorCode, number>> = { USAGE: 2, CONFIG_INVALID: 3 }
 

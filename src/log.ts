@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import { LogOutput } from './log-output.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
@@ -12,16 +13,28 @@ export interface Log {
   child(fields: object): Log
 }
 
+/** The log of a whole end. `output.end()` is its last call. */
+export interface OwnLog extends Log {
+  level: string
+  readonly output: LogOutput
+}
+
 /**
- * JSON lines on stdout, written synchronously: the last line before an exit is never lost.
+ * JSON lines on stdout. pino's own destination would keep every line in memory while nobody reads, and cut one at exit.
  * Keys never reach it: no module logs a config or a UAPI answer as a whole, and `redact` stands behind that.
  */
-export function createLog(level: LogLevel): Log & { level: string } {
-  return pino({
+export function createLog(level: LogLevel): OwnLog {
+  const output = new LogOutput((lines, error) => {
+    const told = log.isLevelEnabled('warn') ? 'warn' : 'error'
+    log[told]({ lines, error }, 'log lines dropped')
+  })
+  const options = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: label => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }) },
     redact: ['privateKey', 'presharedKey', '*.privateKey', '*.presharedKey'],
-  })
+  }
+  const log: OwnLog = Object.assign(pino(options, output), { output })
+  return log
 }

@@ -6,7 +6,11 @@ import { complaintOf } from './node-version.ts'
 const complaint = complaintOf(process.versions.node)
 if (complaint === undefined) {
   // Only now: an old Node could not even read the rest.
-  void import('./cli.ts').then(({ main }) => main(process.argv.slice(2))).then(process.exit)
+  void import('./cli.ts').then(async ({ main }) => {
+    const code = await main(process.argv.slice(2))
+    // Not process.exit(): a pipe may still have to take what was printed.
+    process.exitCode ||= code
+  })
 } else {
   process.stderr.write(`wg-punchhole: ${complaint}\n`)
   process.exitCode = 1

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EndError, usageError } from '../errors.ts'
 import { answerTimeout, readFlags, runFolder } from '../flags.ts'
+import { print, readerGone } from '../print.ts'
 import { ask, findUrl } from './client.ts'
 
 /** The commands that ask the running end. `health` is a probe every few seconds: it loads nothing but node: modules. */
@@ -18,7 +19,7 @@ export async function health(args: string[]): Promise<number> {
   if (flags.live && flags.ready) throw usageError('--live and --ready exclude each other')
   const url = flags.url ?? (await findUrl(runFolder))
   const answer = await ask(url, flags.live ? '/livez' : '/readyz', answerTimeout)
-  process.stdout.write(answer.body)
+  print(answer.body)
   return answer.status === 200 ? 0 : 1
 }
 
@@ -38,12 +39,15 @@ export async function status(args: string[]): Promise<number> {
     return flags.json ? body : `${formatStatus(JSON.parse(body), { color })}\n`
   }
   if (flags.wait !== undefined) await waitUntilReady(url, flags.wait)
-  while (flags.watch) {
-    // Home and clear below the new text, not the whole screen before it: no flicker.
-    process.stdout.write(`\x1b[H${(await show()).replaceAll('\n', '\x1b[K\n')}\x1b[J`)
+  if (!flags.watch) {
+    print(await show())
+    return 0
+  }
+  while (!readerGone()) {
+    // Home and clear below the new text, not the whole screen before it: no flicker. A slow reader gets the newest later.
+    if (!process.stdout.writableNeedDrain) print(`\x1b[H${(await show()).replaceAll('\n', '\x1b[K\n')}\x1b[J`)
     await sleep(watchInterval)
   }
-  process.stdout.write(await show())
   return 0
 }
 

@@ -1,6 +1,7 @@
 import { stateOf } from '../forward/status.ts'
 import { rungs } from '../tunnel/ladder.ts'
 import { type Metric, ofLinks, perForward, perPeer, sample, single, targetCounts } from './metric.ts'
+import { processMetrics } from './process-metrics.ts'
 import { shortKey } from './status.ts'
 
 /** A metric without a sample, those of a tunnel where there is none for example, is left out of the text. */
@@ -230,18 +231,5 @@ export const metrics: readonly Metric[] = [
     labels: [],
     read: ofLinks(links => links.reduce((sum, { promoted }) => sum + promoted, 0)),
   },
-  {
-    name: 'wg_punchhole_process_resident_memory_bytes',
-    kind: 'gauge',
-    help: 'Resident memory of the program, wireguard-go not included.',
-    labels: [],
-    read: single(scrape => scrape.residentBytes),
-  },
-  {
-    name: 'wg_punchhole_process_open_fds',
-    kind: 'gauge',
-    help: 'File descriptors that the program has open.',
-    labels: [],
-    read: single(scrape => scrape.openFiles),
-  },
+  ...processMetrics,
 ]

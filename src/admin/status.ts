@@ -25,6 +25,8 @@ export interface EndStatus {
   readonly node: string
   /** ISO 8601. */
   readonly startedAt: string
+  /** Since the start, because stdout took none. */
+  readonly logLinesDropped: number
   readonly interface: string | undefined
   readonly health: HealthReport
   /** `undefined` until the first start is complete. */
@@ -44,6 +46,7 @@ export interface EndParts {
   readonly wireguardGo?: string | undefined
   /** Milliseconds since the epoch. */
   readonly startedAt: number
+  readonly logLinesDropped?: number
   readonly health: HealthReport
   readonly config?: ReloadStatus | undefined
   readonly tunnel: TunnelStatus | undefined
@@ -60,6 +63,7 @@ export function endStatus(parts: EndParts): EndStatus {
     wireguardGo: parts.wireguardGo,
     node: process.version,
     startedAt: iso(parts.startedAt),
+    logLinesDropped: parts.logLinesDropped ?? 0,
     interface: parts.tunnel?.interface,
     health: parts.health,
     config: parts.config && datedConfig(parts.config),

@@ -7,6 +7,7 @@ import { formatIssue } from '../config/issue.ts'
 import { loadConfig } from '../config/load.ts'
 import { EndError } from '../errors.ts'
 import { answerTimeout, defaultConfigFile, readFlags, runFolder } from '../flags.ts'
+import { print } from '../print.ts'
 import { type Finding, failed, ok, warning } from './finding.ts'
 import { forwardFindings } from './forward.ts'
 import { hostFindings } from './host.ts'
@@ -42,9 +43,7 @@ export async function doctor(args: string[]): Promise<number> {
     findings.push(...(await hostFindings(config, runFolder)))
   }
   const color = process.stdout.isTTY && !process.env.NO_COLOR
-  process.stdout.write(
-    flags.json ? `${JSON.stringify(findings, null, 2)}\n` : formatFindings(findings, color),
-  )
+  print(flags.json ? `${JSON.stringify(findings, null, 2)}\n` : formatFindings(findings, color))
   const bad = findings.filter(({ state }) => state === 'failed')
   if (bad.length === 0) return 0
   return bad.every(({ step }) => step === 'config') ? 3 : 1

@@ -6,6 +6,7 @@ import { formatIssue } from '../config/issue.ts'
 import { loadConfig } from '../config/load.ts'
 import { parseWgConf } from '../config/wg-conf.ts'
 import { usageError } from '../errors.ts'
+import { print } from '../print.ts'
 import { type Finding, Ledger } from './ledger.ts'
 import type { Tunnel } from './listener.ts'
 import { readSections, type Section } from './section.ts'
@@ -29,7 +30,7 @@ export async function importConfig(args: readonly string[]): Promise<number> {
   const { file, wgConf } = flagsOf(args)
   const { yaml, messages } = await importFile(file, wgConf)
   for (const message of messages) process.stderr.write(`${message}\n`)
-  process.stdout.write(yaml ?? '')
+  print(yaml ?? '')
   return yaml === undefined ? 1 : 0
 }
 
