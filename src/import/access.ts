@@ -1,8 +1,5 @@
-import { parseCidr } from '../config/address.ts'
-import { found } from '../config/issue.ts'
-import { type Acls, type Condition, readCondition } from './condition.ts'
 import type { Ledger } from './ledger.ts'
-import type { Directive } from './section.ts'
+import type { AccessRule, Stage } from './rules.ts'
 
 /** Prefixes and the lines that they come from. */
 export interface Prefixes {
@@ -16,59 +13,93 @@ export interface Filter {
   readonly deny?: Prefixes
 }
 
-export const stages = ['connection', 'session', 'content'] as const
-export type Stage = (typeof stages)[number]
+const ORDER =
+  'found an order of rules that lists of allow and deny cannot say; write rejects first, then one reject unless'
+
+/** What the rules of one stage do, read one after the other. */
+interface Reading {
+  readonly deny?: Prefixes
+  readonly allow?: Prefixes
+  readonly accepted?: Prefixes
+  /** The rule that lets in all who speak TLS: what follows is for others. */
+  readonly hello?: number
+  /** A rule without a condition has come. */
+  readonly isDecided?: boolean
+}
 
 /**
  * What the `tcp-request` rules of one stage let in. Only orders of rules that a list of each kind can say: rejects of
  * sources, then either `reject unless`, or accepts of sources with a reject of all others.
+ *
+ * @param refusesOthers whether the forward itself refuses who speaks no TLS: where only names lead to targets.
  */
-export function readFilter(stage: Stage, rules: readonly Directive[], acls: Acls, ledger: Ledger): Filter {
-  let deny: Prefixes | undefined
-  let allow: Prefixes | undefined
-  let accepted: Prefixes | undefined
-  let isDecided = false
-  for (const { line, args } of rules.filter(({ args }) => args[0] === stage)) {
-    const [, action, ...words] = args
-    const condition = words.length > 0 ? readCondition(words, line, acls) : undefined
-    const problem = problemOf(action, words, condition)
-    if (problem !== undefined) ledger.error(line, `${found(args.join(' '))}; ${problem}`)
-    else if (isDecided) ledger.leaveOut(line, 'after a rule without a condition')
-    else if (condition === undefined) {
-      isDecided = true
-      if (action === 'accept') ledger.leaveOut(line, 'what is left is let in')
-      else if (accepted === undefined)
-        ledger.error(line, 'found a reject of every connection; remove the section, or let somebody in')
-      else allow = add(accepted, { values: [], lines: [line] })
-    } else if (action === 'accept' && !condition.negated && allow === undefined)
-      accepted = add(accepted, condition)
-    else if (action === 'reject' && !condition.negated && accepted === undefined) deny = add(deny, condition)
-    else if (action === 'reject' && condition.negated && accepted === undefined && allow === undefined)
-      allow = condition
-    else
-      ledger.error(
-        line,
-        'found an order of rules that lists of allow and deny cannot say; write rejects first, then one reject unless',
-      )
-  }
+export function readFilter(
+  stage: Stage,
+  rules: readonly AccessRule[],
+  refusesOthers: boolean,
+  ledger: Ledger,
+): Filter {
+  let reading: Reading = {}
+  for (const rule of rules.filter(rule => rule.stage === stage))
+    reading = { ...reading, ...readRule(rule, reading, refusesOthers, ledger) }
+  const { allow, deny, accepted } = reading
   if (allow === undefined)
     for (const line of accepted?.lines ?? [])
       ledger.leaveOut(line, 'no reject follows, so all others are let in, too')
   return { ...(allow && { allow }), ...(deny && { deny }) }
 }
 
-function problemOf(
-  action: string | undefined,
-  words: readonly string[],
-  condition: Condition | undefined,
-): string | undefined {
-  if (action !== 'accept' && action !== 'reject')
-    return 'only accept and reject can be carried over, remove it'
-  if (words.length === 0) return undefined
-  if (condition?.kind !== 'source')
-    return 'allowed: one condition, if or unless { src PREFIX… }; filter in the firewall or the reverse proxy'
-  const wrong = condition.values.find(value => parseCidr(value) === undefined)
-  return wrong === undefined ? undefined : `${wrong} is no prefix; write one such as 10.0.0.0/8`
+function readRule(rule: AccessRule, reading: Reading, refusesOthers: boolean, ledger: Ledger): Reading {
+  const { line, action, condition } = rule
+  const { accepted, allow, hello, isDecided } = reading
+  if (isDecided) {
+    ledger.leaveOut(line, 'after a rule without a condition')
+    return {}
+  }
+  const asksHello = condition?.kind === 'hello'
+  // `reject if !hello`, and a reject of all that `accept if hello` has left.
+  if (
+    (asksHello && action === 'reject' && condition.negated) ||
+    (hello !== undefined && action === 'reject' && !condition)
+  ) {
+    if (refusesOthers) ledger.leaveOut(line, 'what is not TLS has no route, and is refused')
+    else
+      ledger.error(
+        line,
+        `found a reject of what is not TLS; here it goes to the target: remove default_backend to refuse it, or remove the reject`,
+      )
+    return condition === undefined ? { isDecided: true } : {}
+  }
+  if (asksHello && action === 'accept' && !condition.negated && accepted === undefined) {
+    ledger.leaveOut(line, 'a ClientHello is waited for where there are routes')
+    return { hello: line }
+  }
+  if (hello !== undefined && condition !== undefined) {
+    ledger.error(
+      line,
+      `found a rule behind that of line ${hello}, so for what is not TLS alone; write it before that one`,
+    )
+    return {}
+  }
+  if (condition === undefined) return decide(rule, accepted, ledger)
+  if (asksHello) ledger.error(line, ORDER)
+  else if (action === 'accept' && !condition.negated && allow === undefined)
+    return { accepted: add(accepted, condition) }
+  else if (action === 'reject' && !condition.negated && accepted === undefined)
+    return { deny: add(reading.deny, condition) }
+  else if (action === 'reject' && condition.negated && accepted === undefined && allow === undefined)
+    return { allow: condition }
+  else ledger.error(line, ORDER)
+  return {}
+}
+
+/** A rule without a condition. */
+function decide({ line, action }: AccessRule, accepted: Prefixes | undefined, ledger: Ledger): Reading {
+  if (action === 'accept') ledger.leaveOut(line, 'what is left is let in')
+  else if (accepted !== undefined)
+    return { isDecided: true, allow: add(accepted, { values: [], lines: [line] }) }
+  else ledger.error(line, 'found a reject of every connection; remove the section, or let somebody in')
+  return { isDecided: true }
 }
 
 function add(one: Prefixes | undefined, other: Prefixes): Prefixes {

@@ -1,6 +1,7 @@
 import { canonical, familyOf, type HostPorts } from '../config/address.ts'
 import { found } from '../config/issue.ts'
 import type { Ledger } from './ledger.ts'
+import { arities, nameParams, readParams } from './params.ts'
 import type { Directive } from './section.ts'
 
 /** One address of a `bind` line. */
@@ -17,52 +18,65 @@ export interface Bind {
   readonly without: readonly string[]
 }
 
-/** Parameters of section 5.1 of HAProxy's configuration manual that a forward does without, and their arguments. */
-const harmless: Readonly<Record<string, number>> = {
-  backlog: 1,
-  'defer-accept': 0,
-  id: 1,
-  mss: 1,
-  name: 1,
-  nice: 1,
-  process: 1,
-  shards: 1,
-  'tcp-ut': 1,
-  tfo: 0,
-  thread: 1,
-  v4v6: 0,
-}
+/** Parameters of section 5.1 of HAProxy's configuration manual that a forward does without. */
+const harmless = arities({
+  0: 'defer-accept quic-force-retry tfo v4v6',
+  1: 'backlog expose-fd gid group id level mode mss name nice process quic-cc-algo severity-output shards tcp-ut thread uid user',
+})
+
+/** Without `ssl` they mean nothing. */
+const ofTls = arities({
+  0:
+    'allow-0rtt force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 generate-certificates no-alpn no-ca-names no-sslv3 ' +
+    'no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 prefer-client-ciphers strict-sni tls-tickets',
+  1:
+    'alpn ca-file ca-ignore-err ca-sign-file ca-sign-pass ca-verify-file ciphers ciphersuites client-sigalgs crl-file crt ' +
+    'crt-ignore-err crt-list curves ecdhe npn sigalgs ssl-max-ver ssl-min-ver tls-ticket-keys verify',
+})
 
 const instead: Readonly<Record<string, string>> = {
-  ssl: 'TLS ends at the reverse proxy behind the target; remove ssl and its certificates',
   interface: "bind to that interface's address",
   transparent: 'bind to an address of this host',
 }
 
+/** Those above, and what a listener has nothing for: so that all of a line are told at once. */
+const known = {
+  ...arities({
+    0: 'accept-proxy ssl transparent v6only',
+    1: 'accept-netscaler-cip interface maxconn namespace proto',
+  }),
+  ...harmless,
+  ...ofTls,
+}
+
 export function readBind({ line, args }: Directive, ledger: Ledger): Bind[] {
-  const [addresses, ...params] = args
+  const [addresses, ...words] = args
   if (addresses === undefined) {
     ledger.error(line, 'found a bind without an address; write ADDRESS:PORT')
     return []
   }
-  let acceptProxy = false
-  let ipv6Only = false
+  const params = readParams(words, known)
+  const has = (name: string) => params.some(param => param.name === name)
   let maxConnections: number | undefined
   const without: string[] = []
-  for (let at = 0; at < params.length; at++) {
-    const name = params[at]!
-    if (name === 'accept-proxy') acceptProxy = true
-    else if (name === 'v6only') ipv6Only = true
-    else if (name === 'maxconn') maxConnections = limit(params[++at], line, ledger)
+  const tls = params.flatMap(({ name }) => (name === 'ssl' || Object.hasOwn(ofTls, name) ? [name] : []))
+  for (const { name, values } of params) {
+    if (name === 'maxconn') maxConnections = limit(values[0], line, ledger)
     else if (Object.hasOwn(harmless, name)) {
       if (name !== 'v4v6') without.push(name)
-      at += harmless[name]!
-    } else {
+    } else if (!tls.includes(name) && name !== 'accept-proxy' && name !== 'v6only') {
       const fix = Object.hasOwn(instead, name) ? instead[name] : 'a forward has no such thing, remove it'
       ledger.error(line, `${found(name)} at a bind; ${fix}`)
-      break
     }
   }
+  if (has('ssl'))
+    ledger.error(
+      line,
+      `found ${nameParams(tls)} at a bind; TLS ends at the reverse proxy behind the target; remove them`,
+    )
+  else without.push(...tls)
+  const acceptProxy = has('accept-proxy')
+  const ipv6Only = has('v6only')
   return addresses.split(',').flatMap((address): Bind[] => {
     const listen = parseBindAddress(address)
     if (listen === undefined) {

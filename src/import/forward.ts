@@ -4,6 +4,7 @@ import type { Bind } from './bind.ts'
 import type { Ledger } from './ledger.ts'
 import type { ProxySection } from './proxy.ts'
 import { routesOf } from './routes.ts'
+import type { Stage } from './rules.ts'
 import { timeoutsOf } from './timeouts.ts'
 import { upstreamOf } from './upstream.ts'
 import type { Entry } from './yaml.ts'
@@ -62,13 +63,13 @@ function listenOf(binds: readonly Bind[], { host, first, last }: HostPorts): Ent
  * `tcp-request connection` sees the address that the connection really comes from, the later stages that of the PROXY
  * header (`accept-proxy`, section 5.1 of HAProxy's configuration manual).
  */
-function filtersOf({ frontend, backend, binds }: Source, ledger: Ledger): { sender: Filter; client: Filter } {
-  const connection = readFilter('connection', frontend.access, frontend.acls, ledger)
-  const [session, content] = (['session', 'content'] as const).map(stage =>
-    readFilter(stage, frontend.access, frontend.acls, ledger),
-  )
-  const ofBackend = backend === frontend ? {} : readFilter('content', backend.access, backend.acls, ledger)
-  const client = both(both(session!, content!, ledger), ofBackend, ledger)
+function filtersOf(source: Source, ledger: Ledger): { sender: Filter; client: Filter } {
+  const { frontend, backend, binds } = source
+  const refusesOthers = frontend.routing.length > 0 && !source.hasDefault
+  const read = (stage: Stage, { access }: ProxySection) => readFilter(stage, access, refusesOthers, ledger)
+  const connection = read('connection', frontend)
+  const own = both(read('session', frontend), read('content', frontend), ledger)
+  const client = both(own, backend === frontend ? {} : read('content', backend), ledger)
   return binds[0].acceptProxy
     ? { sender: connection, client }
     : { sender: {}, client: both(connection, client, ledger) }
@@ -132,11 +133,14 @@ function limitsOf(
     entries.push({ key: 'maxConnections', value, lines })
   }
   const { newConnections } = frontend
-  if (newConnections !== undefined)
-    entries.push({
-      key: 'newConnectionsPerSecond',
-      value: newConnections.value,
-      lines: [newConnections.line],
-    })
+  if (newConnections !== undefined) {
+    const { value, line } = newConnections
+    const shared = frontend.binds.length > binds.length
+    ledger.warn(
+      line,
+      `found rate-limit sessions; connections beyond ${value} a second are refused, they do not wait${shared ? `, and each listener of ${frontend.name} has that limit` : ''}`,
+    )
+    entries.push({ key: 'newConnectionsPerSecond', value, lines: [line] })
+  }
   return entries
 }

@@ -13,6 +13,7 @@ export interface Finding {
 export class Ledger {
   readonly #findings = new Map<string, Finding>()
   readonly #leftOut = new Map<number, string>()
+  #hasGaps = false
 
   error(line: number, message: string): void {
     this.#add({ severity: 'error', line, message })
@@ -20,6 +21,17 @@ export class Ledger {
 
   warn(line: number, message: string): void {
     this.#add({ severity: 'warning', line, message })
+  }
+
+  /** An error about something that is not there. Where lines were not read it may be in those, so it is none. */
+  missing(line: number, message: string): void {
+    if (!this.#hasGaps) this.error(line, message)
+  }
+
+  /** Lines are not read, and an error says so. */
+  gap(line: number, message: string): void {
+    this.error(line, message)
+    this.#hasGaps = true
   }
 
   /** @param reason why the forwards do without it. The first one given is kept. */
@@ -36,8 +48,13 @@ export class Ledger {
     return this.#leftOut
   }
 
+  /** How many errors there are so far. */
+  get errors(): number {
+    return this.findings.filter(finding => finding.severity === 'error').length
+  }
+
   get hasErrors(): boolean {
-    return this.findings.some(finding => finding.severity === 'error')
+    return this.errors > 0
   }
 
   #add(finding: Finding): void {

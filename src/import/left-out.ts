@@ -9,7 +9,10 @@ const HTTP_ONLY = 'HTTP only'
 const KERNEL = 'left to this program and the kernel'
 const DEFAULT_HERE = 'always so here'
 const RETRIES = "a connect is tried on the target's next address"
-const HELLO = 'routes wait for the ClientHello by themselves'
+const ENVIRONMENT = 'a line that names an environment variable is an error here'
+const HASH = 'no balance by hash is carried over'
+const CHECKS = 'about external checks, which are none here'
+const OFF_HERE = 'off here, too'
 
 const globals: Readonly<Record<string, string>> = {
   log: LOGS,
@@ -25,12 +28,20 @@ const globals: Readonly<Record<string, string>> = {
       'ssl-default-bind-ciphersuites ssl-default-bind-options ssl-default-bind-curves ssl-default-server-ciphers',
       'ssl-default-server-ciphersuites ssl-default-server-options ssl-dh-param-file ssl-server-verify',
       'strict-limits thread-groups uid ulimit-n unix-bind user zero-warning busy-polling noepoll nopoll',
-      'noreuseport nosplice nogetaddrinfo tune./',
+      'noreuseport nosplice nogetaddrinfo nokqueue noevports no-memory-trimming fd-hard-limit prealloc-fd insecure-fork-wanted',
+      'insecure-setuid-wanted expose-experimental-directives max-spread-checks maxcompcpuusage maxcomprate maxsslrate maxzlibmem',
+      'mworker-max-reloads cluster-secret default-path h1-accept-payload-with-any-method h1-case-adjust-file issuers-chain-path',
+      'h2-workaround-bogus-websocket-clients pp2-never-send-local ssl-engine ssl-load-extra-del-ext ssl-load-extra-files',
+      'ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-skip-self-issued-ca httpclient./ profiling./ tune./',
     ]
       .join(' ')
       .split(' ')
       .map(name => [name, PROCESS]),
   ),
+  ...Object.fromEntries(
+    'setenv presetenv resetenv unsetenv'.split(' ').map(name => [name, ENVIRONMENT] as const),
+  ),
+  'external-check': CHECKS,
 }
 
 const options: Readonly<Record<string, string>> = {
@@ -53,7 +64,6 @@ const options: Readonly<Record<string, string>> = {
   'splice-request': KERNEL,
   'splice-response': KERNEL,
   'log-health-checks': LOGS,
-  'tcp-check': 'a check is a TCP connect',
   abortonclose: KERNEL,
   forwardfor: HTTP_ONLY,
   httpclose: HTTP_ONLY,
@@ -62,7 +72,20 @@ const options: Readonly<Record<string, string>> = {
   'http-ignore-probes': HTTP_ONLY,
   'http-no-delay': HTTP_ONLY,
   'http-use-htx': HTTP_ONLY,
+  ...Object.fromEntries(
+    [
+      'accept-invalid-http-request accept-invalid-http-response checkcache disable-h2-upgrade h1-case-adjust-bogus-client',
+      'h1-case-adjust-bogus-server http-buffer-request http-pretend-keepalive http-restrict-req-hdr-names http-tunnel',
+      'http-use-proxy-header httpslog idle-close-on-response originalto prefer-last-server',
+    ]
+      .join(' ')
+      .split(' ')
+      .map(name => [name, HTTP_ONLY]),
+  ),
 }
+
+/** Options that change a forward, so only `no option` is nothing. */
+const offHere = ['allbackups', 'independent-streams', 'independant-streams', 'nolinger', 'transparent']
 
 const proxies: Readonly<Record<string, string>> = {
   log: LOGS,
@@ -82,18 +105,36 @@ const proxies: Readonly<Record<string, string>> = {
   'timeout tarpit': HTTP_ONLY,
   'timeout queue': 'nothing waits in a queue here',
   'timeout check': 'a check has the time of a connect',
-  'tcp-request content accept if { req.ssl_hello_type 1 }': HELLO,
-  'tcp-request content accept if { req_ssl_hello_type 1 }': HELLO,
   'load-server-state-from-file': PROCESS,
+  'server-state-file-name': PROCESS,
+  'bind-process': PROCESS,
+  'error-log-format': LOGS,
+  'unique-id-format': LOGS,
+  'email-alert': LOGS,
+  'clitcpka-/': KERNEL,
+  'srvtcpka-/': KERNEL,
+  'external-check': CHECKS,
+  'hash-type': HASH,
+  'hash-balance-factor': HASH,
+  ...Object.fromEntries(
+    [
+      'capture compression cookie declare dynamic-cookie-key errorfiles http-after-response http-error http-request http-response',
+      'http-send-name-header max-keep-alive-queue max-session-srv-conns monitor monitor-uri redirect retry-on stats unique-id-header',
+    ]
+      .join(' ')
+      .split(' ')
+      .map(name => [name, HTTP_ONLY]),
+  ),
 }
 
 export function globalReason(words: readonly string[]): string | undefined {
-  return reasonOf(globals, words)
+  return reasonOf(globals, words[0] === 'no' ? words.slice(1) : words)
 }
 
 /** @param words the directive's name and arguments; `option NAME` and `no option NAME` included. */
 export function proxyReason(words: readonly string[]): string | undefined {
-  if (words[0] === 'no' && words[1] === 'option') return proxyReason(words.slice(1))
+  if (words[0] === 'no' && words[1] === 'option')
+    return offHere.includes(words[2] ?? '') ? OFF_HERE : proxyReason(words.slice(1))
   if (words[0] === 'no' && words[1] === 'log') return words.length === 2 ? LOGS : undefined
   if (words[0] !== 'option') return reasonOf(proxies, words)
   return Object.hasOwn(options, words[1] ?? '') ? options[words[1]!] : undefined

@@ -1,18 +1,12 @@
 import { found } from '../config/issue.ts'
-import { stages } from './access.ts'
 import { type Bind, limit, readBind } from './bind.ts'
-import { type Criterion, readCriterion } from './condition.ts'
+import { type HealthCheck, isOfCheck, noHealthCheck, readHealthCheck } from './health-check.ts'
 import type { Ledger } from './ledger.ts'
 import { proxyReason } from './left-out.ts'
+import { type AccessRule, type RoutingRule, readAccess, readAcls, readRouting } from './rules.ts'
 import type { Directive, ProxyKind, Section } from './section.ts'
-import { readParams, readServer, type Server, type ServerParams, serverDefaults } from './server.ts'
-import { longest, parseTime } from './time.ts'
-
-/** A value and the line that it stands in. */
-export interface Setting<T> {
-  readonly value: T
-  readonly line: number
-}
+import { readServer, readServerParams, type Server, type ServerParams, serverDefaults } from './server.ts'
+import { readTime, type Setting } from './time.ts'
 
 /** The timeouts that a forward has something for; milliseconds, 0 for none. */
 export const timeoutNames = ['connect', 'client', 'server', 'tunnel', 'client-fin', 'server-fin'] as const
@@ -23,7 +17,6 @@ export interface ProxySection {
   readonly kind: ProxyKind
   readonly name: string
   readonly line: number
-  readonly disabled: boolean
   readonly mode: Setting<string> | undefined
   readonly timeouts: Readonly<Partial<Record<TimeoutName, Setting<number>>>>
   readonly maxConnections: Setting<number> | undefined
@@ -33,17 +26,18 @@ export interface ProxySection {
   readonly inspectDelay: Setting<number> | undefined
   readonly defaultBackend: Setting<string> | undefined
   readonly serverDefaults: ServerParams
+  readonly healthCheck: HealthCheck
   readonly binds: readonly Bind[]
   readonly servers: readonly Server[]
-  readonly acls: ReadonlyMap<string, Criterion>
   /** `tcp-request connection|session|content …`, in their order. */
-  readonly access: readonly Directive[]
+  readonly access: readonly AccessRule[]
   /** `use_backend …`, in their order. */
-  readonly routing: readonly Directive[]
+  readonly routing: readonly RoutingRule[]
+  /** Names of directives that an error is about: what they should have said is not missing. */
+  readonly failed: ReadonlySet<string>
 }
 
 const nothing: Omit<ProxySection, 'kind' | 'name' | 'line'> = {
-  disabled: false,
   mode: undefined,
   timeouts: {},
   maxConnections: undefined,
@@ -52,11 +46,12 @@ const nothing: Omit<ProxySection, 'kind' | 'name' | 'line'> = {
   inspectDelay: undefined,
   defaultBackend: undefined,
   serverDefaults,
+  healthCheck: noHealthCheck,
   binds: [],
   servers: [],
-  acls: new Map(),
   access: [],
   routing: [],
+  failed: new Set(),
 }
 
 /** @param inherited the defaults section it begins with. */
@@ -65,21 +60,47 @@ export function readProxy(
   inherited: ProxySection | undefined,
   ledger: Ledger,
 ): ProxySection {
-  const { kind, name, line } = section
+  const { kind, name, line, directives } = section
   let proxy: ProxySection = { ...nothing, ...inherited, kind, name, line }
-  for (const directive of section.directives) {
-    const words = [directive.name, ...directive.args]
-    const reason = proxyReason(words)
-    if (reason !== undefined) ledger.leaveOut(directive.line, reason)
-    else if (Object.hasOwn(readers, directive.name))
-      proxy = { ...proxy, ...readers[directive.name]!(directive, proxy, ledger) }
-    else
-      ledger.error(
-        directive.line,
-        `${found(words.slice(0, 2).join(' '))}; a forward has no such thing, remove it`,
-      )
+  const failed = new Set(proxy.failed)
+  const isFine = (read: () => void, name: string) => {
+    const before = ledger.errors
+    read()
+    if (ledger.errors > before) failed.add(name)
   }
-  return proxy
+  for (const directive of directives) {
+    if (directive.isUnread) failed.add(directive.name)
+    else
+      isFine(() => {
+        proxy = { ...proxy, ...readDirective(directive, proxy, ledger) }
+      }, directive.name)
+  }
+  const named = (name: string) => directives.filter(({ name: own, isUnread }) => own === name && !isUnread)
+  const acls = readAcls(named('acl'), ledger)
+  const rules = named('tcp-request').filter(({ args }) => args[0] !== 'inspect-delay')
+  isFine(() => {
+    proxy = { ...proxy, access: [...proxy.access, ...readAccess(rules, kind, acls, ledger)] }
+  }, 'tcp-request')
+  const choices = named('use_backend')
+  const routing = readRouting(choices, acls, ledger)
+  if (routing.length < choices.length) failed.add('use_backend')
+  return { ...proxy, routing, failed }
+}
+
+/** A section of another mode, of which nothing else is read. */
+export function unreadProxy({ kind, name, line }: Section<ProxyKind>, mode: Setting<string>): ProxySection {
+  return { ...nothing, kind, name, line, mode }
+}
+
+function readDirective(directive: Directive, proxy: ProxySection, ledger: Ledger): Partial<ProxySection> {
+  const { line, name, args } = directive
+  const words = [name, ...args]
+  const reason = proxyReason(words)
+  if (reason !== undefined) ledger.leaveOut(line, reason)
+  else if (isOfCheck(words)) return { healthCheck: readHealthCheck(words, line, proxy.healthCheck) }
+  else if (Object.hasOwn(readers, name)) return readers[name]!(directive, proxy, ledger)
+  else ledger.error(line, `${found(words.slice(0, 2).join(' '))}; a forward has no such thing, remove it`)
+  return {}
 }
 
 /** Whether these forward bytes; tcp is HAProxy's default, too. */
@@ -96,7 +117,9 @@ export function areTcp(proxies: readonly ProxySection[], ledger: Ledger): boolea
 type Reader = (directive: Directive, proxy: ProxySection, ledger: Ledger) => Partial<ProxySection>
 
 const readers: Readonly<Record<string, Reader>> = {
-  acl: readAcl,
+  // With what uses them, when the section is read.
+  acl: () => ({}),
+  use_backend: () => ({}),
   balance: ({ line, args }) => ({ balance: { value: args, line } }),
   bind: (directive, { binds, kind }, ledger) =>
     kind === 'frontend' || kind === 'listen'
@@ -104,16 +127,16 @@ const readers: Readonly<Record<string, Reader>> = {
       : misplaced(directive, kind, ledger),
   default_backend: ({ line, args }) => ({ defaultBackend: { value: args.join(' '), line } }),
   'default-server': (directive, { serverDefaults }, ledger) => {
-    const params = readParams(directive, serverDefaults, ledger)
+    const params = readServerParams(directive, serverDefaults, ledger)
     return { serverDefaults: { ...params, lines: [...params.lines, directive.line] } }
   },
   disabled: ({ line }, _, ledger) => {
-    ledger.leaveOut(line, 'the section is left out with it')
-    return { disabled: true }
+    ledger.leaveOut(line, 'another line takes it back')
+    return {}
   },
   enabled: ({ line }, _, ledger) => {
     ledger.leaveOut(line, 'a section is, unless disabled')
-    return { disabled: false }
+    return {}
   },
   maxconn: ({ line, args }, _, ledger) => {
     const value = limit(args.join(' '), line, ledger)
@@ -133,54 +156,17 @@ const readers: Readonly<Record<string, Reader>> = {
     const server = readServer(directive, serverDefaults, ledger)
     return server === undefined ? {} : { servers: [...servers, server] }
   },
-  'tcp-request': readRule,
+  'tcp-request': ({ line, args }, _, ledger) => {
+    if (args[0] !== 'inspect-delay') return {}
+    const value = readTime(line, 'tcp-request inspect-delay', args.slice(1), ledger)
+    return value === undefined ? {} : { inspectDelay: { value, line } }
+  },
   timeout: readTimeout,
-  use_backend: (directive, { routing }) => ({ routing: [...routing, directive] }),
 }
 
 function misplaced({ line, name }: Directive, kind: ProxyKind, ledger: Ledger): Partial<ProxySection> {
   ledger.error(line, `found ${name} in a section ${kind}; HAProxy has none there, remove it`)
   return {}
-}
-
-function readRule(
-  directive: Directive,
-  { access, kind }: ProxySection,
-  ledger: Ledger,
-): Partial<ProxySection> {
-  const [stage, ...words] = directive.args
-  if (stage === 'inspect-delay') {
-    const value = readTime(directive.line, `tcp-request ${stage}`, words, ledger)
-    return value === undefined ? {} : { inspectDelay: { value, line: directive.line } }
-  }
-  // A backend gets the connection when the first two stages are over.
-  if (stages.some(known => known === stage && (kind !== 'backend' || known === 'content')))
-    return { access: [...access, directive] }
-  ledger.error(
-    directive.line,
-    `found tcp-request ${stage} in a section ${kind}; a forward has no such thing, remove it`,
-  )
-  return {}
-}
-
-/** Lines with the same name add up. */
-function readAcl({ line, args }: Directive, { acls }: ProxySection, ledger: Ledger): Partial<ProxySection> {
-  const [name = '', ...words] = args
-  const criterion = readCriterion(words, line)
-  const earlier = acls.get(name)
-  if (criterion === undefined || (earlier !== undefined && earlier.kind !== criterion.kind)) {
-    ledger.error(
-      line,
-      `${found(words.join(' '))} as a condition; allowed: src PREFIX…, req.ssl_sni -i NAME… or req.ssl_sni -m end .DOMAIN…; leave the choice to the firewall or the reverse proxy`,
-    )
-    return {}
-  }
-  const merged = {
-    kind: criterion.kind,
-    values: [...(earlier?.values ?? []), ...criterion.values],
-    lines: [...(earlier?.lines ?? []), line],
-  }
-  return { acls: new Map([...acls, [name, merged]]) }
 }
 
 function readTimeout(
@@ -196,14 +182,4 @@ function readTimeout(
   }
   const value = readTime(line, `timeout ${name}`, args.slice(1), ledger)
   return value === undefined ? {} : { timeouts: { ...timeouts, [known]: { value, line } } }
-}
-
-function readTime(line: number, what: string, words: readonly string[], ledger: Ledger): number | undefined {
-  const ms = words.length === 1 ? parseTime(words[0]!) : undefined
-  if (ms === undefined) {
-    ledger.error(line, `${found(words.join(' '))} as ${what}; allowed: a duration such as 30s`)
-    return undefined
-  }
-  if (ms > longest) ledger.warn(line, `found ${what} ${words[0]}; the longest is 576h, which it becomes`)
-  return Math.min(ms, longest)
 }

@@ -1,6 +1,5 @@
-import { found } from '../config/issue.ts'
 import { parseRouteName } from '../config/server-name.ts'
-import { readCondition } from './condition.ts'
+import { noBackend } from './backends.ts'
 import type { Source } from './forward.ts'
 import { Ledger } from './ledger.ts'
 import { areTcp, type ProxySection } from './proxy.ts'
@@ -20,26 +19,18 @@ export function routesOf(source: Source, usual: Upstream, ledger: Ledger): Route
   let { choice } = usual
   const routes = new Map<string, Entry>()
   if (frontend.routing.length > 0 && source.backend !== frontend) refuseRules(source.backend, ledger)
-  for (const { line, args } of frontend.routing) {
-    const [name = '', ...words] = args
-    const condition = readCondition(words, line, frontend.acls)
-    const hosts = condition?.kind === 'name' ? condition.values.map(parseRouteName) : [undefined]
-    if (condition === undefined || condition.negated || hosts.some(host => host === undefined)) {
-      ledger.error(
-        line,
-        `${found(`use_backend ${args.join(' ')}`)}; allowed: one condition, if { req.ssl_sni -i HOST… } or if { req.ssl_sni -m end .DOMAIN… }; choose by anything else in the reverse proxy`,
-      )
-      continue
-    }
+  refuseHaste(frontend, ledger)
+  for (const { line, backend: name, condition } of frontend.routing) {
+    if (condition.remark !== undefined) ledger.warn(line, condition.remark)
     const backend = backendNamed(name)
-    if (backend === undefined) ledger.error(line, `${found(name)} as a backend; there is none of that name`)
+    if (backend === undefined) ledger.missing(line, noBackend(name, 'a backend'))
     if (backend === undefined || !areTcp([backend], ledger)) continue
     const upstream = upstreamOf(backend, listen, ledger)
     if (upstream === undefined) continue
     if (choice.length === 0) choice = upstream.choice
     compare(source, backend, upstream, { ...usual, choice }, ledger)
     const lines = [...condition.lines, line, ...upstream.target.lines, backend.line]
-    const left = hosts.filter(host => host !== undefined && !isTaken(host, routes)) as string[]
+    const left = condition.values.map(host => parseRouteName(host)!).filter(host => !isTaken(host, routes))
     for (const host of left) routes.set(host, { key: host, value: upstream.target.value, lines })
     if (left.length === 0) ledger.leaveOut(line, 'an earlier rule has its names')
   }
@@ -47,6 +38,17 @@ export function routesOf(source: Source, usual: Upstream, ledger: Ledger): Route
     entries: routes.size === 0 ? [] : [{ key: 'routes', value: [...routes.values()], lines: [] }],
     choice,
   }
+}
+
+/** HAProxy chooses as soon as no rule waits any more, and without a name takes the default. */
+function refuseHaste({ routing, access, inspectDelay, failed }: ProxySection, ledger: Ledger): void {
+  const [first] = routing
+  const waits = access.some(({ stage, condition }) => stage === 'content' && condition?.kind === 'hello')
+  if (first === undefined || failed.has('tcp-request') || (waits && (inspectDelay?.value ?? 0) > 0)) return
+  ledger.error(
+    first.line,
+    'found use_backend by a server name that nothing waits for, so HAProxy takes the default backend before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
+  )
 }
 
 /** By an earlier rule, which is the one that counts: of the name itself, or of all names above it. */

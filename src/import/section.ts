@@ -1,4 +1,5 @@
 import { found } from '../config/issue.ts'
+import { withoutBranches } from './branches.ts'
 import type { Ledger } from './ledger.ts'
 import { splitWords } from './words.ts'
 
@@ -7,6 +8,8 @@ export interface Directive {
   readonly line: number
   readonly name: string
   readonly args: readonly string[]
+  /** It cannot be read, which an error says; its name is what it begins with. */
+  readonly isUnread?: true
 }
 
 export const proxyKinds = ['defaults', 'frontend', 'backend', 'listen'] as const
@@ -24,47 +27,52 @@ export interface Section<Kind = ProxyKind | 'global' | 'resolvers'> {
 
 const kinds: readonly string[] = [...proxyKinds, 'global', 'resolvers']
 
-/** Section 4 and the chapters named "sections" of HAProxy's configuration manual. */
-const foreign = [
-  'cache',
-  'crt-store',
-  'fcgi-app',
-  'http-errors',
-  'log-forward',
-  'log-profile',
-  'mailers',
-  'peers',
-  'program',
-  'ring',
-  'traces',
-  'userlist',
-]
+const CLIENTS = 'about HTTP clients and servers'
+const TLS = 'about TLS, which ends at the reverse proxy'
+
+/** Other sections that no forward can depend on, and why. */
+const withoutEffect: Readonly<Record<string, string>> = {
+  cache: CLIENTS,
+  'fcgi-app': CLIENTS,
+  'http-errors': CLIENTS,
+  userlist: CLIENTS,
+  'crt-store': TLS,
+  acme: TLS,
+  'log-profile': 'about logs',
+  mailers: 'about mail that HAProxy sends',
+  peers: 'about tables, which no forward has',
+  ring: 'about logs',
+  traces: 'about the HAProxy process',
+}
+
+/** Sections that do something of their own. */
+const foreign: readonly string[] = ['log-forward', 'namespace_list', 'program']
 
 /** The sections of a file, and each line that is in none as an error. */
 export function readSections(text: string, ledger: Ledger): Section[] {
   const sections: Section[] = []
   let current: Section | undefined
-  let skipped: string | undefined
-  for (const { line, name, args } of directives(text, ledger)) {
-    if (kinds.includes(name)) {
-      current = sectionOf({ line, name, args }, ledger)
-      skipped = undefined
-      sections.push(current)
-    } else if (foreign.includes(name)) {
-      current = undefined
-      skipped = name
-      ledger.error(line, `found a section ${name}; there is none here, remove it and what refers to it`)
-    } else if (current !== undefined) {
-      current.directives.push({ line, name, args })
-    } else if (skipped !== undefined) {
-      ledger.error(line, `${found(name)} in a section ${skipped}; remove it with its section`)
-    } else {
+  let reason: string | undefined
+  let isRefused = false
+  for (const directive of withoutBranches(directives(text, ledger), ledger)) {
+    const { line, name } = directive
+    const isOther = Object.hasOwn(withoutEffect, name)
+    if (kinds.includes(name) || isOther || foreign.includes(name)) {
+      reason = isOther ? withoutEffect[name] : undefined
+      isRefused = directive.isUnread === true || foreign.includes(name)
+      current = isOther || isRefused ? undefined : sectionOf(directive, ledger)
+      if (current !== undefined) sections.push(current)
+      if (foreign.includes(name))
+        ledger.error(line, `found a section ${name}; there is none here, remove it and what refers to it`)
+    } else if (current !== undefined) current.directives.push(directive)
+    if (reason !== undefined) ledger.leaveOut(line, reason)
+    else if (current === undefined && !isRefused)
       ledger.error(line, `${found(name)} before any section; begin with global, defaults, frontend or listen`)
-    }
   }
   return sections
 }
 
+/** A line that cannot be read is one without arguments. */
 function directives(text: string, ledger: Ledger): Directive[] {
   return text
     .replace(/^\uFEFF/, '')
@@ -72,8 +80,12 @@ function directives(text: string, ledger: Ledger): Directive[] {
     .flatMap((content, index): Directive[] => {
       const line = index + 1
       const { words, problem } = splitWords(content.replace(/\r$/, ''))
-      if (problem !== undefined) ledger.error(line, problem)
-      const [name, ...args] = words ?? []
+      if (problem !== undefined) {
+        ledger.error(line, problem)
+        const [name] = /[\w.-]+/.exec(content) ?? []
+        return name === undefined ? [] : [{ line, name, args: [], isUnread: true }]
+      }
+      const [name, ...args] = words
       return name === undefined ? [] : [{ line, name, args }]
     })
 }

@@ -1,12 +1,14 @@
 import { found } from '../config/issue.ts'
 import { hostOf, limit } from './bind.ts'
 import type { Ledger } from './ledger.ts'
+import { arities, nameParams, type Param, readParams } from './params.ts'
 import type { Directive } from './section.ts'
-import { parseTime } from './time.ts'
+import { changeFlags, type ProxyFlags, proxyArities, sendProxyOf } from './send-proxy.ts'
+import { parseTime, timeProblem } from './time.ts'
 
 /** What parameters say of a server; those of `default-server` lines are where the ones after them begin. */
 export interface ServerParams {
-  readonly sendProxy: false | 'v1' | 'v2'
+  readonly proxyFlags: ProxyFlags
   readonly check: boolean
   /** Milliseconds between checks. */
   readonly interval: number
@@ -16,6 +18,10 @@ export interface ServerParams {
   readonly disabled: boolean
   readonly weight: number
   readonly maxConnections: number | undefined
+  readonly tls: boolean
+  /** Checks within TLS or through a proxy, or to another port or address. */
+  readonly checkParams: readonly string[]
+  readonly tlsParams: readonly string[]
   /** Parameters that a forward does without. */
   readonly without: readonly string[]
   /** Parameters that mean something beside other servers only. */
@@ -31,11 +37,12 @@ export interface Server extends ServerParams {
   /** `undefined`: the port that the client connected to, moved by `offset`. */
   readonly port: number | undefined
   readonly offset: number
+  readonly sendProxy: false | 'v1' | 'v2'
 }
 
 /** HAProxy's defaults, section 5.2 of its configuration manual. */
 export const serverDefaults: ServerParams = {
-  sendProxy: false,
+  proxyFlags: new Set(),
   check: false,
   interval: 2000,
   rise: 2,
@@ -44,54 +51,62 @@ export const serverDefaults: ServerParams = {
   disabled: false,
   weight: 1,
   maxConnections: undefined,
+  tls: false,
+  checkParams: [],
+  tlsParams: [],
   without: [],
   besideOthers: [],
   lines: [],
 }
 
 const flags: Readonly<Record<string, Partial<ServerParams>>> = {
-  'send-proxy': { sendProxy: 'v1' },
-  'send-proxy-v2': { sendProxy: 'v2' },
-  'no-send-proxy': { sendProxy: false },
-  'no-send-proxy-v2': { sendProxy: false },
   check: { check: true },
   'no-check': { check: false },
   backup: { backup: true },
   'no-backup': { backup: false },
   disabled: { disabled: true },
   enabled: { disabled: false },
+  ssl: { tls: true },
+  'no-ssl': { tls: false },
 }
 
-/** What a forward does without, and the number of arguments. */
-const harmless: Readonly<Record<string, number>> = {
-  'check-send-proxy': 0,
-  downinter: 1,
-  'error-limit': 1,
-  fastinter: 1,
-  id: 1,
-  'init-addr': 1,
-  maxqueue: 1,
-  observe: 1,
-  'on-error': 1,
-  'on-marked-down': 1,
-  'on-marked-up': 1,
-  'resolve-opts': 1,
-  'resolve-prefer': 1,
-  resolvers: 1,
-  slowstart: 1,
-  'tcp-ut': 1,
-  tfo: 0,
-}
+/** What a forward does without. */
+const harmless = arities({
+  0: 'check-send-proxy no-agent-check non-stick stick tfo no-tfo',
+  1:
+    'agent-addr agent-inter agent-port agent-send downinter error-limit fastinter id init-addr log-proto max-reuse maxqueue observe ' +
+    'on-error on-marked-down on-marked-up pool-low-conn pool-max-conn pool-purge-delay resolve-net resolve-opts resolve-prefer ' +
+    'resolvers slowstart tcp-ut ws',
+})
+
+/** Without `ssl` or a check within TLS they mean nothing. */
+const ofTls = arities({
+  0:
+    'allow-0rtt force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 no-check-ssl no-ssl-reuse no-sslv3 no-tls-tickets ' +
+    'no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 ssl-reuse sslv3 tls-tickets tlsv10 tlsv11 tlsv12 tlsv13',
+  1: 'alpn ca-file ciphers ciphersuites client-sigalgs crl-file crt curves npn sigalgs sni ssl-max-ver ssl-min-ver verify verifyhost',
+})
+
+/** Without `check` they mean nothing. */
+const ofChecks = arities({ 0: 'check-ssl check-via-socks4', 1: 'addr check-alpn check-proto check-sni port' })
 
 const besideOthers = ['check', 'inter', 'rise', 'fall', 'weight', 'backup']
 
 const instead: Readonly<Record<string, string>> = {
   source: "the kernel's routes choose the source; remove it and add a route or a rule for it",
-  ssl: 'TLS ends at the reverse proxy behind the target; remove ssl',
-  'send-proxy-v2-ssl': 'there is no TLS here to tell of; write send-proxy-v2',
-  'send-proxy-v2-ssl-cn': 'there is no TLS here to tell of; write send-proxy-v2',
-  port: 'a check goes to the port of the target; remove it',
-  addr: 'a check goes to the target; remove it',
+  cookie: 'cookies are the work of the reverse proxy behind the target; remove it',
+}
+
+/** Those above, and what a target has nothing for: so that all of a line are told at once. */
+const known = {
+  ...arities({
+    0: `${Object.keys(flags).join(' ')} agent-check`,
+    1: 'inter rise fall weight maxconn minconn cookie redir namespace proto socks4 source track usesrc interface',
+  }),
+  ...proxyArities,
+  ...harmless,
+  ...ofTls,
+  ...ofChecks,
 }
 
 export function readServer(
@@ -104,47 +119,74 @@ export function readServer(
     ledger.error(line, 'found a server without a name and an address; write server NAME ADDRESS:PORT')
     return undefined
   }
-  const said = readParams({ line, name: 'server', args: params }, defaults, ledger)
+  const said = readServerParams({ line, name: 'server', args: params }, defaults, ledger)
+  refuseTls(said, line, ledger)
   const where = parseServerAddress(address)
   if (where === undefined) {
     ledger.error(line, `${found(address)} at a server; allowed: HOST:PORT, or HOST for the same port`)
     return undefined
   }
-  return { ...said, ...where, line }
+  const without = [
+    ...said.without,
+    ...(said.tls ? [] : said.tlsParams),
+    ...(said.check ? [] : said.checkParams),
+  ]
+  return { ...said, ...where, line, without, sendProxy: sendProxyOf(said.proxyFlags, line, ledger) }
+}
+
+/** In one sentence, for one leads to the other. */
+function refuseTls({ tls, check, tlsParams, checkParams }: ServerParams, line: number, ledger: Ledger): void {
+  const ofCheck = check ? checkParams.filter(name => name !== 'no-check-ssl') : []
+  if (tls)
+    ledger.error(
+      line,
+      `found ${nameParams(['ssl', ...ofCheck, ...tlsParams])} at a server; TLS ends at the reverse proxy behind the target; remove them`,
+    )
+  else if (ofCheck.length > 0)
+    ledger.error(
+      line,
+      `found ${nameParams([...ofCheck, ...tlsParams])} at a server; a check is a TCP connect to the target; remove them`,
+    )
 }
 
 /** @returns `defaults` with what this line says on top. */
-export function readParams({ line, args }: Directive, defaults: ServerParams, ledger: Ledger): ServerParams {
+export function readServerParams(
+  { line, args }: Directive,
+  defaults: ServerParams,
+  ledger: Ledger,
+): ServerParams {
   let params = defaults
-  for (let at = 0; at < args.length; at++) {
-    const name = args[at]!
-    const value = args[at + 1]
+  for (const param of readParams(args, known)) {
+    const { name } = param
     if (besideOthers.includes(name)) params = { ...params, besideOthers: [...params.besideOthers, name] }
-    // With both, HAProxy sends v2.
-    if (name === 'send-proxy' && params.sendProxy === 'v2') continue
-    if (Object.hasOwn(flags, name)) params = { ...params, ...flags[name] }
-    else if (Object.hasOwn(harmless, name)) {
-      params = { ...params, without: [...params.without, name] }
-      at += harmless[name]!
-    } else if (Object.hasOwn(values, name)) {
-      params = { ...params, ...values[name]!(value, line, ledger) }
-      at++
-    } else {
-      const fix = Object.hasOwn(instead, name) ? instead[name] : 'a target has no such thing, remove it'
-      ledger.error(line, `${found(name)} at a server; ${fix}`)
-      break
-    }
+    params = { ...params, ...readParam(param, params, line, ledger) }
   }
   return params
 }
 
+function readParam(param: Param, params: ServerParams, line: number, ledger: Ledger): Partial<ServerParams> {
+  const {
+    name,
+    values: [value],
+  } = param
+  if (Object.hasOwn(flags, name)) return flags[name]!
+  if (Object.hasOwn(proxyArities, name)) return { proxyFlags: changeFlags(params.proxyFlags, param) }
+  if (Object.hasOwn(harmless, name)) return { without: [...params.without, name] }
+  if (Object.hasOwn(ofTls, name)) return { tlsParams: [...params.tlsParams, name] }
+  if (Object.hasOwn(ofChecks, name)) return { checkParams: [...params.checkParams, name] }
+  if (Object.hasOwn(valued, name)) return valued[name]!(value, line, ledger)
+  const fix = Object.hasOwn(instead, name) ? instead[name] : 'a target has no such thing, remove it'
+  ledger.error(line, `${found(name)} at a server; ${fix}`)
+  return {}
+}
+
 type ReadValue = (text: string | undefined, line: number, ledger: Ledger) => Partial<ServerParams>
 
-const values: Readonly<Record<string, ReadValue>> = {
+const valued: Readonly<Record<string, ReadValue>> = {
   inter: (text, line, ledger) => {
     const interval = parseTime(text ?? '')
     if (interval !== undefined && interval > 0) return { interval }
-    ledger.error(line, `${found(text)} as inter; allowed: a duration such as 2s`)
+    ledger.error(line, timeProblem(text ?? '', 'inter'))
     return {}
   },
   rise: (text, line, ledger) => count('rise', text, line, ledger),

@@ -1,11 +1,13 @@
 import { found } from '../config/issue.ts'
+import { backendOf, frontendsOf, lookUp } from './backends.ts'
 import { forwardOf } from './forward.ts'
 import type { Ledger } from './ledger.ts'
 import { globalReason } from './left-out.ts'
 import { listenersOf, type Tunnel } from './listener.ts'
-import { areTcp, type ProxySection, readProxy } from './proxy.ts'
-import type { ProxyKind, Section } from './section.ts'
-import { formatTime, longest, parseTime } from './time.ts'
+import { isStatusPage, readProxies } from './proxies.ts'
+import { areTcp, type ProxySection } from './proxy.ts'
+import type { Section } from './section.ts'
+import { formatTime, longest, parseTime, timeProblem } from './time.ts'
 import { type Entry, linesOf } from './yaml.ts'
 
 /** The config that these sections come to. Each of their lines is in it, or in the ledger. */
@@ -13,11 +15,11 @@ export function translate(sections: readonly Section[], tunnel: Tunnel | undefin
   const proxies = readProxies(sections, ledger)
   for (const section of sections) leaveOutWhole(section, ledger)
   const names = new Set<string>()
-  const forwards = proxies
-    .filter(({ kind }) => kind !== 'backend')
-    .flatMap(frontend => forwardsOf(frontend, { proxies, tunnel, names }, ledger))
+  const forwards = frontendsOf(proxies).flatMap(frontend =>
+    forwardsOf(frontend, { proxies, tunnel, names }, ledger),
+  )
   if (forwards.length === 0 && !ledger.hasErrors)
-    ledger.error(0, 'found nothing to forward; name a file with a frontend or listen section in mode tcp')
+    ledger.missing(0, 'found nothing to forward; name a file with a frontend or listen section in mode tcp')
   const entries: Entry[] = [
     ...(tunnel
       ? [{ key: 'tunnel', value: [{ key: 'wgConf', value: tunnel.wgConf, lines: [] }], lines: [] }]
@@ -44,7 +46,8 @@ function forwardsOf(
 ): Entry[] {
   const { kind, name, line, defaultBackend } = frontend
   if (frontend.binds.length === 0) {
-    ledger.error(line, `found no bind in ${kind} ${name}; add one, or remove it`)
+    if (!frontend.failed.has('bind'))
+      ledger.missing(line, `found no bind in ${kind} ${name}; add one, or remove it`)
     return []
   }
   const backend = backendOf(frontend, proxies, ledger)
@@ -52,7 +55,7 @@ function forwardsOf(
   const listeners = listenersOf(frontend.binds, tunnel, ledger)
   return listeners.flatMap(({ listen, binds }): Entry[] => {
     const hasDefault = defaultBackend !== undefined || backend === frontend
-    const source = { frontend, backend, hasDefault, binds, listen, backendNamed: named(proxies) }
+    const source = { frontend, backend, hasDefault, binds, listen, backendNamed: lookUp(proxies) }
     const value = forwardOf(source, ledger)
     if (value.length === 0) return []
     const key = nameOf(name, listeners.length > 1 ? listen.first : undefined, names)
@@ -62,57 +65,28 @@ function forwardsOf(
   })
 }
 
-/** The sections that are proxies, each with what it inherits: of `from NAME`, else of the last defaults before it. */
-function readProxies(sections: readonly Section[], ledger: Ledger): ProxySection[] {
-  const defaults = new Map<string, ProxySection>()
-  let last: ProxySection | undefined
-  const proxies: ProxySection[] = []
-  for (const section of sections) {
-    if (!isProxy(section) || isStatusPage(section)) continue
-    const inherited = section.from === undefined ? undefined : defaults.get(section.from)
-    if (section.from !== undefined && inherited === undefined)
-      ledger.error(
-        section.line,
-        `found from ${section.from}; there is no defaults section of that name before it`,
-      )
-    const isDefaults = section.kind === 'defaults'
-    const proxy = readProxy(section, inherited ?? (isDefaults ? undefined : last), ledger)
-    if (isDefaults) {
-      last = proxy
-      defaults.set(proxy.name, proxy)
-    } else if (!proxy.disabled) proxies.push(proxy)
-  }
-  return proxies
-}
-
-function isProxy(section: Section): section is Section<ProxyKind> {
-  return section.kind !== 'global' && section.kind !== 'resolvers'
-}
-
-/** HAProxy's page of statistics: HTTP, and no server behind it. */
-function isStatusPage({ kind, directives }: Section): boolean {
-  const has = (name: string) => directives.some(directive => directive.name === name)
-  return (
-    kind !== 'defaults' && has('stats') && !has('server') && !has('default_backend') && !has('use_backend')
-  )
-}
-
 /** `hard-stop-after`; the last one counts. */
 function drainTimeoutOf(sections: readonly Section[], ledger: Ledger): Entry[] {
   const given = sections.flatMap(section => (section.kind === 'global' ? section.directives : []))
   const last = given.findLast(({ name }) => name === 'hard-stop-after')
   if (last === undefined) return []
-  const ms = parseTime(last.args.join(' '))
-  if (ms !== undefined && ms <= longest)
+  const text = last.args.join(' ')
+  const ms = parseTime(text)
+  if (ms !== undefined && ms > 0 && ms <= longest)
     return [{ key: 'drainTimeout', value: formatTime(ms), lines: [last.line] }]
-  ledger.error(last.line, `${found(last.args.join(' '))} as hard-stop-after; allowed: a duration up to 576h`)
+  if (ms === undefined) ledger.error(last.line, timeProblem(text, 'hard-stop-after'))
+  else
+    ledger.error(
+      last.line,
+      `${found(text)} as hard-stop-after${ms === 0 ? ', which is no limit' : ''}; allowed: a duration up to 576h`,
+    )
   return []
 }
 
 function leaveOutWhole(section: Section, ledger: Ledger): void {
   if (section.kind === 'global') {
-    for (const { line, name, args } of section.directives) {
-      if (name === 'hard-stop-after') continue
+    for (const { line, name, args, isUnread } of section.directives) {
+      if (name === 'hard-stop-after' || isUnread) continue
       const reason = globalReason([name, ...args])
       if (reason === undefined)
         ledger.error(
@@ -131,33 +105,6 @@ function leaveOutWhole(section: Section, ledger: Ledger): void {
   } else if (isStatusPage(section))
     for (const { line } of [section, ...section.directives])
       ledger.leaveOut(line, 'HAProxy about itself; here it is wg-punchhole status and admin.listen')
-}
-
-function named(proxies: readonly ProxySection[]): (name: string) => ProxySection | undefined {
-  return name =>
-    proxies.find(proxy => proxy.name === name && (proxy.kind === 'backend' || proxy.kind === 'listen'))
-}
-
-function backendOf(
-  frontend: ProxySection,
-  proxies: readonly ProxySection[],
-  ledger: Ledger,
-): ProxySection | undefined {
-  const { defaultBackend, kind, name, line, servers, routing } = frontend
-  if (defaultBackend === undefined) {
-    const routed = named(proxies)(routing[0]?.args[0] ?? '')
-    if (kind === 'listen' && (servers.length > 0 || routed === undefined)) return frontend
-    if (routed !== undefined) return routed
-    ledger.error(line, `found no default_backend for frontend ${name}; add one`)
-    return undefined
-  }
-  const backend = named(proxies)(defaultBackend.value)
-  if (backend === undefined)
-    ledger.error(
-      defaultBackend.line,
-      `${found(defaultBackend.value)} as default_backend; there is no backend of that name, or it is disabled`,
-    )
-  return backend
 }
 
 /** A name that the config takes, used once: HAProxy's may have colons, and sections of two kinds the same name. */

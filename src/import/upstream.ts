@@ -1,7 +1,8 @@
 import { formatHostPort, type HostPorts } from '../config/address.ts'
+import { compareChecks } from './health-check.ts'
 import type { Ledger } from './ledger.ts'
 import type { ProxySection } from './proxy.ts'
-import type { Server, ServerParams } from './server.ts'
+import type { Server } from './server.ts'
 import { formatTime } from './time.ts'
 import type { Entry } from './yaml.ts'
 
@@ -20,12 +21,15 @@ export function upstreamOf(backend: ProxySection, listen: HostPorts, ledger: Led
   const servers = orderOf(backend, ledger)
   const [first, ...others] = servers
   if (first === undefined) {
-    ledger.error(
-      backend.line,
-      `found no server in ${backend.kind} ${backend.name}; add one, or remove the section`,
-    )
+    if (!['server', 'server-template', 'dispatch'].some(name => backend.failed.has(name)))
+      ledger.missing(
+        backend.line,
+        `found no server in ${backend.kind} ${backend.name}; add one, or remove the section`,
+      )
     return undefined
   }
+  const checked = servers.some(({ check }) => check)
+  compareChecks(backend.healthCheck, checked, ledger)
   const targets = servers.map(server => targetOf(server, listen, ledger))
   const sendProxy = same('sendProxy', 'PROXY header', servers, ledger)
   same('weight', 'weight', servers, ledger)
@@ -93,7 +97,7 @@ function same<K extends 'sendProxy' | 'weight' | 'interval' | 'rise' | 'fall' | 
   what: string,
   servers: readonly Server[],
   ledger: Ledger,
-): ServerParams[K] {
+): Server[K] {
   const [first] = servers
   const other = servers.find(server => server[key] !== first![key])
   if (other !== undefined)
@@ -112,6 +116,12 @@ function balanceOf(
 ): Entry {
   const lines = [balance?.line ?? all[0]!.line]
   const spares = servers.filter(({ backup }) => backup)
+  const [spare] = spares
+  if (spare !== undefined && servers.some(({ check }) => !check))
+    ledger.error(
+      spare.line,
+      'found a backup beside a server without check; HAProxy never uses it, as nothing tells it that the server is down: add check, or remove the backup',
+    )
   if (spares.length > 0 && spares.length < servers.length - 1)
     ledger.error(
       spares[0]!.line,

@@ -8,7 +8,6 @@ export type Words =
 
 const bare: Readonly<Record<string, string>> = {
   ' ': ' ',
-  '\t': '\t',
   '#': '#',
   '\\': '\\',
   "'": "'",
@@ -62,4 +61,9 @@ function escapeOf(rest: string): { text: string; length: number } | undefined {
   const text = bare[char]
   // HAProxy keeps the backslash where it escapes nothing.
   return text === undefined ? { text: '\\', length: 0 } : { text, length: 1 }
+}
+
+/** Whether these are values to compare with: at least one, and no flag of a match among them. */
+export function areValues(words: readonly string[]): boolean {
+  return words.length > 0 && !words.some(word => /^[-!]|^$/.test(word))
 }

@@ -1,0 +1,55 @@
+import type { Ledger } from './ledger.ts'
+import { type Arities, arities, nameParams, type Param } from './params.ts'
+
+/**
+ * The flags that HAProxy keeps for the PROXY header of a server, `pp_opts` in its source: a header is sent where any is
+ * set, v2 where `v2` is, else v1. So `no-send-proxy-v2` takes away v2 alone, and what belongs to v2 alone sends v1.
+ */
+export type ProxyFlags = ReadonlySet<string>
+
+const sets: Readonly<Record<string, readonly string[]>> = {
+  'send-proxy': ['v1'],
+  'send-proxy-v2': ['v2'],
+  'send-proxy-v2-ssl': ['v2', 'ssl'],
+  'send-proxy-v2-ssl-cn': ['v2', 'ssl', 'cert-cn'],
+}
+
+const OPTIONS = 'proxy-v2-options'
+
+export const proxyArities: Arities = {
+  ...arities({
+    0: Object.keys(sets)
+      .flatMap(name => [name, `no-${name}`])
+      .join(' '),
+  }),
+  [OPTIONS]: 1,
+}
+
+/** The flags after one more parameter. */
+export function changeFlags(flags: ProxyFlags, { name, values: [value = ''] }: Param): ProxyFlags {
+  if (name === OPTIONS) {
+    const options = value.split(',')
+    const ofTls = options.some(option => /^cert-|^ssl-/.test(option)) ? ['ssl'] : []
+    return new Set([...flags, ...options, ...ofTls])
+  }
+  const isOff = name.startsWith('no-')
+  const named = new Set(sets[isOff ? name.slice('no-'.length) : name])
+  return isOff ? new Set([...flags].filter(flag => !named.has(flag))) : new Set([...flags, ...named])
+}
+
+/** The header that a server gets. */
+export function sendProxyOf(flags: ProxyFlags, line: number, ledger: Ledger): false | 'v1' | 'v2' {
+  const others = [...flags].filter(flag => flag !== 'v1' && flag !== 'v2')
+  if (flags.has('v2') && others.length > 0)
+    ledger.error(
+      line,
+      `found ${nameParams(others)} in the v2 header of a server, by proxy-v2-options or send-proxy-v2-ssl; what it tells beside the addresses is no choice here: write send-proxy-v2 alone`,
+    )
+  if (!flags.has('v2') && !flags.has('v1') && others.length > 0)
+    ledger.warn(
+      line,
+      `found ${nameParams(others)} for a v2 header without send-proxy-v2: HAProxy sends a v1 header, and so does this`,
+    )
+  if (flags.has('v2')) return 'v2'
+  return flags.size > 0 ? 'v1' : false
+}

@@ -1,0 +1,57 @@
+import { parseRouteName } from '../config/server-name.ts'
+import type { Criterion, Refusal } from './condition.ts'
+import { areValues } from './words.ts'
+
+/** Names of TLS SNI: `req.ssl_sni -i www.example.com`, `req.ssl_sni -m end .example.com`, `req.ssl_sni,lower …`. */
+
+const fetches = ['req.ssl_sni', 'req_ssl_sni', 'req.ssl_sni,lower', 'req_ssl_sni,lower']
+
+export function isServerName(fetch: string | undefined): fetch is string {
+  return fetch !== undefined && fetches.includes(fetch)
+}
+
+/** `undefined` for a match that a forward does not have. */
+export function readNames(
+  fetch: string,
+  words: readonly string[],
+  line: number,
+): Criterion | Refusal | undefined {
+  const match = readMatch(words)
+  if (match === undefined || !areValues(match.values)) return undefined
+  const { isEnd, values } = match
+  // Without a dot in front, the end of a name is also that of quite other names.
+  if (isEnd && values.some(value => !value.startsWith('.'))) return undefined
+  const names = isEnd ? values.map(value => `*${value}`) : values
+  if (names.some(name => parseRouteName(name) === undefined)) return undefined
+  const isLowered = fetch.endsWith(',lower')
+  const dotted = values.find(value => value.endsWith('.'))
+  if (dotted !== undefined)
+    return { problem: `${dotted} is never asked for, as clients leave out the dot at its end; leave it out` }
+  const capital = match.isFolded ? undefined : values.find(value => /[A-Z]/.test(value))
+  if (capital !== undefined)
+    return {
+      problem: `${capital} is never asked for in capitals, which HAProxy minds without -i; write -i, or ${capital.toLowerCase()}`,
+    }
+  const remark =
+    match.isFolded || isLowered
+      ? undefined
+      : 'found a server name without -i: HAProxy sends who asks for it in capitals elsewhere, a forward knows no capitals'
+  return { kind: 'name', values: names, lines: [line], remark }
+}
+
+interface Match {
+  readonly isEnd: boolean
+  readonly isFolded: boolean
+  readonly values: readonly string[]
+}
+
+function readMatch(words: readonly string[]): Match | undefined {
+  const [flag, method] = words
+  if (flag === '-i') {
+    const match = readMatch(words.slice(1))
+    return match && { ...match, isFolded: true }
+  }
+  if (flag !== '-m') return { isEnd: false, isFolded: false, values: words }
+  const match = method === 'end' || method === 'str' ? readMatch(words.slice(2)) : undefined
+  return match && { ...match, isEnd: method === 'end' }
+}
