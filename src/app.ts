@@ -72,11 +72,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const forwarder = new Forwarder({
     log,
     descriptors,
+    witness: tunnel?.witness,
     logConnections: () => current().log.connections,
     resolve,
     end: () => ({ version, mtu: tunnel?.status().mtu }),
     seen: (address, throughTunnel) =>
-      throughTunnel ? tunnel?.connectionFrom(address) : hidden.seen(address),
+      throughTunnel ? tunnel?.witness.connectionFrom(address) : hidden.seen(address),
   })
 
   const health = new Health({

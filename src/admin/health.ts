@@ -40,8 +40,11 @@ const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend' | 'warning'
   'no-handshake': 'peer',
   'handshake-stale': 'peer',
   'path-dead': 'peer',
+  'one-way': 'peer',
   'mtu-black-hole': 'peer',
   'endpoint-unresolved': 'peer',
+  'no-route-back': 'peer',
+  'nobody-trusted': 'end',
   'backend-down': 'backend',
   'config-rejected': 'warning',
 }

@@ -13,7 +13,7 @@ import type { HealthReport } from './health.ts'
 
 /** T with its times, milliseconds since the epoch inside the program, as ISO 8601 text. */
 export type Dated<T> = {
-  readonly [K in keyof T]: K extends 'since' | 'lastHandshake' ? DatedTime<T[K]> : Dated<T[K]>
+  readonly [K in keyof T]: K extends 'since' | 'lastHandshake' | 'lastAnswer' ? DatedTime<T[K]> : Dated<T[K]>
 }
 type DatedTime<T> = T extends number ? string : T
 
@@ -103,7 +103,11 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
       receivedBytes: peer.receivedBytes,
       sentBytes: peer.sentBytes,
       keepalive: peer.keepalive,
-      path: { ...peer.path, since: iso(peer.path.since) },
+      path: {
+        ...peer.path,
+        since: iso(peer.path.since),
+        lastAnswer: peer.path.lastAnswer === undefined ? undefined : iso(peer.path.lastAnswer),
+      },
     })),
   }
 }

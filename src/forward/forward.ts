@@ -20,6 +20,7 @@ import { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
 import { Knock } from './knock.ts'
+import { nobodyTrusted } from './nobody-trusted.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
@@ -241,8 +242,9 @@ export class Forward implements ConnectionOwner {
   reasons(): Reason[] {
     const { name } = this.#config
     const of = this.upstreams.areDown ? { forward: name } : {}
-    return this.upstreams.failures.map(failure => {
+    const failures = this.upstreams.failures.map((failure): Reason => {
       return { code: 'backend-down', detail: `forward ${name}: ${failure}`, ...of }
     })
+    return [...failures, ...nobodyTrusted(this.#config)]
   }
 }

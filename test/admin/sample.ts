@@ -31,6 +31,7 @@ const tunnel = {
       path: {
         state: 'up' as const,
         since: started,
+        lastAnswer: started + 58_000,
         answersProbes: true,
         rtt: 40.5,
         loss: 0.01,
@@ -51,6 +52,7 @@ const tunnel = {
       path: {
         state: 'starting' as const,
         since: started,
+        lastAnswer: undefined,
         answersProbes: false,
         rtt: undefined,
         loss: undefined,
