@@ -23,8 +23,6 @@ export interface Reason {
   readonly peer?: string
   /** The forward's name, for the codes that are about one forward. */
   readonly forward?: string
-  /** The whole public key of the peer that it is a consequence of: behind it nothing can be known. */
-  readonly behind?: string
   /** The end serves in spite of it, so by itself it never makes it unready. */
   readonly serving?: true
 }

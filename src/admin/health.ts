@@ -11,6 +11,8 @@ export interface HealthReport {
 export interface HealthReason extends Omit<Reason, 'serving'> {
   /** When this reason was first seen in an unbroken run, ISO 8601. */
   readonly since: string
+  /** The whole public key of a peer that is not reached, where that is the cause. Only in /status.json. */
+  readonly behind?: string
 }
 
 /** What the verdict is measured against; asked at every evaluation. */

@@ -7,6 +7,7 @@ import {
 import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
+import { knownReasons, knownTargets } from './behind.ts'
 import type { HealthReport } from './health.ts'
 
 /** The status of one end as JSON: made inside the running end, shown by it and by whoever asks it. */
@@ -54,6 +55,9 @@ export interface EndParts {
 
 /** Copies field by field: what a part carries beyond its status type, a key for example, is left behind. */
 export function endStatus(parts: EndParts): EndStatus {
+  const forwards = parts.forwards.map(forward => {
+    return { ...forward, targets: knownTargets(forward.targets, parts.tunnel) }
+  })
   const newest = parts.connections.toSorted((a, b) => b.since - a.since).slice(0, 200)
   return {
     version: parts.version,
@@ -61,14 +65,14 @@ export function endStatus(parts: EndParts): EndStatus {
     node: process.version,
     startedAt: iso(parts.startedAt),
     interface: parts.tunnel?.interface,
-    health: parts.health,
+    health: { ...parts.health, reasons: knownReasons(parts.health.reasons, forwards) },
     config: parts.config && datedConfig(parts.config),
     tunnel: parts.tunnel && datedTunnel(parts.tunnel),
     links: parts.links.map(({ since, ...link }) => ({
       ...link,
       since: since === undefined ? since : iso(since),
     })),
-    forwards: parts.forwards.map(datedForward),
+    forwards: forwards.map(datedForward),
     connections: newest.map(datedConnection),
     connectionsTotal: parts.connections.length,
   }
@@ -97,6 +101,7 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
     peers: tunnel.peers.map(peer => ({
       publicKey: peer.publicKey,
       allowedIps: peer.allowedIps,
+      routes: peer.routes,
       configuredEndpoint: peer.configuredEndpoint,
       endpoint: peer.endpoint,
       lastHandshake: peer.lastHandshake === undefined ? undefined : iso(peer.lastHandshake),
@@ -120,7 +125,7 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
     acceptProxy: forward.acceptProxy,
     sendProxy: forward.sendProxy,
     balance: forward.balance,
-    targets: forward.targets.map(({ address, name, routes, state, since, error, active }) => ({
+    targets: forward.targets.map(({ address, name, routes, state, since, error, active, behind }) => ({
       address,
       name,
       ...(routes && { routes }),
@@ -128,6 +133,7 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
       since: iso(since),
       error,
       active,
+      ...(behind && { behind }),
     })),
     active: forward.active,
     accepted: forward.accepted,
@@ -151,6 +157,11 @@ function iso(milliseconds: number): string {
 /** The first 8 characters of a public key, which is how people and metrics name a peer. */
 export function shortKey(publicKey: string): string {
   return publicKey.slice(0, 8)
+}
+
+/** What there is to say of a target that is not up. */
+export function targetTrouble({ error, behind }: Pick<TargetStatus, 'error' | 'behind'>): string | undefined {
+  return behind === undefined ? error : `behind peer ${shortKey(behind)}, which is not reached`
 }
 
 /** A target as people read it: its address, and the name that it is of. */

@@ -32,11 +32,13 @@ export interface TargetStatus {
   readonly name: string | undefined
   /** Server names whose connections go there; without them all that go nowhere else. */
   readonly routes?: readonly string[]
-  /** As the last connection or check found it; `unknown` before the first. */
+  /** As the last connection or check found it; `unknown` before the first, and where it cannot be known now. */
   readonly state: 'unknown' | 'up' | 'down'
   readonly since: number
   /** Of the last failure, while down. */
   readonly error: string | undefined
+  /** The whole public key of the peer that it is behind, while that is not reached: then its state is `unknown`. */
+  readonly behind?: string
   /** Connections open now, or on their way. */
   readonly active: number
 }

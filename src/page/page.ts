@@ -1,5 +1,5 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
-import { shortKey, targetText } from '../admin/status.ts'
+import { shortKey, targetText, targetTrouble } from '../admin/status.ts'
 import { formatBytes, formatCount } from '../amount.ts'
 import { type ForwardStatus, stateOf, type TargetStatus } from '../forward/status.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
@@ -48,8 +48,8 @@ ${picture(status)}
 ${
   reasons.length > 0 &&
   html`<ul class="reasons">${reasons.map(
-    ({ code, detail, since: time }) =>
-      html`<li class="card">${state(health[status.health.status], code)} <span class="soft">for ${since(time, now)}</span><br><span class="wrap">${detail}</span></li>`,
+    ({ code, detail, since: time, behind }) =>
+      html`<li class="card">${state(behind === undefined ? health[status.health.status] : 'quiet', code)} <span class="soft">${behind !== undefined && `behind peer ${shortKey(behind)}, `}for ${since(time, now)}</span><br><span class="wrap">${detail}</span></li>`,
   )}</ul>`
 }
 ${status.tunnel !== undefined && html`<h2>Peers</h2><div class="cards">${status.tunnel.peers.map(peer => peerCard(peer, now))}</div>`}
@@ -74,7 +74,9 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
     ),
   )
   const all = forwards.flatMap(({ targets }) => targets)
-  const up = all.filter(({ state }) => state === 'up').length
+  const [up, unknown] = (['up', 'unknown'] as const).map(
+    is => all.filter(({ state }) => state === is).length,
+  ) as [number, number]
   const clients: Hop = {
     tone: connectionsTotal > 0 ? 'good' : 'quiet',
     name: 'Clients',
@@ -84,7 +86,7 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
   const targets: Hop = {
     tone: worst(forwards.map(({ targets }) => target[stateOf(targets)])),
     name: 'Targets',
-    detail: `${up} of ${all.length} up`,
+    detail: `${up} of ${all.length} up${unknown > 0 ? `, ${unknown} unknown` : ''}`,
   }
   const through = tunnel === undefined ? [] : [tunnelHop(tunnel.peers, links)]
   const hops = called ? [clients, ...through, here, targets] : [clients, here, ...through, targets]
@@ -116,6 +118,7 @@ function peerCard(peer: Peer, now: number): Html {
   return html`<section class="card"><div class="top"><h3>${shortKey(peer.publicKey)}</h3>${state(peerTone(peer), path.rung === undefined ? path.state : `${path.state}: ${path.rung}`)}</div>${facts(
     [
       ['Endpoint', peer.endpoint ?? peer.configuredEndpoint ?? 'not known yet'],
+      ['Last answer', path.lastAnswer === undefined ? 'never' : ago(path.lastAnswer, now)],
       ['Handshake', lastHandshake === undefined ? 'never' : ago(lastHandshake, now)],
       ['Round trip', path.rtt === undefined ? '–' : `${path.rtt.toFixed(path.rtt < 10 ? 1 : 0)} ms`],
       ['Probes lost', path.loss === undefined ? 'answers none' : `${Math.round(path.loss * 100)} %`],
@@ -141,13 +144,16 @@ ${refused.length > 0 && html`<small class="warning wrap">refused: ${refused.map(
 /** Where it sends; of several targets each with its state. */
 function targetList({ listeners, targets }: Forward): Html {
   const from = listeners.join(', ')
-  const failure = (error: string | undefined) =>
-    error !== undefined && html`<br><span class="bad">${error}</span>`
+  const failure = (target: Dated<TargetStatus>) => {
+    const trouble = targetTrouble(target)
+    const tone = target.behind === undefined ? 'bad' : 'quiet'
+    return trouble !== undefined && html`<br><span class="${tone}">${trouble}</span>`
+  }
   if (targets.length === 1)
-    return html`<small class="wrap">${from} → ${targetText(targets[0]!)}${failure(targets[0]!.error)}</small>`
+    return html`<small class="wrap">${from} → ${targetText(targets[0]!)}${failure(targets[0]!)}</small>`
   return html`<small class="wrap">${from} →</small>${targets.map(
     one =>
-      html`<small class="wrap">${state(target[one.state], one.state)} ${targetText(one)}, ${one.active} open${failure(one.error)}</small>`,
+      html`<small class="wrap">${state(target[one.state], one.state)} ${targetText(one)}, ${one.active} open${failure(one)}</small>`,
   )}`
 }
 

@@ -153,6 +153,7 @@ export class Peers implements Iterable<Peer>, Witness {
     return this.#peers.map(({ config, path, sample, received, sent, lastHandshake }) => ({
       publicKey: config.publicKey,
       allowedIps: config.allowedIps.map(networkOf),
+      routes: config.trusted.map(networkOf),
       configuredEndpoint: config.endpoint && formatHostPort(config.endpoint.host, config.endpoint.port),
       endpoint: sample?.endpoint,
       lastHandshake,

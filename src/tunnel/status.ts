@@ -28,6 +28,8 @@ export interface ProcessStatus {
 export interface PeerStatus {
   readonly publicKey: string
   readonly allowedIps: readonly string[]
+  /** The part of them that is routed into the tunnel. */
+  readonly routes: readonly string[]
   /** Configured `host:port`, when the config has one. */
   readonly configuredEndpoint: string | undefined
   /** `ip:port` that packets are sent to now. */

@@ -62,6 +62,7 @@ t.test('no handshake until there is one', async t => {
     {
       publicKey: 'ABCDEFGHIJK',
       allowedIps: ['10.1.10.0/24'],
+      routes: ['10.1.10.0/24'],
       configuredEndpoint: 'gw:1',
       endpoint: '192.0.2.1:2',
       lastHandshake: start,
