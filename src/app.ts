@@ -9,6 +9,7 @@ import { readHost } from './config/host.ts'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
 import { Descriptors, raiseOpenFiles } from './descriptors.ts'
+import { judge } from './doctor/judge.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
@@ -75,7 +76,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     witness: tunnel?.witness,
     logConnections: () => current().log.connections,
     resolve,
-    end: () => ({ version, mtu: tunnel?.status().mtu }),
+    tracing: { end: () => ({ version, mtu: tunnel?.status().mtu }), judge },
     seen: (address, throughTunnel) =>
       throughTunnel ? tunnel?.witness.connectionFrom(address) : hidden.seen(address),
   })

@@ -113,13 +113,6 @@ export const metrics: readonly Metric[] = [
     read: perPeer(({ path }) => (path.state === 'up' || path.state === 'mtu-black-hole' ? 1 : 0)),
   },
   {
-    name: 'wg_punchhole_peer_last_answer_timestamp_seconds',
-    kind: 'gauge',
-    help: 'When the peer last answered a probe, a link or a handshake, or opened a connection, in seconds since the epoch; absent before the first.',
-    labels: ['peer'],
-    read: perPeer(({ path: { lastAnswer: at } }) => (at === undefined ? undefined : Date.parse(at) / 1000)),
-  },
-  {
     name: 'wg_punchhole_peer_probe_rtt_seconds',
     kind: 'gauge',
     help: 'Smoothed round-trip time of the path probes; absent for a peer that answered none lately.',
