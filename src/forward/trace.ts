@@ -4,6 +4,7 @@ import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
+import type { Verdict } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -15,13 +16,6 @@ export interface End {
   readonly version: string
   /** Bytes, of the tunnel's device; `undefined` without a tunnel. */
   readonly mtu: number | undefined
-}
-
-/** What an end makes of a target of its own, as `doctor` there would say it. */
-export interface Verdict {
-  readonly state: 'ok' | 'warning' | 'failed' | 'unknown'
-  readonly found: string
-  readonly fix: string | undefined
 }
 
 /** Judges a target, `ip:port`, of a forward. */
@@ -79,7 +73,10 @@ export async function answerTrace(
   const { target, error } = await reach(upstream, offset, config.timeouts.connect)
   const targetMs = error === undefined ? performance.now() - began : undefined
   const text = target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset)
-  const judged = targetMs === undefined ? undefined : judge?.(config.name, text, config.sendProxy)
+  const verdict = await within(
+    targetMs === undefined ? undefined : judge?.(config.name, text, config.sendProxy),
+  )
+  if (verdict !== undefined) target?.judge(verdict)
   const answer: TraceAnswer = {
     ...end(),
     forward: config.name,
@@ -91,7 +88,7 @@ export async function answerTrace(
     target: text,
     targetMs,
     targetError: error,
-    verdict: await within(judged),
+    verdict,
   }
   socket.end(`${JSON.stringify(answer)}\n`, () => socket.destroy())
 }
