@@ -36,9 +36,10 @@ export async function becomes(
 ): Promise<{ status: EndStatus; took: number }> {
   const began = performance.now()
   for (;;) {
-    const status = await statusOf(world, end)
+    // One that has just been started does not answer yet.
+    const status = await statusOf(world, end).catch(() => undefined)
     const took = performance.now() - began
-    if (isSo(status)) return { status, took }
+    if (status !== undefined && isSo(status)) return { status, took }
     if (took > within) throw new Error(`${end}: not so within ${within} ms: ${JSON.stringify(status)}`)
     await new Promise(resolve => setTimeout(resolve, 200))
   }
