@@ -9,6 +9,7 @@ import { readHost } from './config/host.ts'
 import { formatIssue } from './config/issue.ts'
 import type { Loaded } from './config/load.ts'
 import { Descriptors } from './descriptors.ts'
+import { judge } from './doctor/judge.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
 import type { ForwardPlan } from './forward/plan.ts'
@@ -74,11 +75,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const forwarder = new Forwarder({
     log,
     descriptors,
+    witness: tunnel?.witness,
     logConnections: () => current().log.connections,
     resolve,
-    end: () => ({ version, mtu: tunnel?.status().mtu }),
+    tracing: { end: () => ({ version, mtu: tunnel?.status().mtu }), judge },
     seen: (address, throughTunnel) =>
-      throughTunnel ? tunnel?.connectionFrom(address) : hidden.seen(address),
+      throughTunnel ? tunnel?.witness.connectionFrom(address) : hidden.seen(address),
   })
 
   const health = new Health({

@@ -7,8 +7,11 @@ export type ReasonCode =
   | 'no-handshake'
   | 'handshake-stale'
   | 'path-dead'
+  | 'one-way'
   | 'mtu-black-hole'
   | 'endpoint-unresolved'
+  | 'no-route-back'
+  | 'nobody-trusted'
   | 'backend-down'
   | 'config-rejected'
 

@@ -11,8 +11,8 @@ const layers = [
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],
-  ['page'],
-  ['app', 'doctor'],
+  ['page', 'doctor'],
+  ['app'],
   ['cli'],
   ['main'],
 ]

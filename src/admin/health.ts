@@ -11,6 +11,8 @@ export interface HealthReport {
 export interface HealthReason extends Omit<Reason, 'serving'> {
   /** When this reason was first seen in an unbroken run, ISO 8601. */
   readonly since: string
+  /** The whole public key of a peer that is not reached, where that is the cause. Only in /status.json. */
+  readonly behind?: string
 }
 
 /** What the verdict is measured against; asked at every evaluation. */
@@ -40,8 +42,11 @@ const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend' | 'warning'
   'no-handshake': 'peer',
   'handshake-stale': 'peer',
   'path-dead': 'peer',
+  'one-way': 'peer',
   'mtu-black-hole': 'peer',
   'endpoint-unresolved': 'peer',
+  'no-route-back': 'peer',
+  'nobody-trusted': 'end',
   'backend-down': 'backend',
   'config-rejected': 'warning',
 }

@@ -109,14 +109,14 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_peer_path_up',
     kind: 'gauge',
-    help: '1 while data crosses the tunnel to the peer, full-size packets or not.',
+    help: '1 while data crosses the tunnel to the peer and back, full-size packets or not.',
     labels: ['peer'],
     read: perPeer(({ path }) => (path.state === 'up' || path.state === 'mtu-black-hole' ? 1 : 0)),
   },
   {
     name: 'wg_punchhole_peer_probe_rtt_seconds',
     kind: 'gauge',
-    help: 'Smoothed round-trip time of the path probes; absent for a peer that never answered one.',
+    help: 'Smoothed round-trip time of the path probes; absent for a peer that answered none lately.',
     labels: ['peer'],
     read: perPeer(({ path }) => path.rtt && path.rtt / 1000),
   },
@@ -199,14 +199,14 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_forward_target_up',
     kind: 'gauge',
-    help: '1 when a target of the forward is up, 0 when all are down; absent before the first answer.',
+    help: '1 when a target of the forward is up, 0 when all are down; absent before the first answer, and while they are behind a peer that is not reached.',
     labels: ['forward'],
     read: perForward(({ targets }) => ({ up: 1, down: 0, unknown: undefined })[stateOf(targets)]),
   },
   {
     name: 'wg_punchhole_forward_targets',
     kind: 'gauge',
-    help: 'Targets that are up, down, or unknown before the first answer; each address of a name is one.',
+    help: 'Targets that are up, down, or unknown (before the first answer, or behind a peer that is not reached); each address of a name is one.',
     labels: ['forward', 'state'],
     read: ({ status }) => status.forwards.flatMap(targetCounts),
   },

@@ -7,13 +7,14 @@ import {
 import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
+import { knownReasons, knownTargets } from './behind.ts'
 import type { HealthReport } from './health.ts'
 
 /** The status of one end as JSON: made inside the running end, shown by it and by whoever asks it. */
 
 /** T with its times, milliseconds since the epoch inside the program, as ISO 8601 text. */
 export type Dated<T> = {
-  readonly [K in keyof T]: K extends 'since' | 'lastHandshake' ? DatedTime<T[K]> : Dated<T[K]>
+  readonly [K in keyof T]: K extends 'since' | 'lastHandshake' | 'lastAnswer' ? DatedTime<T[K]> : Dated<T[K]>
 }
 type DatedTime<T> = T extends number ? string : T
 
@@ -57,6 +58,9 @@ export interface EndParts {
 
 /** Copies field by field: what a part carries beyond its status type, a key for example, is left behind. */
 export function endStatus(parts: EndParts): EndStatus {
+  const forwards = parts.forwards.map(forward => {
+    return { ...forward, targets: knownTargets(forward.targets, parts.tunnel) }
+  })
   const newest = parts.connections.toSorted((a, b) => b.since - a.since).slice(0, 200)
   return {
     version: parts.version,
@@ -65,14 +69,14 @@ export function endStatus(parts: EndParts): EndStatus {
     startedAt: iso(parts.startedAt),
     logLinesDropped: parts.logLinesDropped ?? 0,
     interface: parts.tunnel?.interface,
-    health: parts.health,
+    health: { ...parts.health, reasons: knownReasons(parts.health.reasons, forwards) },
     config: parts.config && datedConfig(parts.config),
     tunnel: parts.tunnel && datedTunnel(parts.tunnel),
     links: parts.links.map(({ since, ...link }) => ({
       ...link,
       since: since === undefined ? since : iso(since),
     })),
-    forwards: parts.forwards.map(datedForward),
+    forwards: forwards.map(datedForward),
     connections: newest.map(datedConnection),
     connectionsTotal: parts.connections.length,
   }
@@ -101,13 +105,18 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
     peers: tunnel.peers.map(peer => ({
       publicKey: peer.publicKey,
       allowedIps: peer.allowedIps,
+      routes: peer.routes,
       configuredEndpoint: peer.configuredEndpoint,
       endpoint: peer.endpoint,
       lastHandshake: peer.lastHandshake === undefined ? undefined : iso(peer.lastHandshake),
       receivedBytes: peer.receivedBytes,
       sentBytes: peer.sentBytes,
       keepalive: peer.keepalive,
-      path: { ...peer.path, since: iso(peer.path.since) },
+      path: {
+        ...peer.path,
+        since: iso(peer.path.since),
+        lastAnswer: peer.path.lastAnswer === undefined ? undefined : iso(peer.path.lastAnswer),
+      },
     })),
   }
 }
@@ -120,15 +129,19 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
     acceptProxy: forward.acceptProxy,
     sendProxy: forward.sendProxy,
     balance: forward.balance,
-    targets: forward.targets.map(({ address, name, routes, state, since, error, active }) => ({
-      address,
-      name,
-      ...(routes && { routes }),
-      state,
-      since: iso(since),
-      error,
-      active,
-    })),
+    targets: forward.targets.map(
+      ({ address, name, routes, state, since, error, active, behind, judged }) => ({
+        address,
+        name,
+        ...(routes && { routes }),
+        state,
+        since: iso(since),
+        error,
+        active,
+        ...(behind && { behind }),
+        ...(judged && { judged: { ...judged, since: iso(judged.since) } }),
+      }),
+    ),
     active: forward.active,
     accepted: forward.accepted,
     checks: forward.checks,
@@ -151,6 +164,11 @@ function iso(milliseconds: number): string {
 /** The first 8 characters of a public key, which is how people and metrics name a peer. */
 export function shortKey(publicKey: string): string {
   return publicKey.slice(0, 8)
+}
+
+/** What there is to say of a target that is not up. */
+export function targetTrouble({ error, behind }: Pick<TargetStatus, 'error' | 'behind'>): string | undefined {
+  return behind === undefined ? error : `behind peer ${shortKey(behind)}, which is not reached`
 }
 
 /** A target as people read it: its address, and the name that it is of. */

@@ -2,7 +2,7 @@ import { styleText } from 'node:util'
 import { formatBytes, formatSeconds } from '../amount.ts'
 import { stateOf } from '../forward/status.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
-import { type Dated, type EndStatus, shortKey, targetText } from './status.ts'
+import { type Dated, type EndStatus, shortKey, targetText, targetTrouble } from './status.ts'
 
 /** The status of one end as text for a person. */
 
@@ -43,9 +43,9 @@ function summary({ version, wireguardGo, node, startedAt, health }: EndStatus, a
   const versions = [`wg-punchhole ${version}`, wireguardGo && `wireguard-go ${wireguardGo}`, `Node ${node}`]
   return [
     [{ text: health.status, style }, `for ${age(startedAt)} up: ${versions.filter(Boolean).join(', ')}`],
-    ...health.reasons.map(reason => [
-      { text: `  ${reason.code}`, style },
-      `${reason.detail} (for ${age(reason.since)})`,
+    ...health.reasons.map(({ code, detail, since, behind }): Cell[] => [
+      { text: `  ${code}`, style: behind === undefined ? style : 'dim' },
+      `${detail} (${behind === undefined ? '' : `behind peer ${shortKey(behind)}, `}for ${age(since)})`,
     ]),
   ]
 }
@@ -71,6 +71,7 @@ function peerRows(tunnel: Dated<TunnelStatus>, age: Age): Cell[][] {
     peer.endpoint ?? peer.configuredEndpoint ?? 'unknown',
     peer.path.rung === undefined ? peer.path.state : `${peer.path.state}: ${peer.path.rung}`,
     peer.path.rtt === undefined ? '-' : `${Math.round(peer.path.rtt)} ms`,
+    age(peer.path.lastAnswer),
     age(peer.lastHandshake),
     formatBytes(peer.receivedBytes),
     formatBytes(peer.sentBytes),
@@ -78,7 +79,7 @@ function peerRows(tunnel: Dated<TunnelStatus>, age: Age): Cell[][] {
     peer.allowedIps.join(', '),
   ])
   return titled(
-    ['peer', 'endpoint', 'path', 'RTT', 'handshake', 'received', 'sent', 'keepalive', 'allowed'],
+    ['peer', 'endpoint', 'path', 'RTT', 'answer', 'handshake', 'received', 'sent', 'keepalive', 'allowed'],
     rows,
   )
 }
@@ -114,11 +115,12 @@ function forwardRows({ forwards }: EndStatus): Cell[][] {
       formatBytes(forward.sentBytes),
       error,
     ]
-    if (targets.length === 1) return [row(targetText(first!), first!.error)]
+    if (targets.length === 1) return [row(targetText(first!), targetTrouble(first!))]
     const own = targets.map((target): Cell[] => {
-      const { state, active, error = '' } = target
+      const { state, active } = target
       const open = { text: `${active}`, style: 'dim' as const }
-      return ['', '', targetText(target), { text: state, style: style[state] }, open, '', '', '', '', error]
+      const trouble = targetTrouble(target) ?? ''
+      return ['', '', targetText(target), { text: state, style: style[state] }, open, '', '', '', '', trouble]
     })
     return [row(`${targets.filter(({ state }) => state === 'up').length} of ${targets.length} up`), ...own]
   })

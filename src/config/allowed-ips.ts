@@ -22,10 +22,11 @@ export interface PeerContext {
 
 export function resolvePeers(conf: WgConf, context: PeerContext): PeerConfig[] {
   reportSharedPrefixes(conf.peers, context.report)
-  return conf.peers.map(peer => resolvePeer(peer, conf.table !== 'off', context))
+  return conf.peers.map(peer => resolvePeer(peer, conf, context))
 }
 
-function resolvePeer(peer: WgPeer, routed: boolean, { named, host, report }: PeerContext): PeerConfig {
+function resolvePeer(peer: WgPeer, conf: WgConf, { named, host, report }: PeerContext): PeerConfig {
+  const routed = conf.table !== 'off'
   const name = named.get(peer.publicKey.value)
   const allowedIps = unique(peer.allowedIps)
   const long = allowedIps.filter(({ value }) => value.bits >= SHORTEST[value.family])
@@ -43,14 +44,17 @@ function resolvePeer(peer: WgPeer, routed: boolean, { named, host, report }: Pee
   const usable = long.map(({ value }) => value).filter(({ family }) => family === 4 || host.ipv6)
   const address = name ?? long.find(({ value }) => value.bits === width(value.family))?.value.address
   const needsName = name !== undefined && !usable.some(prefix => covers(prefix, name))
+  const trusted = needsName ? [...usable, hostPrefix(name)] : usable
+  const isInPrefix = conf.addresses.some(({ value }) => value.bits < width(value.family))
   return {
     publicKey: peer.publicKey.value,
     presharedKey: peer.presharedKey,
     allowedIps: allowedIps.map(({ value }) => value),
-    trusted: needsName ? [...usable, hostPrefix(name)] : usable,
+    trusted,
     endpoint: peer.endpoint?.value,
     keepalive: peer.keepalive,
     address,
+    mayBeRouted: trusted.length > 0 || isInPrefix || !routed,
   }
 }
 

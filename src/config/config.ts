@@ -66,6 +66,8 @@ export interface PeerConfig {
   readonly keepalive: number
   /** The peer's own tunnel address, where its config tells: probe.addresses, else its first /32 or /128. */
   readonly address: string | undefined
+  /** Whether a route may lead back to it: one of ours, the kernel's to the prefix of an Address, or with `Table = off` somebody's. */
+  readonly mayBeRouted: boolean
 }
 
 export interface ForwardConfig {

@@ -1,11 +1,13 @@
 import { EndError, messageOf } from '../errors.ts'
 
+export const findingStates = ['ok', 'warning', 'failed', 'unknown'] as const
+
 /** What the doctor found at one step. */
 export interface Finding {
   /** What was looked at: `config`, `tunnel device`, `peer AbCdEfGh`, `target of web`. */
   readonly step: string
   /** `unknown`: it cannot be told from here. */
-  readonly state: 'ok' | 'warning' | 'failed' | 'unknown'
+  readonly state: (typeof findingStates)[number]
   readonly found: string
   /** What to change. */
   readonly fix: string | undefined

@@ -1,12 +1,17 @@
-import type { Dated, EndStatus } from '../admin/status.ts'
+import { peerOf } from '../admin/behind.ts'
+import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
+import { formatSeconds } from '../amount.ts'
 import { parseHostPorts } from '../config/address.ts'
 import { readHost } from '../config/host.ts'
 import { raiseOpenFiles } from '../descriptors.ts'
-import type { ForwardStatus, RefusalReason, TargetStatus } from '../forward/status.ts'
+import type { ForwardStatus, RefusalReason, TargetStatus, Verdict } from '../forward/status.ts'
+import type { TraceAnswer } from '../forward/trace.ts'
 import { Names } from '../resolve.ts'
+import type { PeerStatus } from '../tunnel/status.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
 import { nameFix } from './host.ts'
 import { ownAddress, sendMarked } from './marked.ts'
+import { otherEndFinding } from './other-end.ts'
 import { reach } from './reach.ts'
 import { headerExpected } from './target.ts'
 
@@ -22,7 +27,8 @@ const several = 3
 export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
   const findings = await Promise.all(
     status.forwards.map(async forward => [
-      ...(await targetFindings(forward)),
+      ...(await targetFindings(status, forward)),
+      ...trustFindings(status, forward),
       ...refusedFindings(forward),
       ...clientFindings(status, forward),
     ]),
@@ -30,30 +36,43 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
   return findings.flat()
 }
 
-async function targetFindings(forward: Forward): Promise<Finding[]> {
+async function targetFindings({ tunnel }: EndStatus, forward: Forward): Promise<Finding[]> {
   const { targets } = forward
-  return (await Promise.all(targets.map(target => targetFinding(forward, target)))).flat()
+  return (await Promise.all(targets.map(target => targetFinding(forward, target, tunnel)))).flat()
 }
 
-async function targetFinding({ name, targets, sendProxy }: Forward, target: Target): Promise<Finding[]> {
-  const { address, error = '' } = target
+async function targetFinding(
+  { name, targets, sendProxy }: Pick<Forward, 'name' | 'targets' | 'sendProxy'>,
+  target: Target,
+  tunnel: EndStatus['tunnel'],
+): Promise<Finding[]> {
+  const { address, error = '', behind, since } = target
   const step = targets.length === 1 ? `target of ${name}` : `target ${address} of ${name}`
   const where = parseHostPorts(address)
   if (where === undefined) return []
-  if (target.state === 'down')
-    return [failed(step, `${address} does not take connections: ${error}`, targetFix(error, where.host))]
+  if (behind !== undefined)
+    return [unknown(step, `${address} is behind peer ${shortKey(behind)}, which is not reached`)]
+  const peer = peerOf(target, tunnel)
+  if (target.state === 'down') {
+    const age = formatSeconds((Date.now() - Date.parse(since)) / 1000)
+    const found = `${address} has taken no connection for ${age}: ${error}`
+    return [failed(step, found, targetFix(error, where.host, peer))]
+  }
   const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
   const sent = sendProxy === false ? 'no PROXY header' : `a PROXY header (${sendProxy})`
-  if (sendProxy !== false && (await isOurs(addresses[0]!, where.first)))
-    return [ok(step, `another end of ours answers at ${address}`)]
+  const answer = sendProxy === false ? undefined : await otherEnd(addresses[0]!, where.first)
+  if (answer !== undefined) {
+    const reached = `another end of ours answers at ${address}, and reaches its target ${answer.target}`
+    return [otherEndFinding(step, reached, answer)]
+  }
   const expected = await headerExpected(addresses[0]!, where.first, sendProxy)
   if (typeof expected === 'object')
     return [
       failed(
         step,
         `${address} does not take connections: ${expected.error}`,
-        targetFix(expected.error, where.host),
+        targetFix(expected.error, where.host, peer),
       ),
     ]
   switch (expected) {
@@ -85,19 +104,31 @@ async function targetFinding({ name, targets, sendProxy }: Forward, target: Targ
   }
 }
 
-/** Another end of ours says so, and need not be asked in a way that it counts as a client without a header. */
-async function isOurs(host: string, port: number): Promise<boolean> {
-  const reached = await reach(host, port)
-  return (
-    'socket' in reached &&
-    (await sendMarked(reached.socket, ownAddress(reached.socket), answerWithin)) !== undefined
-  )
+/** What a target that has just taken a connection makes of what this forward sends. */
+export async function judgeTarget(
+  name: string,
+  address: string,
+  sendProxy: Forward['sendProxy'],
+): Promise<Verdict | undefined> {
+  const since = new Date().toISOString()
+  const target: Target = { address, name: undefined, state: 'up', since, error: undefined, active: 0 }
+  const [finding] = await targetFinding({ name, targets: [target], sendProxy }, target, undefined)
+  return finding && { state: finding.state, found: finding.found, fix: finding.fix }
 }
 
-function targetFix(error: string, host: string): string {
+/** Another end of ours says so, and need not be asked in a way that it counts as a client without a header. */
+async function otherEnd(host: string, port: number): Promise<TraceAnswer | undefined> {
+  const reached = await reach(host, port)
+  if ('error' in reached) return undefined
+  return sendMarked(reached.socket, ownAddress(reached.socket), answerWithin)
+}
+
+function targetFix(error: string, host: string, peer: Dated<PeerStatus> | undefined): string {
   if (/by the other end/.test(error)) return 'Run doctor at the other end: its target is down'
   if (/UNRESOLVED|no address|ENOTFOUND/.test(error)) return nameFix(host)
   if (/ECONNREFUSED/.test(error)) return 'Start the service, or correct host and port of the target'
+  if (/no answer|ETIMEDOUT/.test(error) && peer !== undefined)
+    return `See what doctor says of peer ${shortKey(peer.publicKey)}, which the target is behind; and that a firewall there lets connections from the tunnel in`
   if (/no answer|ETIMEDOUT/.test(error))
     return 'See that the target runs, and that no firewall or NetworkPolicy drops connections to it'
   return 'Correct host and port of the target, or the route to it'
@@ -138,6 +169,15 @@ function headerMissing(name: string): readonly [found: string, fix: string] {
     'came without the PROXY header that this forward requires',
     `Let what connects here send it (sendProxy: v2 at the other end, send-proxy-v2 in HAProxy), or set forwards.${name}.acceptProxy: false, which shows its address instead of the client's`,
   ]
+}
+
+/** No client through the tunnel is let in. */
+function trustFindings({ health }: EndStatus, { name }: Forward): Finding[] {
+  const { detail } =
+    health.reasons.find(({ code, forward }) => code === 'nobody-trusted' && forward === name) ?? {}
+  if (detail === undefined) return []
+  const fix = `Name each peer's own tunnel address in tunnel.probe.addresses, or set forwards.${name}.trustedProxies`
+  return [failed(`clients of ${name}`, detail, fix)]
 }
 
 function refusedFindings({ name, refused }: Forward): Finding[] {

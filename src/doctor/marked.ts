@@ -1,15 +1,17 @@
 import type { Socket } from 'node:net'
-import { text } from 'node:stream/consumers'
 import type { SocketAddress } from '../config/address.ts'
 import { encodeProxyV2, newUniqueId } from '../forward/proxy-header.ts'
 import { tlvType } from '../forward/tlv.ts'
 import type { TraceAnswer } from '../forward/trace.ts'
 import { traceMark } from '../forward/trace-mark.ts'
 
+/** Milliseconds that another end may take to judge its target. */
+const verdictWithin = 10_000
+
 /**
  * Sends a header that is marked over a new connection, as if of this client. Another end of ours answers; a service, or
  * HAProxy, sees a connection that sends nothing more.
- * @param patience milliseconds for the answer.
+ * @param patience milliseconds for the first byte of the answer.
  */
 export async function sendMarked(
   socket: Socket,
@@ -19,9 +21,18 @@ export async function sendMarked(
   const destination = { address: socket.remoteAddress!, port: socket.remotePort! }
   const tlvs = [{ type: tlvType.UNIQUE_ID, value: newUniqueId() }, traceMark]
   socket.write(encodeProxyV2(client, destination, tlvs).bytes)
-  const timer = setTimeout(() => socket.destroy(), patience)
+  let timer = setTimeout(() => socket.destroy(), patience)
+  const chunks: Buffer[] = []
+  // An end says at once that it is one, and then takes its time to look at its target.
+  socket.on('data', chunk => {
+    chunks.push(chunk)
+    clearTimeout(timer)
+    timer = setTimeout(() => socket.destroy(), chunk.includes('{') ? patience : verdictWithin)
+  })
+  socket.on('error', () => {})
   try {
-    return JSON.parse(await text(socket))
+    await new Promise(resolve => socket.once('end', resolve).once('close', resolve))
+    return JSON.parse(Buffer.concat(chunks).toString())
   } catch {
     return undefined
   } finally {

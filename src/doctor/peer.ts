@@ -1,11 +1,12 @@
 import { createSocket } from 'node:dgram'
 import { stat } from 'node:fs/promises'
 import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
+import { formatSeconds } from '../amount.ts'
 import { familyOf, parseHostPorts } from '../config/address.ts'
 import type { Config } from '../config/config.ts'
 import { systemCode } from '../errors.ts'
 import type { PeerStatus, TunnelStatus } from '../tunnel/status.ts'
-import { type Finding, failed, ok, warning } from './finding.ts'
+import { type Finding, failed, ok, unknown, warning } from './finding.ts'
 import { nameFix } from './host.ts'
 
 type Tunnel = Dated<TunnelStatus>
@@ -74,21 +75,68 @@ async function peerFinding(status: EndStatus, tunnel: Tunnel, peer: Peer): Promi
       lossy,
       'Set tunnel.mtu at both ends to what the path carries (a PPPoE line 1412, a tunnel in a tunnel 1280), and let ICMP through',
     )
+  const oneWay = codes.get('one-way')
+  if (oneWay !== undefined) return lostThere(step, tunnel, peer, oneWay)
   if (codes.has('no-handshake')) return noHandshake(step, tunnel, peer)
   const dead = codes.get('path-dead') ?? codes.get('handshake-stale')
-  if (dead !== undefined)
+  if (dead !== undefined) return lost(step, tunnel, peer, dead)
+  const unrouted = codes.get('no-route-back')
+  if (unrouted !== undefined)
     return failed(
       step,
-      `the keys fit, but no data comes back: ${dead}`,
-      `See that the other end runs; that its AllowedIPs for ${tunnel.publicKey} contain ${tunnel.addresses.join(', ')}; and that nothing between drops UDP now`,
+      unrouted,
+      `Set tunnel.probe.addresses: {"${peer.publicKey}": IP} to its own tunnel address, or make AllowedIPs narrower`,
     )
-  const { rtt, answersProbes } = peer.path
-  return ok(
+  return answering(step, peer)
+}
+
+/** Milliseconds in which a peer that answers probes has answered one, unless many are lost. */
+const lately = 15_000
+
+/** A path that is up: what is known of it, and since when. */
+function answering(step: string, { path }: Peer): Finding {
+  const { rtt, loss = 0, answersProbes, lastAnswer } = path
+  const age = lastAnswer === undefined ? Number.POSITIVE_INFINITY : Date.now() - Date.parse(lastAnswer)
+  const last =
+    lastAnswer === undefined ? 'it has answered nothing yet' : `its last answer is ${ago(lastAnswer)} old`
+  if (age > lately && answersProbes) return unknown(step, `${last}; whether data passes now is not known yet`)
+  if (age > lately) return ok(step, `nothing speaks against it: it answers no probes, and ${last}`)
+  const facts = [
+    'data passes',
+    rtt !== undefined && `round trip ${rtt.toFixed(1)} ms`,
+    !answersProbes && 'it answers no probes',
+    loss >= 0.05 && `${Math.round(loss * 100)} % of the latest probes were lost`,
+  ]
+  return ok(step, facts.filter(fact => fact !== false).join(', '))
+}
+
+const keysFit = (tunnel: Tunnel, peer: Peer) =>
+  `the keys still fit (there PublicKey = ${tunnel.publicKey}, here PublicKey = ${peer.publicKey}, and at both the same PresharedKey or none)`
+
+/** Only what this end sends is lost. That nothing is said of the way back here: it works. */
+function lostThere(step: string, tunnel: Tunnel, peer: Peer, detail: string): Finding {
+  const port = parseHostPorts(peer.endpoint ?? '')?.first ?? ''
+  return failed(
     step,
-    rtt === undefined
-      ? 'data passes'
-      : `data passes, round trip ${rtt.toFixed(1)} ms${answersProbes ? '' : ', it answers no probes'}`,
+    detail,
+    `At the other end, let UDP ${port} in: its firewall (iptables -L INPUT, nft list ruleset), its security group, what stands between. If handshakes arrive and none is completed, see that ${keysFit(tunnel, peer)}`,
   )
+}
+
+function lost(step: string, tunnel: Tunnel, peer: Peer, detail: string): Finding {
+  const keys =
+    peer.lastHandshake === undefined
+      ? ''
+      : ` (the keys fitted ${ago(peer.lastHandshake)} ago; that they do now is not known)`
+  return failed(
+    step,
+    `no answer: ${detail}${keys}`,
+    `See that the other end runs; that nothing drops UDP, at its host, at this one (port ${tunnel.listenPort ?? '-'}) or between; that ${keysFit(tunnel, peer)}; and that its AllowedIPs for this end contain ${tunnel.addresses.join(', ')}`,
+  )
+}
+
+function ago(time: string): string {
+  return formatSeconds((Date.now() - Date.parse(time)) / 1000)
 }
 
 /** A stranger's packet is never answered, so key and firewall look alike from here: both are named. */
@@ -98,7 +146,7 @@ async function noHandshake(step: string, tunnel: Tunnel, peer: Peer): Promise<Fi
   if (endpoint === undefined)
     return failed(
       step,
-      'it has never called, and there is no Endpoint to call it at',
+      'it has never called: nothing with its key has arrived since this end runs, and there is no Endpoint to call it at',
       `Set its Endpoint to this host's public address and port ${tunnel.listenPort ?? 'ListenPort'}; let UDP ${tunnel.listenPort ?? ''} in (firewall, security group, -p ${tunnel.listenPort}:${tunnel.listenPort}/udp). ${keys}`,
     )
   if (await isClosedUdp(endpoint))
@@ -106,6 +154,12 @@ async function noHandshake(step: string, tunnel: Tunnel, peer: Peer): Promise<Fi
       step,
       `nothing listens on UDP ${endpoint}: its host refuses the packets`,
       `Start the other end, or correct the port: Endpoint here, ListenPort there`,
+    )
+  if (peer.sentBytes === 0)
+    return failed(
+      step,
+      `${endpoint} has not been called yet, and has not called`,
+      'Wait a moment; see the log of this end',
     )
   return failed(
     step,

@@ -1,5 +1,5 @@
 import { ask } from '../admin/client.ts'
-import type { Dated, EndStatus } from '../admin/status.ts'
+import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
 import { formatHostPort, parseHostPorts, type SocketAddress } from '../config/address.ts'
 import { usageError } from '../errors.ts'
 import { answerTimeout } from '../flags.ts'
@@ -8,6 +8,7 @@ import type { TraceAnswer } from '../forward/trace.ts'
 import { Names } from '../resolve.ts'
 import { type Finding, failed, ok, unknown } from './finding.ts'
 import { ownAddress, sendMarked } from './marked.ts'
+import { otherEndFinding } from './other-end.ts'
 import { reach } from './reach.ts'
 
 type Forward = Dated<ForwardStatus>
@@ -89,6 +90,13 @@ async function targetHops(
   const { name, targets, sendProxy } = forward
   const target = targets.find(({ state }) => state !== 'down') ?? targets[0]!
   const step = `hop 2: ${name} → ${target.address}`
+  if (target.behind !== undefined)
+    return [
+      unknown(
+        step,
+        `behind peer ${shortKey(target.behind)}, which is not reached: see what doctor says of it`,
+      ),
+    ]
   const where = parseHostPorts(target.address)
   if (where === undefined) return []
   const addresses = await new Names().resolve(where.host).catch(() => [])
@@ -118,17 +126,11 @@ async function targetHops(
   return [ok(step, facts.join(', ')), lastHop(answer)]
 }
 
-function lastHop({ forward, target, targetMs, targetError, sendProxy }: TraceAnswer): Finding {
-  const step = `hop 3: ${forward} → ${target}`
+function lastHop(answer: TraceAnswer): Finding {
+  const { forward, target, targetMs = 0, sendProxy } = answer
   const header =
     sendProxy === false ? 'no PROXY header: it sees the other end as the client' : `PROXY ${sendProxy}`
-  return targetMs === undefined
-    ? failed(
-        step,
-        `not reached: ${targetError}`,
-        'Start the service behind the other end, or correct its target',
-      )
-    : ok(step, `connected in ${time(targetMs)}, ${header}`)
+  return otherEndFinding(`hop 3: ${forward} → ${target}`, `connected in ${time(targetMs)}, ${header}`, answer)
 }
 
 function time(ms: number): string {

@@ -7,7 +7,7 @@ import type { Admission } from './admission.ts'
 import type { Connection } from './connection.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
-import type { End } from './trace.ts'
+import type { Tracing } from './trace.ts'
 import type { Upstreams } from './upstreams.ts'
 
 /** The forward that a connection belongs to. */
@@ -25,7 +25,7 @@ export interface ConnectionOwner {
   /** A link to this address that takes streams now, where one may be used. */
   readonly linkTo: (address: string) => Session | undefined
   /** What is told of this end to who traces a connection. */
-  readonly end: () => End
+  readonly tracing: Tracing
   trusts(address: string): boolean
   ended(connection: Connection): void
 }

@@ -20,11 +20,12 @@ import { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
 import { Knock } from './knock.ts'
+import { nobodyTrusted } from './nobody-trusted.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
-import type { End } from './trace.ts'
+import type { Tracing } from './trace.ts'
 import { Upstreams } from './upstreams.ts'
 
 export interface ForwardOptions {
@@ -40,7 +41,7 @@ export interface ForwardOptions {
   /** A target of it went up or down. */
   readonly targetChanged: (forward: Forward) => void
   /** What is told of this end to who traces a connection. */
-  readonly end?: () => End
+  readonly tracing?: Tracing
   /** Told where each connection came from, and whether it came through the tunnel. */
   readonly seen?: ((address: string, throughTunnel: boolean) => void) | undefined
 }
@@ -52,7 +53,7 @@ export class Forward implements ConnectionOwner {
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
   readonly refusals: LineLimit
-  readonly end: () => End
+  readonly tracing: Tracing
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
   readonly admission = new Admission()
@@ -73,7 +74,7 @@ export class Forward implements ConnectionOwner {
     this.refusals = new LineLimit(options.log, 'connection refused', { forward: config.name })
     this.#linkTo = options.linkTo
     this.#seen = options.seen
-    this.end = options.end ?? (() => ({ version, mtu: undefined }))
+    this.tracing = options.tracing ?? { end: () => ({ version, mtu: undefined }) }
     this.upstreams = new Upstreams({
       name: config.name,
       log: options.log,
@@ -241,8 +242,9 @@ export class Forward implements ConnectionOwner {
   reasons(): Reason[] {
     const { name } = this.#config
     const of = this.upstreams.areDown ? { forward: name } : {}
-    return this.upstreams.failures.map(failure => {
+    const failures = this.upstreams.failures.map((failure): Reason => {
       return { code: 'backend-down', detail: `forward ${name}: ${failure}`, ...of }
     })
+    return [...failures, ...nobodyTrusted(this.#config)]
   }
 }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHostPort } from '../config/address.ts'
 import type { Arrival } from '../link/acceptor.ts'
-import { type LinkStatus, Links } from '../link/links.ts'
+import { type LinkStatus, Links, type LinksOptions } from '../link/links.ts'
 import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
 import { Deadlines } from './deadlines.ts'
@@ -17,7 +17,8 @@ export interface Change {
   rollback(): Promise<void>
 }
 
-export type ForwarderOptions = Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged'>
+export type ForwarderOptions = Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged'> &
+  Pick<LinksOptions, 'witness'>
 
 /**
  * The forwards of one end.
@@ -43,6 +44,7 @@ export class Forwarder {
   constructor(options: ForwarderOptions) {
     this.#links = new Links({
       log: options.log,
+      witness: options.witness,
       descriptors: options.descriptors,
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {

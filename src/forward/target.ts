@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { formatHostPorts, type HostPorts } from '../config/address.ts'
-import type { TargetStatus } from './status.ts'
+import type { Judged, TargetStatus, Verdict } from './status.ts'
 
 /** Who has targets, and hears of their going up and down. */
 export interface TargetOwner {
@@ -29,6 +29,7 @@ export class Target {
   #since = Date.now()
   #error: string | undefined
   #isCertain = false
+  #judged: Judged | undefined
 
   constructor(address: string, { host, first, last }: HostPorts, owner: TargetOwner) {
     this.address = address
@@ -75,14 +76,22 @@ export class Target {
     else if (this.isDead !== wasDead) this.#owner.changed(this, wasDead)
   }
 
+  /** It was looked at what it makes of the header. */
+  judge({ state, found }: Verdict): void {
+    this.#judged = { state, found, since: Date.now() }
+  }
+
   status(): TargetStatus {
-    const { text, name, open } = this
-    return { address: text, name, state: this.#state, since: this.#since, error: this.#error, active: open }
+    const { text: address, name, open: active } = this
+    const judged = this.#judged && { judged: this.#judged }
+    return { address, name, state: this.#state, since: this.#since, error: this.#error, active, ...judged }
   }
 
   #enter(state: 'up' | 'down', wasDead: boolean): void {
     this.#state = state
     this.#since = Date.now()
+    // It may be another service by now.
+    if (state === 'down') this.#judged = undefined
     this.#owner.changed(this, wasDead)
   }
 }

@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
+import type { Verdict } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -15,6 +17,13 @@ export interface End {
   /** Bytes, of the tunnel's device; `undefined` without a tunnel. */
   readonly mtu: number | undefined
 }
+
+/** Judges a target, `ip:port`, of a forward. */
+export type Judge = (
+  forward: string,
+  target: string,
+  sendProxy: ForwardConfig['sendProxy'],
+) => Promise<Verdict | undefined>
 
 /** What is told, as one line of JSON. */
 export interface TraceAnswer extends End {
@@ -30,24 +39,44 @@ export interface TraceAnswer extends End {
   /** Milliseconds that the target took to accept a connection, or why it did not. */
   readonly targetMs: number | undefined
   readonly targetError: string | undefined
+  /** What the target makes of the header that it is sent. An end of an older version does not say. */
+  readonly verdict?: Verdict | undefined
+}
+
+/** Milliseconds for a verdict. */
+const verdictWithin = 5000
+
+/** What is told beside what this connection shows. */
+export interface Tracing {
+  readonly end: () => End
+  readonly judge?: Judge
 }
 
 interface Traced {
   readonly config: ForwardConfig
   readonly upstreams: Upstreams
-  readonly end: () => End
+  readonly tracing: Tracing
 }
 
 /** Answers and closes. Never rejects. */
 export async function answerTrace(
   socket: Socket,
   client: Client,
-  { config, upstreams, end }: Traced,
+  { config, upstreams, tracing: { end, judge } }: Traced,
   offset: number,
 ): Promise<void> {
+  socket.on('error', () => {})
+  // The rest takes a while. White space is no part of JSON: an end of an older version takes the answer, too.
+  socket.write('\n')
   const began = performance.now()
   const upstream = upstreams.any
   const { target, error } = await reach(upstream, offset, config.timeouts.connect)
+  const targetMs = error === undefined ? performance.now() - began : undefined
+  const text = target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset)
+  const verdict = await within(
+    targetMs === undefined ? undefined : judge?.(config.name, text, config.sendProxy),
+  )
+  if (verdict !== undefined) target?.judge(verdict)
   const answer: TraceAnswer = {
     ...end(),
     forward: config.name,
@@ -56,12 +85,18 @@ export async function answerTrace(
     destination: formatHostPort(client.destination.address, client.destination.port),
     id: client.id,
     sendProxy: config.sendProxy,
-    target: target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset),
-    targetMs: error === undefined ? performance.now() - began : undefined,
+    target: text,
+    targetMs,
     targetError: error,
+    verdict,
   }
-  socket.on('error', () => {})
   socket.end(`${JSON.stringify(answer)}\n`, () => socket.destroy())
+}
+
+/** Without a word in time there is none: it is worth no answer that comes too late. */
+async function within(judged: ReturnType<Judge> | undefined): Promise<Verdict | undefined> {
+  const late = sleep(verdictWithin, undefined, { ref: false })
+  return judged && Promise.race([judged.catch(() => undefined), late])
 }
 
 interface Reached {

@@ -15,6 +15,7 @@ import {
   linkVersion,
   readFirst,
 } from './greeting.ts'
+import type { PingWitness } from './pulse.ts'
 import { Session } from './session.ts'
 import type { Stream } from './stream.ts'
 
@@ -43,6 +44,7 @@ export interface Arrival {
 
 export interface AcceptorOptions {
   readonly log: Log
+  readonly witness?: PingWitness | undefined
   readonly descriptors: Descriptors
   readonly arrived: (arrival: Arrival) => void
   readonly accepted: (session: Session) => void
@@ -114,6 +116,7 @@ export class Acceptor {
     const session = new Session(socket, {
       far,
       own,
+      witness: this.#options.witness,
       opened: (stream, port, header, session) => {
         const { localAddress, remoteAddress } = session
         this.#options.arrived({ stream, port, header, localAddress, remoteAddress })

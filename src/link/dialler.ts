@@ -16,6 +16,7 @@ import {
   noToken,
   readFirst,
 } from './greeting.ts'
+import type { PingWitness } from './pulse.ts'
 import { Session } from './session.ts'
 
 /** Milliseconds for a connection and its greeting. */
@@ -27,6 +28,7 @@ const longestPause = { stranger: 600_000, friend: 60_000 }
 
 export interface DiallerOptions {
   readonly log: Log
+  readonly witness?: PingWitness | undefined
   /** Lanes that are dialled ahead. */
   readonly lanes: number
   /** A link is up. */
@@ -121,10 +123,11 @@ export class Dialler {
       reset(socket)
       return
     }
-    const { log, target, up } = this.#options
+    const { log, witness, target, up } = this.#options
     const session = new Session(socket, {
       far,
       own: { ...defaults, kind: greetingKind.link, token: noToken },
+      witness,
       // Those at hand are of the latest link.
       lane: session => (session === this.#sessions[0] ? this.#lane(far) : undefined),
       target,

@@ -7,10 +7,12 @@ import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
 import { Acceptor, type Arrival } from './acceptor.ts'
 import { Bundle } from './bundle.ts'
+import type { PingWitness } from './pulse.ts'
 import type { Session } from './session.ts'
 
 export interface LinksOptions {
   readonly log: Log
+  readonly witness?: PingWitness | undefined
   readonly descriptors: Descriptors
   /** A stream that another end opened. */
   readonly arrived: (arrival: Arrival) => void
@@ -46,7 +48,7 @@ export interface LinkStatus {
   readonly since: number | undefined
   readonly streams: number
   readonly promoted: number
-  /** Milliseconds of the last ping. */
+  /** Milliseconds of the last ping; `undefined` while its answer is late. */
   readonly rtt: number | undefined
 }
 
@@ -143,9 +145,10 @@ export class Links {
   }
 
   #bundle(address: string, { port, perPeer }: LinkPlan): Bundle {
-    const { log, descriptors, up, draining, target } = this.#options
+    const { log, witness, descriptors, up, draining, target } = this.#options
     return new Bundle(address, port, perPeer, {
       log,
+      witness,
       descriptors,
       up: () => up(address),
       draining: () => draining(address),

@@ -1,4 +1,4 @@
-import { LinkError } from './frame.ts'
+import { frame, LinkError } from './frame.ts'
 import { Pace } from './pace.ts'
 
 /** Milliseconds between pings; and how old the last one may be when a stream is opened, which would wait in vain. */
@@ -17,15 +17,25 @@ const deadAfter = 300_000
  * word, would hold up the end of the program until nobody waits any more.
  */
 const endsAfter = 2500
+/** Milliseconds from which on an unanswered ping is told, with every beat: TCP has tried seven times by then. */
+const toldAfter = 15_000
 /** While there is bulk the path is measured more often. */
 const paceEvery = 100
 /** Pieces of data between two beats that make other streams busy. */
 const busyParts = 4
 
-export interface PulseOptions {
-  /** Sends a ping. */
-  readonly ping: () => void
-  readonly dead: (why: string) => void
+/** Who is told what the pings of links show of the path to an address. */
+export interface PingWitness {
+  answered(address: string): void
+  /** The ping of this time, milliseconds since the epoch, has been unanswered for long. */
+  leftPing(address: string, sentAt: number): void
+}
+
+/** The link. */
+export interface PulseOwner {
+  readonly remoteAddress: string
+  send(stream: number, type: number): void
+  close(why: string): void
 }
 
 /** Whether the far end of a link is there, and what the path holds. */
@@ -33,7 +43,8 @@ export class Pulse {
   readonly pace = new Pace()
   /** Pieces of data since the last beat, those of lanes not among them. */
   parts = 0
-  readonly #options: PulseOptions
+  readonly #owner: PulseOwner
+  readonly #witness: PingWitness | undefined
   #hasBulk = false
   #deadAfter = deadAfter
   #timer: NodeJS.Timeout | undefined
@@ -41,8 +52,9 @@ export class Pulse {
   #sentAt = 0
   #lastSentAt = 0
 
-  constructor(options: PulseOptions) {
-    this.#options = options
+  constructor(owner: PulseOwner, witness: PingWitness | undefined) {
+    this.#owner = owner
+    this.#witness = witness
     this.#start(pingEvery)
   }
 
@@ -79,6 +91,7 @@ export class Pulse {
     const now = performance.now()
     this.pace.answered(now - this.#sentAt, now)
     this.#sentAt = 0
+    this.#witness?.answered(this.#owner.remoteAddress)
   }
 
   stop(): void {
@@ -95,14 +108,18 @@ export class Pulse {
     const now = performance.now()
     if (this.#hasBulk) this.pace.sample(now, this.parts >= busyParts)
     this.parts = 0
-    if (this.#sentAt === 0) this.#ping(now)
-    else if (now - this.#sentAt > this.#deadAfter)
-      this.#options.dead(`no answer for ${this.#deadAfter / 1000} s`)
+    if (this.#sentAt === 0) {
+      this.#ping(now)
+      return
+    }
+    const age = now - this.#sentAt
+    if (age > toldAfter) this.#witness?.leftPing(this.#owner.remoteAddress, Date.now() - age)
+    if (age > this.#deadAfter) this.#owner.close(`no answer for ${this.#deadAfter / 1000} s`)
   }
 
   #ping(now: number): void {
     this.#sentAt = now
     this.#lastSentAt = now
-    this.#options.ping()
+    this.#owner.send(0, frame.ping)
   }
 }

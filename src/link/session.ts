@@ -6,7 +6,7 @@ import { frame, LinkError, maxData, uint32 } from './frame.ts'
 import type { Greeting } from './greeting.ts'
 import { type Hearer, Inbox } from './inbox.ts'
 import { copied, mostUnread, Outbox } from './outbox.ts'
-import { Pulse } from './pulse.ts'
+import { type PingWitness, Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
 import { Stream } from './stream.ts'
 import { Unread } from './unread.ts'
@@ -15,6 +15,7 @@ export interface SessionOptions {
   /** What the far end said it grants. */
   readonly far: Greeting
   readonly own: Greeting
+  readonly witness?: PingWitness | undefined
   /** Only at the end that dialled, which alone opens streams: a lane for a stream that is promoted, if there is one. */
   readonly lane?: (session: Session) => Socket | undefined
   /** Only at the other end: a stream was opened. */
@@ -65,7 +66,7 @@ export class Session implements Hearer {
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
     socket.on('close', () => this.close('it was closed'))
-    this.#pulse = new Pulse({ ping: () => this.send(0, frame.ping), dead: why => this.close(why) })
+    this.#pulse = new Pulse(this, options.witness)
     socket.resume()
   }
 
@@ -79,9 +80,9 @@ export class Session implements Hearer {
     return this.#streams.size
   }
 
-  /** Milliseconds; `undefined` before the first answer. */
+  /** Milliseconds; `undefined` before the first answer, and while one is missing. */
   get roundTrip(): number | undefined {
-    return this.#pulse.pace.roundTrip
+    return this.#pulse.isDoubtful ? undefined : this.#pulse.pace.roundTrip
   }
 
   /** Opens a stream, at the end that dialled. `header` is a whole PROXY v2 header. */

@@ -178,18 +178,20 @@ function health({ status, codes }: Fields): Reading {
 
 function path({ peer, from, to, rung }: Fields): Reading {
   const about = `peer ${peer}`
+  if (rung !== undefined)
+    return {
+      tone: 'warning',
+      title: 'Recovery step',
+      detail: `${about}: ${rung}`,
+      like: `recovery ${peer}`,
+    }
   switch (to) {
     case 'up':
       return { tone: 'good', title: 'Path up', detail: about }
     case 'mtu-black-hole':
       return { tone: 'warning', title: 'Full-size packets lost', detail: about }
-    case 'recovering':
-      return {
-        tone: 'warning',
-        title: 'Recovery step',
-        detail: `${about}: ${rung}`,
-        like: `recovery ${peer}`,
-      }
+    case 'one-way':
+      return { tone: 'bad', title: 'One direction lost', detail: `${about} gets nothing, and is heard` }
     default:
       return { tone: 'bad', title: `Path ${to}`, detail: `${about}, it was ${from}` }
   }

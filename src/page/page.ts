@@ -1,7 +1,7 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
-import { shortKey, targetText } from '../admin/status.ts'
+import { shortKey, targetText, targetTrouble } from '../admin/status.ts'
 import { formatBytes, formatCount } from '../amount.ts'
-import { type ForwardStatus, stateOf, type TargetStatus } from '../forward/status.ts'
+import { type ForwardStatus, stateOf, type TargetStatus, type Verdict } from '../forward/status.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import type { Event } from './events.ts'
 import type { History } from './history.ts'
@@ -36,6 +36,13 @@ const target: Readonly<Record<TargetStatus['state'], Tone>> = {
   unknown: 'quiet',
 }
 
+const verdict: Readonly<Record<Verdict['state'], Tone>> = {
+  ok: 'quiet',
+  warning: 'warning',
+  failed: 'bad',
+  unknown: 'quiet',
+}
+
 export function statusPage(parts: PageParts): string {
   const { status, now } = parts
   const { reasons } = status.health
@@ -48,12 +55,12 @@ ${picture(status)}
 ${
   reasons.length > 0 &&
   html`<ul class="reasons">${reasons.map(
-    ({ code, detail, since: time }) =>
-      html`<li class="card">${state(health[status.health.status], code)} <span class="soft">for ${since(time, now)}</span><br><span class="wrap">${detail}</span></li>`,
+    ({ code, detail, since: time, behind }) =>
+      html`<li class="card">${state(behind === undefined ? health[status.health.status] : 'quiet', code)} <span class="soft">${behind !== undefined && `behind peer ${shortKey(behind)}, `}for ${since(time, now)}</span><br><span class="wrap">${detail}</span></li>`,
   )}</ul>`
 }
 ${status.tunnel !== undefined && html`<h2>Peers</h2><div class="cards">${status.tunnel.peers.map(peer => peerCard(peer, now))}</div>`}
-<h2>Forwards, the last 15 minutes</h2><div class="cards">${status.forwards.map(forward => forwardCard(forward, parts.history))}</div>
+<h2>Forwards, the last 15 minutes</h2><div class="cards">${status.forwards.map(forward => forwardCard(forward, parts))}</div>
 <h2>Events</h2>${eventList(parts)}
 </main><script>${constant(script)}</script></body></html>
 `.toString()
@@ -74,7 +81,9 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
     ),
   )
   const all = forwards.flatMap(({ targets }) => targets)
-  const up = all.filter(({ state }) => state === 'up').length
+  const [up, unknown] = (['up', 'unknown'] as const).map(
+    is => all.filter(({ state }) => state === is).length,
+  ) as [number, number]
   const clients: Hop = {
     tone: connectionsTotal > 0 ? 'good' : 'quiet',
     name: 'Clients',
@@ -84,7 +93,7 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
   const targets: Hop = {
     tone: worst(forwards.map(({ targets }) => target[stateOf(targets)])),
     name: 'Targets',
-    detail: `${up} of ${all.length} up`,
+    detail: `${up} of ${all.length} up${unknown > 0 ? `, ${unknown} unknown` : ''}`,
   }
   const through = tunnel === undefined ? [] : [tunnelHop(tunnel.peers, links)]
   const hops = called ? [clients, ...through, here, targets] : [clients, here, ...through, targets]
@@ -116,6 +125,7 @@ function peerCard(peer: Peer, now: number): Html {
   return html`<section class="card"><div class="top"><h3>${shortKey(peer.publicKey)}</h3>${state(peerTone(peer), path.rung === undefined ? path.state : `${path.state}: ${path.rung}`)}</div>${facts(
     [
       ['Endpoint', peer.endpoint ?? peer.configuredEndpoint ?? 'not known yet'],
+      ['Last answer', path.lastAnswer === undefined ? 'never' : ago(path.lastAnswer, now)],
       ['Handshake', lastHandshake === undefined ? 'never' : ago(lastHandshake, now)],
       ['Round trip', path.rtt === undefined ? '–' : `${path.rtt.toFixed(path.rtt < 10 ? 1 : 0)} ms`],
       ['Probes lost', path.loss === undefined ? 'answers none' : `${Math.round(path.loss * 100)} %`],
@@ -125,30 +135,45 @@ function peerCard(peer: Peer, now: number): Html {
   )}</section>`
 }
 
-function forwardCard(forward: Forward, history: PageParts['history']): Html {
+function forwardCard(forward: Forward, { history, now }: PageParts): Html {
   const { name, active, accepted } = forward
   const how = stateOf(forward.targets)
   const series = history.of(name)
   const [received, sent] = [series.received.at(-1) ?? 0, series.sent.at(-1) ?? 0]
   const refused = Object.entries(forward.refused).filter(([, count]) => count > 0)
   return html`<section class="card"><div class="top"><h3>${name}</h3>${state(target[how], how)}</div>
-${targetList(forward)}
+${targetList(forward, now)}${headerNote(forward)}
 ${spark(`Open connections of ${name}: ${active} now`, series.active)}<div class="key"><span>${formatCount(active, 'open connection')}</span><span>${accepted} in all</span></div>
 ${spark(`Bytes a second of ${name}: ${formatBytes(sent)} out, ${formatBytes(received)} in`, series.sent, series.received)}<div class="key"><span>out ${formatBytes(sent)}/s</span><span>in ${formatBytes(received)}/s</span></div>
 ${refused.length > 0 && html`<small class="warning wrap">refused: ${refused.map(([reason, count]) => `${count} ${reason}`).join(', ')}</small>`}</section>`
 }
 
 /** Where it sends; of several targets each with its state. */
-function targetList({ listeners, targets }: Forward): Html {
+function targetList({ listeners, targets }: Forward, now: number): Html {
   const from = listeners.join(', ')
-  const failure = (error: string | undefined) =>
-    error !== undefined && html`<br><span class="bad">${error}</span>`
+  const trouble = (target: Dated<TargetStatus>) => {
+    const { behind, judged } = target
+    const lost = targetTrouble(target)
+    return [
+      lost !== undefined && html`<br><span class="${behind === undefined ? 'bad' : 'quiet'}">${lost}</span>`,
+      judged !== undefined &&
+        html`<br><span class="${verdict[judged.state]}">${judged.found}</span> (${ago(judged.since, now)})`,
+    ]
+  }
   if (targets.length === 1)
-    return html`<small class="wrap">${from} → ${targetText(targets[0]!)}${failure(targets[0]!.error)}</small>`
+    return html`<small class="wrap">${from} → ${targetText(targets[0]!)}${trouble(targets[0]!)}</small>`
   return html`<small class="wrap">${from} →</small>${targets.map(
     one =>
-      html`<small class="wrap">${state(target[one.state], one.state)} ${targetText(one)}, ${one.active} open${failure(one.error)}</small>`,
+      html`<small class="wrap">${state(target[one.state], one.state)} ${targetText(one)}, ${one.active} open${trouble(one)}</small>`,
   )}`
+}
+
+/** That a target takes connections says nothing of the header. */
+function headerNote({ sendProxy, targets }: Forward): Html | undefined {
+  const isOpen =
+    sendProxy !== false && targets.some(({ state, judged }) => state === 'up' && judged === undefined)
+  if (!isOpen) return undefined
+  return html`<small>takes connections; whether the PROXY header (${sendProxy}) fits, <code>doctor</code> tells</small>`
 }
 
 function facts(rows: readonly (readonly [name: string, value: string | Html])[]): Html {

@@ -1,30 +1,32 @@
 import type { Log } from '../log.ts'
 import { type Rung, rungs } from './ladder.ts'
+import { ProbeRecord } from './probe-record.ts'
 import type { PathStatus } from './status.ts'
 
-/** Milliseconds in which any WireGuard peer answers data, with a keepalive if nothing else (KEEPALIVE_TIMEOUT is 10 s). */
+/** Milliseconds in which any WireGuard peer sends something back for data, a keepalive if nothing else (KEEPALIVE_TIMEOUT is 10 s). */
 const answerWithin = 15_000
-/** Milliseconds that a new wireguard-go has for its first handshake with a peer whose path was up. */
+/** Milliseconds that a handshake has, with three tries (REKEY_TIMEOUT is 5 s), where one has to come. */
 const sessionWithin = 15_000
+/** Milliseconds after which a session that was not renewed is over (REJECT_AFTER_TIME). */
+const sessionLife = 180_000
+/** Milliseconds without an answer while things arrive, after which it is no longer a few lost packets or a long queue. */
+const oneWayAfter = 10_000
+/** Milliseconds in which a peer that still sends is heard: it gives up a handshake after 90 s (REKEY_ATTEMPT_TIME). */
+const heardWithin = 90_000
 /** Bytes sent within one sample that can be keepalives, of 32 bytes each, and nothing that has to be answered. */
 const keepalives = 64
-/** Probes that must go unanswered, one after the other, before silence means anything. */
-const fewestTries = 3
-const mostTries = 10
-/** How likely it may be that a path which merely loses packets looks dead. */
-const mistake = 0.002
-/** The weight of the last probe in the loss, and in the round-trip time (RFC 6298 has an eighth, too). */
-const lossWeight = 0.1
-const rttWeight = 1 / 8
 
 /**
- * Whether data crosses the tunnel to one peer.
- * `starting`: there was no handshake yet. `dead`: what is sent goes unanswered; `recovering`: and this was done last.
+ * Whether data crosses the tunnel to one peer and back.
+ * `starting`: it has answered nothing yet. `dead`: what is sent goes unanswered, and nothing arrives; `recovering`: and
+ * this was done last. `one-way`: what is sent goes unanswered, and what the peer sends arrives; the rung is what was
+ * done last.
  */
 export type PathState =
   | { readonly name: 'starting'; readonly since: number }
   | { readonly name: 'up'; readonly since: number }
   | { readonly name: 'mtu-black-hole'; readonly since: number }
+  | { readonly name: 'one-way'; readonly since: number; readonly rung?: Rung }
   | { readonly name: 'dead'; readonly since: number }
   | { readonly name: 'recovering'; readonly since: number; readonly rung: Rung }
 
@@ -32,34 +34,42 @@ export type PathState =
 export interface PathSample {
   readonly receivedBytes: number
   readonly sentBytes: number
-  /** Whether the running wireguard-go has had a handshake with it. */
-  readonly hasSession: boolean
+  /** Of the running wireguard-go, milliseconds since the epoch; `undefined`: it has had none. */
+  readonly lastHandshake: number | undefined
 }
 
 /**
  * The truth about the path to one peer, from what is seen of it. Pure: somebody else samples and probes.
  *
- * What proves a path: bytes that arrive, an answered probe. (A link's ping will come first, and then call `answered`.)
- * What a dead one shows: data sent and nothing received for 15 s; or, from an address that has answered probes
- * before, none for several in a row. How many depends on the loss that was seen before: on a path that loses every
- * third packet three lost probes are nothing.
+ * Only an answer proves a path, because it takes both directions: an answered probe, the pong of a link, a handshake
+ * that was completed (the end that is called counts one with the first packet under the new key), a connection that the
+ * peer has opened. Bytes that arrive prove one direction.
+ *
+ * A path is lost when
+ * - data was sent and nothing at all arrives for 15 s: every peer sends something back;
+ * - an address that has answered probes before leaves several in a row unanswered, and nothing else arrives, or for 10 s
+ *   whatever arrives. How many depends on the loss that was seen before: on a path that loses every third packet three
+ *   lost probes are nothing;
+ * - a link's ping is unanswered for 15 s, and there was no other answer since it was sent;
+ * - a handshake is due and does not come: the session is over after 180 s, and data is sent.
+ * The last two judge a peer whose firewall drops probes. What arrives meanwhile makes the difference between `one-way`
+ * and `dead`.
  */
 export class Path {
   readonly #peer: string
   readonly #log: Log
   readonly #now: () => number
   #state: PathState
-  #hasSession = false
-  /** Until when there has to be a session. */
+  #lastHandshake: number | undefined
+  /** Until when there has to be a handshake. */
   #sessionBy = Number.POSITIVE_INFINITY
-  /** When data was sent that is not answered yet. */
+  /** When data was sent since which nothing has arrived. */
   #askedAt = Number.POSITIVE_INFINITY
-  /** Whether this peer ever answered a probe: a firewall may drop them all. */
-  #answers = false
-  #unanswered = 0
-  #rtt: number | undefined
-  /** 0 to 1, without those of the last probes that are unanswered, and without what a dead path lost. */
-  #loss = 0
+  #receivedAt = Number.NEGATIVE_INFINITY
+  /** Since when things arrive from a peer that answers nothing. */
+  #arrivingSince = Number.POSITIVE_INFINITY
+  #answeredAt: number | undefined
+  #probes = new ProbeRecord()
   readonly #taken = Object.fromEntries(rungs.map(rung => [rung, 0])) as Record<Rung, number>
   #deaths = 0
 
@@ -78,21 +88,31 @@ export class Path {
     return this.#state.name === 'up' || this.#state.name === 'mtu-black-hole'
   }
 
+  /** What is sent goes unanswered. */
   get isDead(): boolean {
-    return this.#state.name === 'dead' || this.#state.name === 'recovering'
+    const { name } = this.#state
+    return name === 'dead' || name === 'recovering' || name === 'one-way'
   }
 
   /** Whether the next probe has to come soon: the last one went unanswered, by a peer that can answer. */
   get isDoubted(): boolean {
-    return this.#answers && this.#unanswered > 0
+    return this.#probes.answers && this.#probes.unanswered > 0
   }
 
-  sampled({ receivedBytes, sentBytes, hasSession }: PathSample): void {
-    this.#hasSession = hasSession
+  sampled({ receivedBytes, sentBytes, lastHandshake }: PathSample): void {
+    const now = this.#now()
+    const asked = sentBytes > keepalives
     if (receivedBytes > 0) {
+      this.#receivedAt = now
+      if (!this.isUp) this.#arrivingSince = Math.min(this.#arrivingSince, now)
       this.#askedAt = Number.POSITIVE_INFINITY
-      if (hasSession) this.#prove()
-    } else if (sentBytes > keepalives) this.#askedAt = Math.min(this.#askedAt, this.#now())
+      this.#probes.unheard = 0
+    } else if (asked) this.#askedAt = Math.min(this.#askedAt, now)
+    const isOver = lastHandshake !== undefined && now - lastHandshake >= sessionLife
+    if (lastHandshake !== this.#lastHandshake) {
+      this.#lastHandshake = lastHandshake
+      if (lastHandshake !== undefined && !isOver) this.proved()
+    } else if (isOver && asked) this.#sessionBy = Math.min(this.#sessionBy, now + sessionWithin)
     this.#judge()
   }
 
@@ -107,27 +127,36 @@ export class Path {
     this.#forgetSession()
   }
 
-  /** A probe was answered after `rtt` milliseconds. */
-  answered(rtt: number): void {
-    this.#rtt = this.#rtt === undefined ? rtt : this.#rtt + (rtt - this.#rtt) * rttWeight
-    this.#hasSession = true
-    this.#prove()
-    this.#answers = true
-    this.#loss *= 1 - lossWeight
+  /** A probe was answered after `rtt` milliseconds; without a number after it was given up. */
+  answered(rtt?: number): void {
+    this.proved()
+    this.#probes.answered(rtt)
   }
 
   /** A probe was not answered in time. */
   unanswered(): void {
-    this.#unanswered++
+    this.#probes.left(this.#now())
     this.#judge()
+  }
+
+  /** Something was answered. */
+  proved(): void {
+    this.#answeredAt = this.#now()
+    this.#askedAt = Number.POSITIVE_INFINITY
+    this.#sessionBy = Number.POSITIVE_INFINITY
+    this.#arrivingSince = Number.POSITIVE_INFINITY
+    this.#probes.proved(this.isDead)
+    if (!this.isUp) this.#enter({ name: 'up', since: this.#answeredAt })
+  }
+
+  /** A link's ping that was sent at this time has been unanswered for long. */
+  leftPing(sentAt: number): void {
+    if (this.isUp && (this.#answeredAt ?? 0) < sentAt) this.#lose()
   }
 
   /** Another address is asked from now on: what the last one answered says nothing of it. */
   askedElsewhere(): void {
-    this.#answers = false
-    this.#unanswered = 0
-    this.#loss = 0
-    this.#rtt = undefined
+    this.#probes = new ProbeRecord()
   }
 
   /** Full-size packets pass, or are lost while small ones pass. */
@@ -139,7 +168,13 @@ export class Path {
   /** This rung is being taken. */
   recovering(rung: Rung): void {
     this.#taken[rung]++
-    this.#enter({ name: 'recovering', since: this.#state.since, rung })
+    const { name, since } = this.#state
+    this.#enter({ name: name === 'one-way' ? name : 'recovering', since, rung })
+  }
+
+  /** Things arrive from a peer that answers nothing: its endpoint is known. */
+  get isArriving(): boolean {
+    return Number.isFinite(this.#arrivingSince)
   }
 
   status(): PathStatus {
@@ -147,51 +182,51 @@ export class Path {
     return {
       state: name,
       since,
-      answersProbes: this.#answers,
-      rtt: this.#rtt,
-      loss: this.#answers ? this.#lossNow : undefined,
-      rung: this.#state.name === 'recovering' ? this.#state.rung : undefined,
+      lastAnswer: this.#answeredAt,
+      answersProbes: this.#probes.answers,
+      rtt: this.isUp ? this.#probes.rtt : undefined,
+      loss: this.#probes.loss,
+      rung: 'rung' in this.#state ? this.#state.rung : undefined,
       deaths: this.#deaths,
       rungs: { ...this.#taken },
     }
   }
 
-  #prove(): void {
-    this.#askedAt = Number.POSITIVE_INFINITY
-    this.#sessionBy = Number.POSITIVE_INFINITY
-    if (this.#answers && !this.isDead) this.#loss = this.#lossNow
-    this.#unanswered = 0
-    if (!this.isUp) this.#enter({ name: 'up', since: this.#now() })
-  }
-
   #judge(): void {
-    if (this.isDead) return
     const now = this.#now()
-    if (this.#state.name === 'starting' && this.#hasSession) this.#prove()
-    const silent = this.#answers && this.#unanswered >= this.#triesThatCount
-    if (silent || now - this.#askedAt >= answerWithin || (!this.#hasSession && now >= this.#sessionBy))
-      this.#enter({ name: 'dead', since: now })
+    if (now - this.#receivedAt >= heardWithin) this.#arrivingSince = Number.POSITIVE_INFINITY
+    const { name, since } = this.#state
+    if (name === 'one-way') {
+      if (!this.isArriving) this.#enter({ name: 'dead', since })
+    } else if (this.#receivedAt - this.#arrivingSince >= oneWayAfter) {
+      this.#enter({ name: 'one-way', since: this.isDead ? since : now })
+    } else if (!this.isDead) {
+      const { tries, unheard, unanswered, unansweredSince } = this.#probes
+      const isSilent = unheard >= tries || now - this.#askedAt >= answerWithin
+      const isUnanswered = unanswered >= tries && now - unansweredSince >= oneWayAfter
+      if (isSilent) this.#enter({ name: 'dead', since: now })
+      else if (isUnanswered || now >= this.#sessionBy) this.#lose()
+    }
   }
 
   #forgetSession(): void {
-    this.#hasSession = false
+    this.#lastHandshake = undefined
     this.#askedAt = Number.POSITIVE_INFINITY
   }
 
-  get #triesThatCount(): number {
-    if (this.#loss === 0) return fewestTries
-    const tries = Math.ceil(Math.log(mistake) / Math.log(this.#loss))
-    return Math.min(Math.max(tries, fewestTries), mostTries)
-  }
-
-  get #lossNow(): number {
-    return 1 - (1 - this.#loss) * (1 - lossWeight) ** this.#unanswered
+  /** What the peer sends still arrives, or not. */
+  #lose(): void {
+    const now = this.#now()
+    this.#enter({ name: now - this.#receivedAt < answerWithin ? 'one-way' : 'dead', since: now })
   }
 
   #enter(state: PathState): void {
     const from = this.#state
+    const wasDead = this.isDead
     this.#state = state
-    if (state.name === 'dead') this.#deaths++
+    if (this.isDead && !wasDead) this.#deaths++
+    // What arrives in `one-way` was heard before it.
+    if (state.name === 'one-way') this.#arrivingSince = Math.min(this.#arrivingSince, state.since)
     const level = state.name === 'up' ? 'info' : 'warn'
     this.#log[level](
       { peer: this.#peer, from: from.name, to: state.name, ...('rung' in state && { rung: state.rung }) },

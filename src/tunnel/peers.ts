@@ -1,4 +1,4 @@
-import { type Cidr, covers, formatHostPort, networkOf } from '../config/address.ts'
+import { type Cidr, covers, formatHostPort, networkOf, unmap } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
@@ -23,15 +23,35 @@ export interface Peer {
   lastHandshake: number | undefined
 }
 
+/** Told of what others see of the peers. Addresses are tunnel addresses. */
+export interface Witness {
+  /** A connection was accepted from there. */
+  connectionFrom(address: string): void
+  /** A link's ping was answered from there. */
+  answered(address: string): void
+  /** A link's ping that was sent at this time, milliseconds since the epoch, has been left unanswered for long. */
+  leftPing(address: string, sentAt: number): void
+}
+
 /** The peers, and what the samples of the device, one a second, tell about each. */
-export class Peers implements Iterable<Peer> {
+export class Peers implements Iterable<Peer>, Witness {
   #peers: readonly Peer[] = []
   readonly #log: Log
   readonly #now: () => number
+  readonly #own: () => readonly Cidr[]
 
-  constructor(configs: readonly PeerConfig[], options: { readonly log: Log; readonly now: () => number }) {
+  constructor(
+    configs: readonly PeerConfig[],
+    options: {
+      readonly log: Log
+      readonly now: () => number
+      /** Our tunnel addresses. */
+      readonly own?: () => readonly Cidr[]
+    },
+  ) {
     this.#log = options.log
     this.#now = options.now
+    this.#own = options.own ?? (() => [])
     this.apply(configs)
   }
 
@@ -91,15 +111,29 @@ export class Peers implements Iterable<Peer> {
     peer.path.sampled({
       receivedBytes: sample.receivedBytes - (last?.receivedBytes ?? 0),
       sentBytes: sample.sentBytes - (last?.sentBytes ?? 0),
-      hasSession: sample.lastHandshake !== undefined,
+      lastHandshake: sample.lastHandshake,
     })
   }
 
-  /** A connection came from this address, or from one of our own. Cheap: most configs tell where every peer is. */
-  connectionFrom(source: string, own: readonly Cidr[]): void {
-    if (this.#peers.every(({ config }) => config.address !== undefined)) return
-    if (this.#peers.some(peer => peer.source === source) || own.some(({ address }) => address === source))
-      return
+  answered(address: string): void {
+    this.#senderOf(address)?.path.proved()
+  }
+
+  leftPing(address: string, sentAt: number): void {
+    this.#senderOf(address)?.path.leftPing(sentAt)
+  }
+
+  /**
+   * Our answer to its first packet has arrived there; and where its config tells no address, this is one to probe.
+   * Cheap: most paths are in no doubt, and most configs tell where every peer is.
+   */
+  connectionFrom(address: string): void {
+    const isDoubted = this.#peers.some(({ path }) => path.isDoubted || !path.isUp)
+    if (!isDoubted && this.#peers.every(({ config }) => config.address !== undefined)) return
+    const source = unmap(address)
+    if (this.#own().some(({ address }) => address === source)) return
+    if (isDoubted) this.answered(source)
+    if (this.#peers.some(peer => peer.source === source)) return
     const sender = this.#senderOf(source)
     if (sender !== undefined && sender.config.address === undefined) sender.source = source
   }
@@ -111,13 +145,15 @@ export class Peers implements Iterable<Peer> {
   }
 
   reasons(): Reason[] {
-    return this.#peers.map(peer => this.#trouble(peer)).filter(reason => reason !== undefined)
+    const lost = this.#peers.filter(({ config }) => !config.mayBeRouted).map(unrouted)
+    return [...this.#peers.map(peer => this.#trouble(peer)), ...lost].filter(reason => reason !== undefined)
   }
 
   status(): PeerStatus[] {
     return this.#peers.map(({ config, path, sample, received, sent, lastHandshake }) => ({
       publicKey: config.publicKey,
       allowedIps: config.allowedIps.map(networkOf),
+      routes: config.trusted.map(networkOf),
       configuredEndpoint: config.endpoint && formatHostPort(config.endpoint.host, config.endpoint.port),
       endpoint: sample?.endpoint,
       lastHandshake,
@@ -129,22 +165,36 @@ export class Peers implements Iterable<Peer> {
   }
 
   #trouble({ config, path, sample, lastHandshake }: Peer): Reason | undefined {
-    if (path.state.name === 'up') return undefined
     const peer = config.publicKey
     const name = shortKey(peer)
     const where = sample?.endpoint === undefined ? 'whose endpoint is not known yet' : `at ${sample.endpoint}`
-    if (path.state.name === 'mtu-black-hole')
+    const ago = (time: number) => `${Math.round((this.#now() - time) / 1000)} s`
+    const { state, lastAnswer } = path.status()
+    if (state === 'up') return undefined
+    if (state === 'mtu-black-hole')
       return {
-        code: 'mtu-black-hole',
+        code: state,
         detail: `peer ${name} ${where} answers small packets, and full-size ones are lost`,
         peer,
       }
+    if (state === 'one-way') {
+      const since =
+        lastAnswer === undefined ? 'it has never answered' : `its last answer is ${ago(lastAnswer)} old`
+      return {
+        code: state,
+        detail: `what peer ${name} ${where} sends arrives, what is sent to it goes unanswered; ${since}`,
+        peer,
+      }
+    }
     if (lastHandshake === undefined)
       return { code: 'no-handshake', detail: `there was no handshake yet with peer ${name}, ${where}`, peer }
-    const age = this.#now() - lastHandshake
+    const seen =
+      state === 'starting'
+        ? 'has answered nothing since this end runs'
+        : 'leaves what is sent to it unanswered, and nothing arrives from it'
     return {
-      code: age > staleAfter ? 'handshake-stale' : 'path-dead',
-      detail: `peer ${name} ${where} leaves what is sent to it unanswered; the last handshake is ${Math.round(age / 1000)} s old`,
+      code: this.#now() - lastHandshake > staleAfter ? 'handshake-stale' : 'path-dead',
+      detail: `peer ${name} ${where} ${seen}; the last handshake is ${ago(lastHandshake)} old`,
       peer,
     }
   }
@@ -161,6 +211,13 @@ export class Peers implements Iterable<Peer> {
       lastHandshake: undefined,
     }
   }
+}
+
+/** Its answers would leave by the default route. */
+function unrouted({ config: { publicKey, allowedIps } }: Peer): Reason {
+  const found = allowedIps.map(networkOf).join(', ') || 'missing'
+  const detail = `no route leads back to peer ${shortKey(publicKey)}: its AllowedIPs are ${found}, which are not routed, and no Address of this end has a prefix; name the peer's own tunnel address: tunnel.probe.addresses: {"${publicKey}": IP}`
+  return { code: 'no-route-back', detail, peer: publicKey }
 }
 
 /** The first 8 characters of a public key: how logs and metrics name a peer. */

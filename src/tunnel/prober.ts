@@ -11,6 +11,8 @@ const retry = 1000
 const fullSizeTries = 4
 /** Milliseconds that each of these has for an answer, unless the path's round trip asks for more. */
 const fullSizeTimeout = 500
+/** Milliseconds that an answer may take, in doubt: behind a long queue it is late, and proves the path all the same. */
+const lateAnswer = 10_000
 /** Milliseconds in which a kernel is allowed another ICMP answer to the same address (net.ipv4.icmp_ratelimit). */
 const icmpRest = 1100
 
@@ -26,6 +28,8 @@ interface Turn {
   address: string | undefined
   next: number
   busy: boolean
+  /** Whether a late answer is waited for. */
+  waiting: boolean
 }
 
 /** Asks every peer for a sign of life, again and again, and tells its path what came of it. */
@@ -85,10 +89,23 @@ export class Prober {
     // In doubt more go along: on a path that loses some, three are seldom lost together.
     const small = [this.#tcp(aim), ...(path.isDoubted ? [this.#tcp(aim), this.#udp(aim, 0)] : [])]
     const rtt = await firstAnswer(small)
-    if (rtt === undefined) return path.unanswered()
+    if (rtt === undefined) {
+      path.unanswered()
+      if (path.isDoubted) void this.#awaitLate(path, aim)
+      return
+    }
     path.answered(rtt)
     const passes = await this.#fullSize(aim, rtt)
     if (passes !== undefined) path.fullSize(passes)
+  }
+
+  async #awaitLate(path: Path, aim: Aim): Promise<void> {
+    const turn = this.#turn(path)
+    if (turn.waiting) return
+    turn.waiting = true
+    const rtt = await this.#tcp({ ...aim, timeout: lateAnswer })
+    turn.waiting = false
+    if (rtt !== undefined && path.isDoubted) path.answered()
   }
 
   /**
@@ -120,7 +137,7 @@ export class Prober {
   }
 
   #turn(path: Path): Turn {
-    const turn = this.#turns.get(path) ?? { address: undefined, next: 0, busy: false }
+    const turn = this.#turns.get(path) ?? { address: undefined, next: 0, busy: false, waiting: false }
     this.#turns.set(path, turn)
     return turn
   }

@@ -12,7 +12,7 @@ import { endpointLines, recreateLines } from './uapi-codec.ts'
 /** Milliseconds between two rungs on the device: two dead peers need it no more often than one. */
 const deviceRest = 10_000
 
-/** Brings dead paths back, those of peers that this end can call: a ladder for each, healthy peers left in peace. */
+/** Brings lost paths back, those of peers that this end can call: a ladder for each, healthy peers left in peace. */
 export class Recovery {
   readonly #config: () => TunnelConfig
   readonly #running: () => Running | undefined
@@ -53,9 +53,11 @@ export class Recovery {
       const ladder = this.#ladder(path)
       if (path.isUp) ladder.healthy(this.#now())
       // Without an address there is nobody to call.
-      if (!path.isDead || this.#names.take(config) === undefined) continue
+      if (!path.isDead || this.#endpointOf(peer) === undefined) continue
       const rung = ladder.due(this.#now())
       if (rung === undefined || (onDevice(rung) && !this.#mayTouchDevice(rung, peer))) continue
+      // One that comes by itself is asked for a handshake, no more: its address is where it was last seen.
+      if (config.endpoint === undefined && rung !== 'recreate') continue
       path.recovering(rung)
       void this.#take(rung, peer).catch(error =>
         this.#log.warn(
@@ -96,10 +98,16 @@ export class Recovery {
       await this.#recreate(running, peer)
   }
 
-  async #recreate({ uapi }: Running, { config, path }: Peer): Promise<void> {
+  /** Where a peer can be called: as the config says, or where it sends from. */
+  #endpointOf({ config, path, sample }: Peer): string | undefined {
+    return this.#names.take(config) ?? (path.isArriving ? sample?.endpoint : undefined)
+  }
+
+  async #recreate({ uapi }: Running, peer: Peer): Promise<void> {
+    const { config, path } = peer
     // It may have come back while name servers were asked.
     if (!path.isDead) return
-    await uapi.set(recreateLines(config, this.#names.take(config)))
+    await uapi.set(recreateLines(config, this.#endpointOf(peer)))
     path.remade()
     this.#prober.hurry(path)
   }

@@ -28,6 +28,8 @@ export interface ProcessStatus {
 export interface PeerStatus {
   readonly publicKey: string
   readonly allowedIps: readonly string[]
+  /** The part of them that is routed into the tunnel. */
+  readonly routes: readonly string[]
   /** Configured `host:port`, when the config has one. */
   readonly configuredEndpoint: string | undefined
   /** `ip:port` that packets are sent to now. */
@@ -41,17 +43,19 @@ export interface PeerStatus {
   readonly path: PathStatus
 }
 
-/** Whether data crosses the tunnel to a peer. */
+/** Whether data crosses the tunnel to a peer and back. */
 export interface PathStatus {
   readonly state: PathState['name']
   readonly since: number
+  /** When it last answered: a probe, a link's ping, a handshake, or by opening a connection; `undefined`: never. */
+  readonly lastAnswer: number | undefined
   /** A peer that never answered a probe is judged by bytes and handshakes alone. */
   readonly answersProbes: boolean
-  /** Milliseconds, smoothed; `undefined`: no probe was answered yet. */
+  /** Milliseconds, smoothed; `undefined`: no probe was answered lately. */
   readonly rtt: number | undefined
   /** Share of the latest probes that went unanswered, 0 to 1; `undefined`: it never answered one. */
   readonly loss: number | undefined
-  /** What was done last to bring it back, while it is dead. */
+  /** What was done last to bring it back, while it is dead or one-way. */
   readonly rung: Rung | undefined
   /** How often it died, and how often each rung was taken for it. */
   readonly deaths: number

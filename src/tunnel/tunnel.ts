@@ -1,4 +1,3 @@
-import { unmap } from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -12,7 +11,7 @@ import { type Ip, ip as runIp } from './ip.ts'
 import { type Lock, takeInterface } from './lock.ts'
 import { Mtu } from './mtu.ts'
 import { EndpointNames, type Resolve } from './names.ts'
-import { Peers } from './peers.ts'
+import { Peers, type Witness } from './peers.ts'
 import { Prober, type Probes } from './prober.ts'
 import { reach, type Spawn } from './process.ts'
 import { Recovery } from './recovery.ts'
@@ -68,7 +67,7 @@ export class Tunnel {
     this.#ip = ip
     this.#runFolder = runFolder
     this.#mtu = new Mtu(config.mtu, { set: mtu => setMtu(ip, config.interface, mtu), log })
-    this.#peers = new Peers(config.peers, { log, now })
+    this.#peers = new Peers(config.peers, { log, now, own: () => this.#config.addresses })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
     this.#endpoints = new Endpoints(config, { log })
     const toBringUp = { binary, log, ip, spawn, runFolder, endpointOf: this.#endpointOf }
@@ -141,9 +140,9 @@ export class Tunnel {
     })
   }
 
-  /** A connection was accepted from this address: a peer whose config tells no address can be probed there. */
-  connectionFrom(address: string): void {
-    this.#peers.connectionFrom(unmap(address), this.#config.addresses)
+  /** Who is to hear of connections and links. */
+  get witness(): Witness {
+    return this.#peers
   }
 
   /** Our tunnel addresses that can be bound now. */

@@ -34,7 +34,13 @@ t.test('reasons about the end make it unready', async t => {
 
 t.test('reasons about peers make it unready when every peer has one', async t => {
   const { status, state } = end()
-  for (const code of ['no-handshake', 'handshake-stale', 'endpoint-unresolved'] as const) {
+  for (const code of [
+    'no-handshake',
+    'handshake-stale',
+    'endpoint-unresolved',
+    'one-way',
+    'no-route-back',
+  ] as const) {
     t.equal(status(about(code, { peer: 'A' })), 'degraded', code)
     t.equal(status(about(code, { peer: 'A' }), about('no-handshake', { peer: 'B' })), 'unready', code)
   }

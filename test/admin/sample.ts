@@ -22,6 +22,7 @@ const tunnel = {
       publicKey: peer,
       presharedKey: secret,
       allowedIps: ['10.1.10.2/32'],
+      routes: ['10.1.10.2/32'],
       configuredEndpoint: undefined,
       endpoint: '198.51.100.7:51820',
       lastHandshake: started + 48_000,
@@ -31,6 +32,7 @@ const tunnel = {
       path: {
         state: 'up' as const,
         since: started,
+        lastAnswer: started + 58_000,
         answersProbes: true,
         rtt: 40.5,
         loss: 0.01,
@@ -42,6 +44,7 @@ const tunnel = {
     {
       publicKey: 'TmV2ZXJTZWVuLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0=',
       allowedIps: ['10.1.10.3/32', 'fd00::3/128'],
+      routes: ['10.1.10.3/32', 'fd00::3/128'],
       configuredEndpoint: 'gateway.example.com:51820',
       endpoint: undefined,
       lastHandshake: undefined,
@@ -51,6 +54,7 @@ const tunnel = {
       path: {
         state: 'starting' as const,
         since: started,
+        lastAnswer: undefined,
         answersProbes: false,
         rtt: undefined,
         loss: undefined,
@@ -152,6 +156,32 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
       },
     ],
     ...changes,
+  }
+}
+
+/** What its first peer sends arrives, what is sent to it goes unanswered: one fault, and what is behind it. */
+export function lost(): EndParts {
+  const given = parts()
+  const [first, second] = given.tunnel!.peers
+  const path = {
+    ...first!.path,
+    state: 'one-way' as const,
+    since: started + 30_000,
+    rtt: undefined,
+    rung: 'port' as const,
+  }
+  const since = '2026-01-02T03:04:05.000Z'
+  return {
+    ...given,
+    tunnel: { ...given.tunnel!, peers: [{ ...first!, path }, second!] },
+    links: given.links.map(link => ({ ...link, state: 'down' as const, rtt: undefined })),
+    health: {
+      status: 'degraded',
+      reasons: [
+        { code: 'one-way', detail: 'what peer UGVlcktl sends arrives', peer, since },
+        { code: 'backend-down', detail: 'forward ssh: no target takes connections', forward: 'ssh', since },
+      ],
+    },
   }
 }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
-import { bare, parts, secret, started } from './sample.ts'
+import { bare, forward, lost, parts, peer, secret, started } from './sample.ts'
 
 t.test('times are ISO text, also where there is none', async t => {
   const status = endStatus(parts())
@@ -57,4 +57,59 @@ t.test('what a part carries beyond its type is not shown', async t => {
   })
   t.match(JSON.stringify(given), secret)
   t.notMatch(JSON.stringify(endStatus(given)), secret)
+})
+
+t.test('a target behind a peer that is not reached is unknown, since it is not', async t => {
+  const { forwards, health } = endStatus(lost())
+  const unknown = { state: 'unknown', since: '2026-01-02T03:04:35.000Z', error: undefined, behind: peer }
+  for (const { targets } of forwards) t.match(targets, [unknown])
+  t.match(health.reasons, [
+    { code: 'one-way', behind: undefined },
+    { code: 'backend-down', behind: peer },
+  ])
+  t.notOk('behind' in endStatus(parts()).forwards[0]!.targets[0]!, 'nothing is behind one that is reached')
+})
+
+t.test(
+  "whose a target is goes by the longest route; what is no address, ours or elsewhere is nobody's",
+  async t => {
+    const given = lost()
+    const [first, second] = given.tunnel!.peers
+    const states = (addresses: readonly string[], changes: object = {}) => {
+      const [target] = forward('x', 'up').targets
+      const targets = addresses.map(address => ({ ...target!, address }))
+      const tunnel = {
+        ...given.tunnel!,
+        peers: [
+          { ...first!, allowedIps: ['0.0.0.0/0'], routes: ['10.1.0.0/16', 'fd00:1::/32'] },
+          { ...second!, routes: ['10.1.10.3/32'], path: { ...second!.path, state: 'up' as const } },
+        ],
+        ...changes,
+      }
+      return endStatus({
+        ...given,
+        tunnel,
+        forwards: [{ ...forward('x', 'up'), targets }],
+      }).forwards[0]!.targets.map(({ state }) => state)
+    }
+    const addresses = [
+      '10.1.3.7:80',
+      '[fd00:1::5]:80-90',
+      '10.1.10.3:80',
+      '10.1.10.1:80',
+      '127.0.0.1:80',
+      'web:80',
+    ]
+    t.strictSame(states(addresses), ['unknown', 'unknown', 'up', 'up', 'up', 'up'])
+    const down = { process: { ...given.tunnel!.process, state: 'down' as const } }
+    t.strictSame(states(addresses, down), ['unknown', 'unknown', 'unknown', 'up', 'up', 'up'])
+  },
+)
+
+t.test('a forward with one target that is reached is down by itself', async t => {
+  const given = lost()
+  const [ssh] = given.forwards.filter(({ name }) => name === 'ssh')
+  const targets = [ssh!.targets[0]!, { ...ssh!.targets[0]!, address: '127.0.0.1:22' }]
+  const { health } = endStatus({ ...given, forwards: [{ ...ssh!, targets }] })
+  t.match(health.reasons, [{ code: 'one-way' }, { code: 'backend-down', behind: undefined }])
 })

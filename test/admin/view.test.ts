@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util'
 import t from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
 import { formatStatus } from '../../src/admin/view.ts'
-import { bare, parts, secret, started } from './sample.ts'
+import { bare, lost, parts, secret, started } from './sample.ts'
 
 const now = started + 60_000
 const given = parts({
@@ -23,9 +23,9 @@ tunnel        wg0
   listens on  udp 51820
   MTU         1420 B, congestion control bbr
 
-peer      endpoint                   path      RTT    handshake  received  sent   keepalive  allowed
-UGVlcktl  198.51.100.7:51820         up        41 ms  12 s       1.5 MiB   0 B    25 s       10.1.10.2/32
-TmV2ZXJT  gateway.example.com:51820  starting  -      never      0 B       148 B  off        10.1.10.3/32, fd00::3/128
+peer      endpoint                   path      RTT    answer  handshake  received  sent   keepalive  allowed
+UGVlcktl  198.51.100.7:51820         up        41 ms  2 s     12 s       1.5 MiB   0 B    25 s       10.1.10.2/32
+TmV2ZXJT  gateway.example.com:51820  starting  -      never   never      0 B       148 B  off        10.1.10.3/32, fd00::3/128
 
 link       role     state  age   RTT    streams  promoted
 10.1.10.2  dialled  up     60 s  41 ms  5        1
@@ -69,7 +69,7 @@ t.test('units fit the size', async t => {
     const text = formatStatus(status, { color: false, now })
     t.match(text, '1 restart\n')
     t.match(text, 'no port yet')
-    return /^UGVlcktl {2}\S+ +up +41 ms +(\S+ \S+) +(\S+ \S+) /m.exec(text)?.slice(1)
+    return /^UGVlcktl {2}\S+ +up +41 ms +2 s +(\S+ \S+) +(\S+ \S+) /m.exec(text)?.slice(1)
   }
   t.same(receivedFor(1023, -5), ['0 s', '1023 B'], 'the clock of the other host is ahead')
   t.same(receivedFor(1024, 119), ['119 s', '1.0 KiB'])
@@ -91,12 +91,21 @@ t.test('several targets have a line each', async t => {
   const [target] = one!.targets
   const targets = [
     { ...target!, state: 'down' as const, error: 'ECONNREFUSED', active: 0 },
-    { ...target!, address: '10.1.10.3:443', name: 'pods.example', active: 3 },
+    { ...target!, address: '10.1.10.4:443', name: 'pods.example', active: 3 },
   ]
   const text = formatStatus(endStatus(parts({ forwards: [{ ...one!, targets }] })), { color: false, now })
   t.match(text, /^https +0\.0\.0\.0:443, \[::\]:443 +1 of 2 up +up +1 +7 /m)
   t.match(text, /^ +10\.1\.10\.2:443 +down +0 +ECONNREFUSED$/m)
-  t.match(text, /^ +10\.1\.10\.3:443 \(pods\.example\) +up +3$/m)
+  t.match(text, /^ +10\.1\.10\.4:443 \(pods\.example\) +up +3$/m)
+})
+
+t.test('behind a peer that is not reached nothing is up or down, and one line is the fault', async t => {
+  const text = formatStatus(endStatus(lost()), { color: false, now })
+  t.match(text, /^ {2}one-way +what peer .*\(for 60 s\)$/m)
+  t.match(text, /^ {2}backend-down +.*\(behind peer UGVlcktl, for 60 s\)$/m)
+  t.match(text, /^UGVlcktl +\S+ +one-way: port +- +2 s/m)
+  for (const name of ['https', 'ssh'])
+    t.match(text, new RegExp(`^${name} .* unknown .*behind peer UGVlcktl, which is not reached$`, 'm'))
 })
 
 t.test('a foreign end cannot write to the terminal', async t => {

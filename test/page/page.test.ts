@@ -5,7 +5,7 @@ import { Events } from '../../src/page/events.ts'
 import { History, samples } from '../../src/page/history.ts'
 import { statusPage } from '../../src/page/page.ts'
 import { contentSecurityPolicy, script, style } from '../../src/page/style.ts'
-import { forward, parts, peer, secret, started } from '../admin/sample.ts'
+import { forward, lost, parts, peer, secret, started } from '../admin/sample.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
 const now = started + 60_000
@@ -98,6 +98,29 @@ t.test('the path begins with the tunnel where this end is called through it', as
     hops(page({ tunnel: undefined })).map(hop => hop.split(' ')[0]),
     ['Clients', 'This', 'Targets'],
   )
+})
+
+t.test('one fault is red, what is behind it is not, and nothing old is shown as if it were now', async t => {
+  const text = statusPage({ status: endStatus(lost()), history, events: [], now })
+  t.match(text, /<li class="hop bad">.*?<b>Tunnel<\/b><small>0 of 2 peers up<\/small>/)
+  t.match(text, /<li class="hop quiet">.*?<b>Targets<\/b><small>0 of 3 up, 3 unknown<\/small>/)
+  t.match(text, /one-way: port/)
+  t.match(text, /Last answer<\/dt><dd><time[^>]*>2 s ago/)
+  t.match(text, /Round trip<\/dt><dd>–</)
+  t.match(text, /class="state quiet".*?backend-down.*?behind peer UGVlcktl, for/)
+  t.match(text, /<span class="quiet">behind peer UGVlcktl, which is not reached/)
+  t.notMatch(text, /ECONNREFUSED/)
+  t.notMatch(text, /<h3>https<\/h3><span class="state good">/)
+})
+
+t.test('the events of a path say which direction is lost, and what was done', async t => {
+  const events = new Events({ now: () => 0 })
+  const reading = events.readAlong(recordingLog().log)
+  reading.warn({ peer: 'ABCDEFGH', from: 'up', to: 'one-way' }, 'path changed')
+  t.match(events.recent[0], { tone: 'bad', title: 'One direction lost', detail: /ABCDEFGH/ })
+  for (const to of ['one-way', 'recovering'])
+    reading.warn({ peer: 'ABCDEFGH', from: to, to, rung: 'port' }, 'path changed')
+  t.match(events.recent[0], { title: 'Recovery step', detail: 'peer ABCDEFGH: port', count: 2 })
 })
 
 t.test('15 minutes are kept, not more', async t => {

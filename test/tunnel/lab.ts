@@ -46,6 +46,7 @@ export function peer(
     endpoint: undefined,
     keepalive: 0,
     address: undefined,
+    mayBeRouted: true,
     ...more,
   }
 }

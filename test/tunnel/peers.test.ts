@@ -62,6 +62,7 @@ t.test('no handshake until there is one', async t => {
     {
       publicKey: 'ABCDEFGHIJK',
       allowedIps: ['10.1.10.0/24'],
+      routes: ['10.1.10.0/24'],
       configuredEndpoint: 'gw:1',
       endpoint: '192.0.2.1:2',
       lastHandshake: start,
@@ -71,6 +72,7 @@ t.test('no handshake until there is one', async t => {
       path: {
         state: 'up',
         since: start,
+        lastAnswer: start,
         answersProbes: false,
         rtt: undefined,
         loss: undefined,
@@ -99,7 +101,61 @@ t.test('what is dead is stale once the handshake is older than 195 s', async t =
   at(195.001)
   t.strictSame(codes(), ['handshake-stale'])
   sample({ lastHandshake, receivedBytes: 101, sentBytes: 544 })
+  t.strictSame(codes(), ['handshake-stale'], 'what arrives is no answer')
+  at(205.001)
+  sample({ lastHandshake, receivedBytes: 249, sentBytes: 544 })
+  t.match(peers.reasons(), [
+    {
+      code: 'one-way',
+      detail:
+        /^what peer ABCDEFGH at 192\.0\.2\.1:1 sends arrives, what is sent to it goes unanswered; its last answer is 205 s old$/,
+      peer: 'ABCDEFGHIJK',
+    },
+  ])
+  sample({ lastHandshake: start + 205_000, receivedBytes: 341, sentBytes: 544 })
   t.strictSame(codes(), [], 'it answers')
+})
+
+t.test('what begins handshakes and never completes one is one-way from the start', async t => {
+  const { at, peers, sample } = follow()
+  for (const second of [0, 5, 10]) {
+    at(second)
+    sample({ receivedBytes: 148 * (second + 1), sentBytes: 92 * (second + 1) })
+  }
+  t.match(peers.reasons(), [{ code: 'one-way', detail: /it has never answered$/ }])
+})
+
+t.test('a peer to which no route leads back is a reason of its own', async t => {
+  const far = peer('FAR', ['0.0.0.0/0', '::/0'], { trusted: [], mayBeRouted: false })
+  const none = peer('NONE', [], { mayBeRouted: false })
+  const peers = new Peers([far, none], { log: new KeptLog(), now: () => start })
+  t.match(
+    peers.reasons().filter(({ code }) => code === 'no-route-back'),
+    [
+      { peer: 'FAR', detail: /0\.0\.0\.0\/0, ::\/0.*tunnel\.probe\.addresses: \{"FAR": IP\}/ },
+      { peer: 'NONE', detail: /AllowedIPs are missing/ },
+    ],
+  )
+})
+
+t.test('links and connections tell of the peer that has the address', async t => {
+  let now = start
+  const peers = new Peers(
+    [peer('A', ['10.1.10.1/32'], { address: '10.1.10.1' }), peer('B', ['10.1.0.0/16'])],
+    { log: new KeptLog(), now: () => now, own: () => [parseCidr('10.1.10.2/24')!] },
+  )
+  const states = () => peers.status().map(({ path }) => path.state)
+  peers.answered('10.1.10.1')
+  t.strictSame(states(), ['up', 'starting'])
+  peers.connectionFrom('::ffff:10.1.10.2')
+  t.strictSame(states(), ['up', 'starting'], 'our own')
+  peers.connectionFrom('::ffff:10.1.3.7')
+  t.strictSame(states(), ['up', 'up'])
+  now += 60_000
+  for (const address of ['10.1.10.1', '192.0.2.1']) peers.leftPing(address, now - 15_000)
+  t.strictSame(states(), ['dead', 'up'])
+  peers.connectionFrom('10.1.10.1')
+  t.strictSame(states(), ['up', 'up'])
 })
 
 t.test('full-size packets that are lost are a reason', async t => {
@@ -142,10 +198,11 @@ t.test('where the last connection of a peer came from', async t => {
   const wide = peer('A', ['10.1.0.0/16', 'fd00:1::/32'])
   const narrow = peer('B', ['10.1.10.0/24', 'fd00:1:2::/48'])
   const known = peer('C', ['10.1.10.9/32'], { address: '10.1.10.9' })
-  const peers = new Peers([wide, narrow, known], { log: new KeptLog(), now: () => start })
+  const own = () => [parseCidr('10.1.10.2/24')!]
+  const peers = new Peers([wide, narrow, known], { log: new KeptLog(), now: () => start, own })
   const sources = () => [...peers].map(({ source }) => source)
   const after = (address: string) => {
-    peers.connectionFrom(address, [parseCidr('10.1.10.2/24')!])
+    peers.connectionFrom(address)
     return sources()
   }
   t.strictSame(after('10.1.3.7'), ['10.1.3.7', undefined, undefined])
@@ -169,6 +226,6 @@ t.test('who is known by the config is not looked for', async t => {
     log: new KeptLog(),
     now: () => start,
   })
-  peers.connectionFrom('10.1.10.7', [])
+  peers.connectionFrom('10.1.10.7')
   t.equal([...peers][0]!.source, undefined)
 })

@@ -51,6 +51,9 @@ function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) 
 
 const tcp = ['tcp', '10.1.10.2', '10.1.10.1', 9, 1000]
 
+/** In doubt one is given the time of a long queue. */
+const late = tcp.with(4, 10_000)
+
 t.test('every interval, small and then full-size', async t => {
   const { at, path, prober } = probing()
   t.strictSame(await at(0), [tcp, ['udp', 1420]])
@@ -65,14 +68,63 @@ t.test('in doubt every second, and with more', async t => {
   const { at, answers, path } = probing()
   await at(0)
   answers.tcp = answers.small = false
-  t.strictSame(await at(5), [tcp])
-  t.strictSame(await at(6), [tcp, tcp, ['udp', 0]])
+  t.strictSame(await at(5), [tcp, late])
+  t.strictSame(await at(6), [tcp, tcp, ['udp', 0], late])
   t.ok(path.isUp)
   await at(7)
   t.ok(path.isDead)
   answers.small = true
   await at(8)
   t.ok(path.isUp, 'either answer will do')
+})
+
+t.test('a late answer is an answer', async t => {
+  let now = 0
+  const config = tunnelConfig(keys(), ['10.1.10.2/24'], { peers: [peer('A', ['10.1.10.1/32'])] })
+  const peers = new Peers(config.peers, { log: new KeptLog(), now: () => now })
+  const path = [...peers][0]!.path
+  const waiting: PromiseWithResolvers<number>[] = []
+  let isQuick = true
+  const prober = new Prober({
+    config: () => config,
+    peers,
+    now: () => now,
+    tcp: async ({ timeout }) => {
+      if (timeout === 10_000) {
+        waiting.push(Promise.withResolvers())
+        return waiting.at(-1)!.promise
+      }
+      return isQuick ? 7 : undefined
+    },
+    udp: async () => undefined,
+    rest: async () => {},
+  })
+  const known = {
+    publicKey: 'A',
+    endpoint: '192.0.2.1:1',
+    lastHandshake: undefined,
+    keepalive: 0,
+    allowedIps: [],
+  }
+  let receivedBytes = 0
+  const second = async () => {
+    now += 1000
+    receivedBytes += 1500
+    peers.update({ listenPort: 1, fwMark: 0, peers: [{ ...known, receivedBytes, sentBytes: receivedBytes }] })
+    prober.tick()
+    for (let i = 0; i < 40; i++) await new Promise(setImmediate)
+  }
+  for (let i = 0; i < 3; i++) await second()
+  t.equal(path.state.name, 'up')
+  isQuick = false
+  for (let i = 0; i < 120; i++) {
+    await second()
+    if (i % 8 === 7) waiting.at(-1)?.resolve(8000)
+  }
+  t.match(path.status(), { state: 'up', deaths: 0 })
+  t.ok(waiting.length > 2 && waiting.length < 20, 'one at a time')
+  for (let i = 0; i < 20; i++) await second()
+  t.equal(path.state.name, 'one-way')
 })
 
 t.test('who never answered is asked no more often', async t => {
@@ -87,7 +139,7 @@ t.test('where a connection came from is asked, and judged anew', async t => {
   const { at, answers, path, peers } = probing({}, ['10.1.10.0/24'])
   t.match(await at(0), [tcp])
   t.match(path.status(), { answersProbes: true, rtt: 7 })
-  peers.connectionFrom('10.1.10.77', [])
+  peers.connectionFrom('10.1.10.77')
   answers.tcp = answers.small = false
   const there = tcp.with(2, '10.1.10.77')
   for (const second of [5, 10, 15, 20]) t.strictSame(await at(second), [there])

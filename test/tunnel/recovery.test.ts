@@ -249,3 +249,58 @@ t.test('a step that fails is told, and the next one is taken all the same', asyn
   )
   t.strictSame(done, ['restart'])
 })
+
+t.test('one direction lost', async t => {
+  const alone = (): PeerConfig => ({ ...called('192.0.2.1'), endpoint: undefined })
+  t.test('what is sent is lost, what the peer sends arrives: one-way, and the ladder is taken', async t => {
+    const { fars, pass, until, status, reasons, done } = world([called('192.0.2.1')])
+    await pass(31)
+    Object.assign(fars[0]!, { lost: 'to', talks: true })
+    const took = await until(() => status().state === 'one-way')
+    t.ok(took <= 16, `${took} s`)
+    t.strictSame(reasons(), ['one-way'])
+    await until(() => status().rung === 'port')
+    t.match(status(), { state: 'one-way', deaths: 1 })
+    t.ok(done.includes('port'), 'another local port may help')
+    await pass(600)
+    t.match(status(), { state: 'one-way', deaths: 1 }, 'for as long as it lasts')
+    fars[0]!.lost = undefined
+    t.ok((await until(() => status().state === 'up')) <= 6)
+    t.match(status(), { deaths: 1 })
+  })
+  t.test('what the peer sends is lost: dead', async t => {
+    const { fars, pass, until, states, status } = world([called('192.0.2.1')])
+    await pass(31)
+    Object.assign(fars[0]!, { lost: 'from', talks: true })
+    t.ok((await until(() => status().state === 'recovering')) <= 8)
+    await pass(600)
+    t.match([states(), status().deaths], [['recovering'], 1])
+  })
+  t.test('a peer that answers no probes', async t => {
+    const { fars, pass, until, status, flips } = world([called('192.0.2.1')])
+    Object.assign(fars[0]!, { firewall: true, talks: true })
+    await pass(600)
+    t.equal(flips(), 0)
+    fars[0]!.lost = 'to'
+    t.ok((await until(() => status().state === 'one-way')) <= 195)
+    fars[0]!.lost = undefined
+    t.ok((await until(() => status().state === 'up')) <= 100)
+  })
+  t.test(
+    'a peer that comes by itself is asked where it was last seen, and the device is left alone',
+    async t => {
+      const { fars, wires, pass, until, status, done } = world([alone()])
+      wires[0]!.endpoint = '192.0.2.1:51820'
+      await pass(31)
+      t.equal(status().state, 'up')
+      Object.assign(fars[0]!, { lost: 'to', talks: true })
+      t.ok((await until(() => status().state === 'one-way')) <= 16)
+      await pass(120)
+      t.ok(done.length > 1)
+      t.ok(done.every(what => what === 'recreate 0 192.0.2.1:51820'))
+      t.match(status().rungs, { resolve: 0, port: 0, restart: 0 })
+      fars[0]!.lost = undefined
+      t.ok((await until(() => status().state === 'up')) <= 6)
+    },
+  )
+})

@@ -431,7 +431,7 @@ t.test('a peer is asked where its last connection came from, never at our own ad
   })
   await lab.tunnel.start(forever)
   const next = async (...from: string[]) => {
-    for (const address of from) lab.tunnel.connectionFrom(address)
+    for (const address of from) lab.tunnel.witness.connectionFrom(address)
     const before = asked.length
     while (asked.length === before) {
       lab.pass(60_000)

@@ -17,6 +17,10 @@ export interface Far {
   /** At which endpoints it can be reached; all of them when absent. */
   at?: readonly string[]
   reachable: boolean
+  /** What is lost all the same: what is sent there, or what it sends. */
+  lost: 'to' | 'from' | undefined
+  /** It sends something every second, of its own. */
+  talks: boolean
   /** Drops what comes out of its tunnel, except what WireGuard itself answers. */
   firewall: boolean
   /** Share of packets lost, each way. */
@@ -48,7 +52,16 @@ export function world(
   const log = new KeptLog()
   let now = 1_700_000_000_000
   const config = tunnelConfig(keys(), ['10.1.10.2/24'], { peers, ...options.config })
-  const fars = peers.map((): Far => ({ reachable: true, firewall: false, loss: 0, largest: 1420 }))
+  const fars = peers.map(
+    (): Far => ({
+      reachable: true,
+      lost: undefined,
+      talks: false,
+      firewall: false,
+      loss: 0,
+      largest: 1420,
+    }),
+  )
   const wires = peers.map(peer => ({
     endpoint: peer.endpoint && familyOf(peer.endpoint.host) !== 0 ? `${peer.endpoint.host}:51820` : undefined,
     received: 0,
@@ -61,8 +74,9 @@ export function world(
   const done: string[] = []
   const broken = { uapi: false }
 
-  const passes = (index: number) => {
+  const passes = (index: number, way: 'to' | 'from') => {
     const [far, wire] = [fars[index]!, wires[index]!]
+    if (far.lost === way) return false
     const found = far.at === undefined || (wire.endpoint !== undefined && far.at.includes(wire.endpoint))
     return far.reachable && found && random() >= far.loss
   }
@@ -71,7 +85,7 @@ export function world(
     if (wire.endpoint === undefined || now - wire.tried < 5000) return
     wire.tried = now
     wire.sent += 148
-    if (!passes(index) || !passes(index)) return
+    if (!passes(index, 'to') || !passes(index, 'from')) return
     wire.received += 92
     wire.lastHandshake = now
   }
@@ -81,12 +95,12 @@ export function world(
     if (wire.lastHandshake === undefined) handshake(index)
     if (wire.lastHandshake === undefined) return undefined
     wire.sent += size + 36
-    if (size > far.largest || !passes(index)) return undefined
+    if (size > far.largest || !passes(index, 'to')) return undefined
     if (far.firewall) {
       wire.keepaliveAt = Math.min(wire.keepaliveAt, now + 10_000)
       return undefined
     }
-    if (!passes(index)) return undefined
+    if (!passes(index, 'from')) return undefined
     wire.received += 80
     return 40
   }
@@ -121,10 +135,13 @@ export function world(
   const second = async () => {
     now += 1000
     for (const [index, wire] of wires.entries()) {
-      if (wire.lastHandshake === undefined && wire.tried > 0) handshake(index)
+      // Renewed after 120 s (REKEY_AFTER_TIME).
+      const isDue = wire.lastHandshake === undefined ? wire.tried > 0 : now - wire.lastHandshake >= 120_000
+      if (isDue) handshake(index)
+      if (fars[index]!.talks && passes(index, 'from')) wire.received += 96
       if (now < wire.keepaliveAt) continue
       wire.keepaliveAt = Number.POSITIVE_INFINITY
-      if (passes(index)) wire.received += 32
+      if (passes(index, 'from')) wire.received += 32
     }
     known.update({
       listenPort: 1,
@@ -145,6 +162,7 @@ export function world(
     done,
     broken,
     fars,
+    wires,
     names,
     recovery,
     states: () => known.status().map(({ path }) => path.state),
