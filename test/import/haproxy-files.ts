@@ -244,6 +244,17 @@ refused(
   asks('b.example.com', A),
 )
 refused(
+  'some do not wait for the name',
+  sni('use_backend b if { req.ssl_sni -i b.example.com }').replace(
+    / tcp-request content/,
+    ' tcp-request content accept if { src 127.0.0.2 }\n$&',
+  ),
+  [
+    'haproxy.cfg:11: error: found use_backend by a server name that nothing waits for, so HAProxy takes the default backend before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
+  ],
+  asks('b.example.com', B),
+)
+refused(
   'who speaks no TLS is rejected, beside a default',
   sni('tcp-request content reject', 'use_backend b if { req.ssl_sni -i b.example.com }'),
   [
@@ -443,6 +454,20 @@ same(
   turns(B),
 )
 same(
+  'default_backend of a defaults section',
+  `${defaults} default_backend b
+frontend f
+ bind 127.0.0.1:<0>
+listen l
+ bind 127.0.0.1:<1>
+ server a ${A}
+backend b
+ server b ${B}
+`,
+  turns(B),
+  said(`${B} ${bare}`, { to: '127.0.0.1:<1>' }),
+)
+same(
   'a listen without bind is a backend',
   `${defaults}frontend f\n bind 127.0.0.1:<0>\n default_backend l\nlisten l\n server b ${B}\n`,
   turns(B),
@@ -528,6 +553,7 @@ same(
  no numa-cpu-mapping
  setenv A b
  external-check
+ log "\${NOWHERE-127.0.0.1}:514" local0
 userlist u
  user admin insecure-password secret
 cache c
@@ -637,11 +663,13 @@ const slowAnswer = `127.1.0.1:7010 ${bare}`
 const silent = (after: number) => said(none, { after })
 const halfClosed = (after: number) => said(none, { after, ends: true })
 for (const [values, ...cases] of [
+  // What must not count is 1h, for which no test waits.
   ['client 1s, server 1s', silent(1000), halfClosed(1000)],
   ['client 1s, server 1s, tunnel 0, client-fin 0, server-fin 0', silent(1000), halfClosed(1000)],
-  ['client 1s, server 9s, tunnel 3s', silent(3000), halfClosed(3000)],
-  ['client 3s, server 3s, client-fin 1s, server-fin 1s', silent(3000), halfClosed(1000)],
-  ['client 1s, server 1s, tunnel 3s, client-fin 1000, server-fin 1000', silent(3000), halfClosed(1000)],
+  ['client 1h, server 2h, tunnel 1s', silent(1000), halfClosed(1000)],
+  ['client 1s, server 1s, tunnel 3s', silent(3000), halfClosed(3000)],
+  ['client 1h, server 1h, client-fin 1s, server-fin 1s', halfClosed(1000)],
+  ['client 2h, server 1h, tunnel 3s, client-fin 1000, server-fin 1000', silent(3000), halfClosed(1000)],
   ['client 0, server 0, client-fin 1s, server-fin 1s', halfClosed(1000)],
 ] as const)
   same(`timeout ${values}`, limits(values, 7030), ...cases)
