@@ -52,7 +52,7 @@ function refuseHaste({ routing, access, inspectDelay, failed }: ProxySection, le
   if (first === undefined || waits || failed.has('tcp-request')) return
   ledger.error(
     first.line,
-    'found use_backend by a server name that nothing waits for, so HAProxy takes the default backend before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
+    'found use_backend by a server name that nothing waits for, so HAProxy chooses at once, mostly before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
   )
 }
 

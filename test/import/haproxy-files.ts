@@ -239,9 +239,9 @@ refused(
   'nothing waits for the name',
   sni('use_backend b if { req.ssl_sni -i b.example.com }').replace(/ tcp-request content.*\n/, ''),
   [
-    'haproxy.cfg:9: error: found use_backend by a server name that nothing waits for, so HAProxy takes the default backend before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
+    'haproxy.cfg:9: error: found use_backend by a server name that nothing waits for, so HAProxy chooses at once, mostly before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
   ],
-  asks('b.example.com', A),
+  { ...asks('b.example.com', A), waits: 300 },
 )
 refused(
   'some do not wait for the name',
@@ -250,9 +250,10 @@ refused(
     ' tcp-request content accept if { src 127.0.0.2 }\n$&',
   ),
   [
-    'haproxy.cfg:11: error: found use_backend by a server name that nothing waits for, so HAProxy takes the default backend before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
+    'haproxy.cfg:11: error: found use_backend by a server name that nothing waits for, so HAProxy chooses at once, mostly before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
   ],
-  asks('b.example.com', B),
+  { ...asks('b.example.com', A), waits: 300, from: '127.0.0.2' },
+  { ...asks('b.example.com', B), waits: 300 },
 )
 refused(
   'who speaks no TLS is rejected, beside a default',

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Clients and back ends of the comparison with HAProxy; both run in a host of the lab, in its agent. */
 
@@ -11,6 +12,8 @@ export interface Probe {
   readonly from?: string
   /** What it says; its back end answers what it saw. Nothing for a client that waits. */
   readonly say?: Buffer | string
+  /** Milliseconds before it says it; else at once. */
+  readonly waits?: number
   /** It ends its direction behind that. */
   readonly ends?: boolean
   /** So many clients, one after the other; else one. */
@@ -102,7 +105,7 @@ export async function ask(probe: Probe): Promise<Answer> {
   return { heard: answers.join(', '), ms: Math.round(performance.now() - from) }
 }
 
-async function askOnce({ to, from, say, ends }: Probe): Promise<string> {
+async function askOnce({ to, from, say, waits, ends }: Probe): Promise<string> {
   const at = to.lastIndexOf(':')
   const socket = connect({
     host: to.slice(0, at).replace(/^\[|\]$/g, ''),
@@ -117,6 +120,7 @@ async function askOnce({ to, from, say, ends }: Probe): Promise<string> {
   })
   socket.on('error', () => {})
   socket.on('end', () => socket.end())
+  if (waits !== undefined) await sleep(waits)
   if (say !== undefined) {
     socket.write(say)
     socket.write(end)
