@@ -70,7 +70,7 @@ function readRule(rule: AccessRule, reading: Reading, refusesOthers: boolean, le
       )
     return condition === undefined ? { isDecided: true } : {}
   }
-  if (asksHello && action === 'accept' && !condition.negated && accepted === undefined) {
+  if (asksHello && action === 'accept' && !condition.negated) {
     ledger.leaveOut(line, 'a ClientHello is waited for where there are routes')
     return { hello: line }
   }

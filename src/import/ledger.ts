@@ -14,6 +14,7 @@ export class Ledger {
   readonly #findings = new Map<string, Finding>()
   readonly #leftOut = new Map<number, string>()
   #hasGaps = false
+  #errors = 0
 
   error(line: number, message: string): void {
     this.#add({ severity: 'error', line, message })
@@ -50,7 +51,7 @@ export class Ledger {
 
   /** How many errors there are so far. */
   get errors(): number {
-    return this.findings.filter(finding => finding.severity === 'error').length
+    return this.#errors
   }
 
   get hasErrors(): boolean {
@@ -58,6 +59,9 @@ export class Ledger {
   }
 
   #add(finding: Finding): void {
-    this.#findings.set(`${finding.line} ${finding.message}`, finding)
+    const key = `${finding.line} ${finding.message}`
+    if (this.#findings.has(key)) return
+    this.#findings.set(key, finding)
+    if (finding.severity === 'error') this.#errors++
   }
 }

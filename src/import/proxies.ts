@@ -55,7 +55,9 @@ class Ancestry {
   /** The last of these directives that counts for a section. */
   last(section: Section, ...names: string[]): Directive | undefined {
     const parent = this.#parents.get(section)
-    const own = section.directives.findLast(({ name, isUnread }) => names.includes(name) && !isUnread)
+    const own = section.directives.findLast(
+      ({ name, problem }) => names.includes(name) && problem === undefined,
+    )
     return own ?? (parent && this.last(parent, ...names))
   }
 

@@ -69,13 +69,12 @@ export function readProxy(
     if (ledger.errors > before) failed.add(name)
   }
   for (const directive of directives) {
-    if (directive.isUnread) failed.add(directive.name)
-    else
-      isFine(() => {
-        proxy = { ...proxy, ...readDirective(directive, proxy, ledger) }
-      }, directive.name)
+    isFine(() => {
+      proxy = { ...proxy, ...readDirective(directive, proxy, ledger) }
+    }, directive.name)
   }
-  const named = (name: string) => directives.filter(({ name: own, isUnread }) => own === name && !isUnread)
+  const named = (name: string) =>
+    directives.filter(({ name: own, problem }) => own === name && problem === undefined)
   const acls = readAcls(named('acl'), ledger)
   const rules = named('tcp-request').filter(({ args }) => args[0] !== 'inspect-delay')
   isFine(() => {
@@ -93,10 +92,11 @@ export function unreadProxy({ kind, name, line }: Section<ProxyKind>, mode: Sett
 }
 
 function readDirective(directive: Directive, proxy: ProxySection, ledger: Ledger): Partial<ProxySection> {
-  const { line, name, args } = directive
+  const { line, name, args, problem } = directive
   const words = [name, ...args]
   const reason = proxyReason(words)
   if (reason !== undefined) ledger.leaveOut(line, reason)
+  else if (problem !== undefined) ledger.error(line, problem)
   else if (isOfCheck(words)) return { healthCheck: readHealthCheck(words, line, proxy.healthCheck) }
   else if (Object.hasOwn(readers, name)) return readers[name]!(directive, proxy, ledger)
   else ledger.error(line, `${found(words.slice(0, 2).join(' '))}; a forward has no such thing, remove it`)

@@ -43,11 +43,16 @@ export function routesOf(source: Source, usual: Upstream, ledger: Ledger): Route
 /** HAProxy chooses as soon as no rule waits any more, and without a name takes the default. */
 function refuseHaste({ routing, access, inspectDelay, failed }: ProxySection, ledger: Ledger): void {
   const [first] = routing
-  const waits = access.some(({ stage, condition }) => stage === 'content' && condition?.kind === 'hello')
-  if (first === undefined || failed.has('tcp-request') || (waits && (inspectDelay?.value ?? 0) > 0)) return
+  // The first that can end the wait; a reject of some ends it for nobody else.
+  const deciding = access.find(
+    ({ stage, action, condition }) =>
+      stage === 'content' && (action === 'accept' || condition === undefined || condition.kind === 'hello'),
+  )
+  const waits = deciding?.condition?.kind === 'hello' && (inspectDelay?.value ?? 0) > 0
+  if (first === undefined || waits || failed.has('tcp-request')) return
   ledger.error(
     first.line,
-    'found use_backend by a server name that nothing waits for, so HAProxy takes the default backend before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
+    'found use_backend by a server name that nothing waits for, so HAProxy chooses at once, mostly before the name is there; add tcp-request inspect-delay 5s and tcp-request content accept if { req.ssl_hello_type 1 }',
   )
 }
 

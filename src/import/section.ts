@@ -8,8 +8,8 @@ export interface Directive {
   readonly line: number
   readonly name: string
   readonly args: readonly string[]
-  /** It cannot be read, which an error says; its name is what it begins with. */
-  readonly isUnread?: true
+  /** Why its words cannot be known: an error, unless the line has no effect. */
+  readonly problem?: string
 }
 
 export const proxyKinds = ['defaults', 'frontend', 'backend', 'listen'] as const
@@ -54,15 +54,16 @@ export function readSections(text: string, ledger: Ledger): Section[] {
   let current: Section | undefined
   let reason: string | undefined
   let isRefused = false
-  for (const directive of withoutBranches(directives(text, ledger), ledger)) {
+  for (const directive of withoutBranches(directives(text), ledger)) {
     const { line, name } = directive
     const isOther = Object.hasOwn(withoutEffect, name)
     if (kinds.includes(name) || isOther || foreign.includes(name)) {
       reason = isOther ? withoutEffect[name] : undefined
-      isRefused = directive.isUnread === true || foreign.includes(name)
+      isRefused = directive.problem !== undefined || foreign.includes(name)
       current = isOther || isRefused ? undefined : sectionOf(directive, ledger)
       if (current !== undefined) sections.push(current)
-      if (foreign.includes(name))
+      if (directive.problem !== undefined && !isOther) ledger.error(line, directive.problem)
+      else if (foreign.includes(name))
         ledger.error(line, `found a section ${name}; there is none here, remove it and what refers to it`)
     } else if (current !== undefined) current.directives.push(directive)
     if (reason !== undefined) ledger.leaveOut(line, reason)
@@ -72,21 +73,16 @@ export function readSections(text: string, ledger: Ledger): Section[] {
   return sections
 }
 
-/** A line that cannot be read is one without arguments. */
-function directives(text: string, ledger: Ledger): Directive[] {
+function directives(text: string): Directive[] {
   return text
     .replace(/^\uFEFF/, '')
     .split('\n')
     .flatMap((content, index): Directive[] => {
-      const line = index + 1
-      const { words, problem } = splitWords(content.replace(/\r$/, ''))
-      if (problem !== undefined) {
-        ledger.error(line, problem)
-        const [name] = /[\w.-]+/.exec(content) ?? []
-        return name === undefined ? [] : [{ line, name, args: [], isUnread: true }]
-      }
-      const [name, ...args] = words
-      return name === undefined ? [] : [{ line, name, args }]
+      const { words, ...rest } = splitWords(content.replace(/\r$/, ''))
+      const [name = '', ...args] = words
+      return words.length === 0 && rest.problem === undefined
+        ? []
+        : [{ line: index + 1, name, args, ...rest }]
     })
 }
 

@@ -1,3 +1,4 @@
+import { familyOf } from '../config/address.ts'
 import { found } from '../config/issue.ts'
 import { hostOf, limit } from './bind.ts'
 import type { Ledger } from './ledger.ts'
@@ -208,10 +209,13 @@ function count(
 
 /** `HOST`, `HOST:PORT`, `HOST:+OFFSET`; the port stands behind the last colon, brackets or none. */
 export function parseServerAddress(text: string): Pick<Server, 'host' | 'port' | 'offset'> | undefined {
-  const match = /^(?:(?:ip|tcp)[46]?@|ipv[46]@)?(\[[^\]]*\]|.*?)(?::([+-]?)(\d{0,5}))?$/s.exec(text)
+  const match = /^(?:(?:ip|tcp)([46]?)@|ipv([46])@)?(\[[^\]]*\]|.*?)(?::([+-]?)(\d{0,5}))?$/s.exec(text)
   if (match === null) return undefined
-  const [, given = '', sign = '', digits = ''] = match
+  const [, tcp = '', ip = '', given = '', sign = '', digits = ''] = match
   const host = hostOf(given)
+  const family = Number(tcp || ip)
+  // A name has targets of both families here.
+  if (family !== 0 && familyOf(host ?? '') !== family) return undefined
   // HAProxy takes these for the address that the client connected to.
   if (host === undefined || host === '' || host === '0.0.0.0' || host === '::') return undefined
   if (digits === '') return sign === '' ? { host, port: undefined, offset: 0 } : undefined

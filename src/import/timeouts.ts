@@ -11,7 +11,10 @@ import type { Entry } from './yaml.ts'
  */
 export function timeoutsOf(frontend: ProxySection, backend: ProxySection, ledger: Ledger): Entry[] {
   const open = openOf(frontend, backend, ledger)
-  const isSame = areEqual(open, 'make them equal, or add timeout tunnel, which stands for both', ledger)
+  // What is not known is neither equal nor another.
+  const isKnown = !frontend.failed.has('timeout') && !backend.failed.has('timeout')
+  const isSame =
+    isKnown && areEqual(open, 'make them equal, or add timeout tunnel, which stands for both', ledger)
   const entries = [
     ...connectOf(backend.timeouts.connect, ledger),
     ...headerOf(frontend, ledger),

@@ -68,7 +68,7 @@ function forwardsOf(
 /** `hard-stop-after`; the last one counts. */
 function drainTimeoutOf(sections: readonly Section[], ledger: Ledger): Entry[] {
   const given = sections.flatMap(section => (section.kind === 'global' ? section.directives : []))
-  const last = given.findLast(({ name }) => name === 'hard-stop-after')
+  const last = given.findLast(({ name, problem }) => name === 'hard-stop-after' && problem === undefined)
   if (last === undefined) return []
   const text = last.args.join(' ')
   const ms = parseTime(text)
@@ -85,13 +85,14 @@ function drainTimeoutOf(sections: readonly Section[], ledger: Ledger): Entry[] {
 
 function leaveOutWhole(section: Section, ledger: Ledger): void {
   if (section.kind === 'global') {
-    for (const { line, name, args, isUnread } of section.directives) {
-      if (name === 'hard-stop-after' || isUnread) continue
+    for (const { line, name, args, problem } of section.directives) {
+      if (name === 'hard-stop-after' && problem === undefined) continue
       const reason = globalReason([name, ...args])
       if (reason === undefined)
         ledger.error(
           line,
-          `${found([name, ...args].slice(0, 2).join(' '))} in global; there is no such thing here, remove it`,
+          problem ??
+            `${found([name, ...args].slice(0, 2).join(' '))} in global; there is no such thing here, remove it`,
         )
       else ledger.leaveOut(line, reason)
     }

@@ -1,6 +1,7 @@
-import { formatHostPort, type HostPorts } from '../config/address.ts'
+import { familyOf, formatHostPort, type HostPorts } from '../config/address.ts'
 import { compareChecks } from './health-check.ts'
 import type { Ledger } from './ledger.ts'
+import { nameParams } from './params.ts'
 import type { ProxySection } from './proxy.ts'
 import type { Server } from './server.ts'
 import { formatTime } from './time.ts'
@@ -44,12 +45,18 @@ export function upstreamOf(backend: ProxySection, listen: HostPorts, ledger: Led
     ...server.without,
     ...(others.length === 0 ? server.besideOthers : []),
   ])
+  const remarks = [
+    ...(servers.some(({ host }) => familyOf(host) === 0)
+      ? ['all addresses of the name, looked up again; HAProxy keeps the first']
+      : []),
+    ...(without.length > 0 ? [`without ${nameParams(without)}`] : []),
+  ]
   return {
     target: {
       key: 'target',
       value: others.length > 0 ? targets : targets[0]!,
       lines,
-      ...(without.length > 0 && { remark: `without ${[...new Set(without)].join(', ')}` }),
+      ...(remarks.length > 0 && { remark: remarks.join('; ') }),
     },
     sendProxy: { key: 'sendProxy', value: sendProxy, lines: servers.map(({ line }) => line) },
     choice:

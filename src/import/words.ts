@@ -1,10 +1,11 @@
 /**
  * The words of one line, quotes and escapes taken away, as section 2.2 of HAProxy's configuration manual says; up to a
- * comment. What can only be known where HAProxy runs, an environment variable, is a problem.
+ * comment. What can only be known where HAProxy runs, an environment variable, is a problem; its word has the name.
  */
-export type Words =
-  | { readonly words: readonly string[]; readonly problem?: never }
-  | { readonly words?: never; readonly problem: string }
+export interface Words {
+  readonly words: readonly string[]
+  readonly problem?: string
+}
 
 const bare: Readonly<Record<string, string>> = {
   ' ': ' ',
@@ -22,6 +23,7 @@ export function splitWords(line: string): Words {
   const words: string[] = []
   let word: string | undefined
   let quote: string | undefined
+  let problem: string | undefined
   for (let at = 0; at < line.length; at++) {
     const char = line[at]!
     if (quote === "'") {
@@ -30,15 +32,17 @@ export function splitWords(line: string): Words {
     } else if (char === '\\') {
       const escaped = escapeOf(line.slice(at + 1))
       if (escaped === undefined)
-        return { problem: 'found a backslash before nothing it could escape; write \\\\ for a backslash' }
+        return {
+          words,
+          problem: 'found a backslash before nothing it could escape; write \\\\ for a backslash',
+        }
       word = (word ?? '') + escaped.text
       at += escaped.length
     } else if (char === '"' || (char === "'" && quote === undefined)) {
       quote = quote === undefined ? char : undefined
       word ??= ''
     } else if (quote !== undefined) {
-      if (char === '$')
-        return { problem: 'found an environment variable; write its value, or \\$ for a dollar sign' }
+      if (char === '$') problem ??= 'found an environment variable; write its value, or \\$ for a dollar sign'
       word += char
     } else if (char === '#') {
       break
@@ -47,9 +51,9 @@ export function splitWords(line: string): Words {
       word = undefined
     } else word = (word ?? '') + char
   }
-  if (quote !== undefined) return { problem: `found no closing ${quote}; close the quotes on the same line` }
+  if (quote !== undefined) problem = `found no closing ${quote}; close the quotes on the same line`
   if (word !== undefined) words.push(word)
-  return { words }
+  return problem === undefined ? { words } : { words, problem }
 }
 
 /** What follows a backslash: the text it stands for and how many characters it takes. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Clients and back ends of the comparison with HAProxy; both run in a host of the lab, in its agent. */
 
@@ -11,17 +12,20 @@ export interface Probe {
   readonly from?: string
   /** What it says; its back end answers what it saw. Nothing for a client that waits. */
   readonly say?: Buffer | string
+  /** Milliseconds before it says it; else at once. */
+  readonly waits?: number
   /** It ends its direction behind that. */
   readonly ends?: boolean
   /** So many clients, one after the other; else one. */
   readonly times?: number
 }
 
-/** The back ends, on every address: what their port makes of a client. */
+/** The back ends, on 127.1.0.1 to 127.1.0.3: what their port makes of a client. */
 export const backEnd = {
   /** Tells who it is and which header it got, once the client has said its word, and closes. */
   tells: 7000,
-  alsoTells: 7001,
+  /** The same, as the second port of a range. */
+  alsoTells: 7101,
   /** The same, 1.5 s later. */
   isSlow: 7010,
   /** Speaks first. */
@@ -39,21 +43,22 @@ const end = 'END\n'
 
 export async function serve(): Promise<void> {
   const { tells, alsoTells, isSlow, greets, holds, answersEnd } = backEnd
-  await Promise.all(
-    [
-      ...[tells, alsoTells].map(port => [port, (socket: Socket) => tell(socket, 0)] as const),
-      [isSlow, (socket: Socket) => tell(socket, 1500)] as const,
-      [greets, (socket: Socket) => socket.end(`${place(socket)} greets`)] as const,
-      [answersEnd, (socket: Socket) => socket.resume().on('end', () => socket.end('the end'))] as const,
-      [holds, (socket: Socket) => socket.resume()] as const,
-    ].map(async ([port, serveOne]) => {
+  const ports: readonly (readonly [number, (socket: Socket) => void])[] = [
+    [tells, socket => tell(socket, 0)],
+    [alsoTells, socket => tell(socket, 0)],
+    [isSlow, socket => tell(socket, 1500)],
+    [greets, socket => socket.end(`${place(socket)} greets`)],
+    [answersEnd, socket => socket.resume().on('end', () => socket.end('the end'))],
+    [holds, socket => socket.resume()],
+  ]
+  for (const host of ['127.1.0.1', '127.1.0.2', '127.1.0.3'])
+    for (const [port, serveOne] of ports) {
       const server = createServer({ allowHalfOpen: true }, socket => {
         socket.on('error', () => {})
         serveOne(socket)
       })
-      await once(server.listen(port, '::'), 'listening')
-    }),
-  )
+      await once(server.listen(port, host), 'listening')
+    }
 }
 
 function tell(socket: Socket, delay: number): void {
@@ -66,7 +71,7 @@ function tell(socket: Socket, delay: number): void {
 }
 
 function place({ localAddress = '', localPort }: Socket): string {
-  return `${localAddress.replace('::ffff:', '')}:${localPort}`
+  return `${localAddress}:${localPort}`
 }
 
 /** The PROXY header in front, without the client's port: `v2 127.0.0.1 127.0.0.2:80`. */
@@ -100,7 +105,7 @@ export async function ask(probe: Probe): Promise<Answer> {
   return { heard: answers.join(', '), ms: Math.round(performance.now() - from) }
 }
 
-async function askOnce({ to, from, say, ends }: Probe): Promise<string> {
+async function askOnce({ to, from, say, waits, ends }: Probe): Promise<string> {
   const at = to.lastIndexOf(':')
   const socket = connect({
     host: to.slice(0, at).replace(/^\[|\]$/g, ''),
@@ -115,6 +120,7 @@ async function askOnce({ to, from, say, ends }: Probe): Promise<string> {
   })
   socket.on('error', () => {})
   socket.on('end', () => socket.end())
+  if (waits !== undefined) await sleep(waits)
   if (say !== undefined) {
     socket.write(say)
     socket.write(end)

@@ -24,6 +24,13 @@ t.test('words, as the configuration manual has them', async t => {
     t.same(splitWords(line), { words }, line)
 })
 
+t.test('a variable is a problem of its line, whose other words are there', async t => {
+  t.match(splitWords('log "$HOST:514" local0'), {
+    words: ['log', '$HOST:514', 'local0'],
+    problem: /variable/,
+  })
+})
+
 t.test('what cannot be read', async t => {
   for (const [line, problem] of [
     ['bind "*:$PORT"', /environment variable/],
