@@ -37,7 +37,7 @@ t.test('a prefix that is too short is neither routed nor trusted', async t => {
 
 t.test('whether a route may lead back to a peer', async t => {
   const routed = async (lines: string, own: string) => {
-    const { config } = await load(t, lines, {}, own)
+    const { config } = await load(t, lines, { end: own })
     return config?.tunnel?.peers[0]?.mayBeRouted
   }
   for (const lines of ['AllowedIPs = 0.0.0.0/0, ::/0', '']) {
