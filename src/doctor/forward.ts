@@ -29,7 +29,7 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
     status.forwards.map(async forward => [
       ...(await targetFindings(status, forward)),
       ...trustFindings(status, forward),
-      ...refusedFindings(forward),
+      ...refusedFindings(status, forward),
       ...clientFindings(status, forward),
     ]),
   )
@@ -180,11 +180,13 @@ function trustFindings({ health }: EndStatus, { name }: Forward): Finding[] {
   return [failed(`clients of ${name}`, detail, fix)]
 }
 
-function refusedFindings({ name, refused }: Forward): Finding[] {
+function refusedFindings({ startedAt }: EndStatus, { name, refused }: Forward): Finding[] {
+  const age = formatSeconds((Date.now() - Date.parse(startedAt)) / 1000)
   return Object.entries(refused).flatMap(([reason, count]) => {
     const told = refusals[reason as RefusalReason]?.(name)
     if (told === undefined || count === 0) return []
-    return [warning(`clients of ${name}`, `${count} ${told[0]} (${reason})`, told[1])]
+    const found = `${count} ${told[0]} (${reason}), in the ${age} that this end has run`
+    return [warning(`clients of ${name}`, found, told[1])]
   })
 }
 

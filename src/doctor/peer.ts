@@ -92,6 +92,8 @@ async function peerFinding(status: EndStatus, tunnel: Tunnel, peer: Peer): Promi
 
 /** Milliseconds in which a peer that answers probes has answered one, unless many are lost. */
 const lately = 15_000
+/** Milliseconds from one answer to the next, by default. */
+const usual = 6000
 
 /** A path that is up: what is known of it, and since when. */
 function answering(step: string, { path }: Peer): Finding {
@@ -103,6 +105,7 @@ function answering(step: string, { path }: Peer): Finding {
   if (age > lately) return ok(step, `nothing speaks against it: it answers no probes, and ${last}`)
   const facts = [
     'data passes',
+    age > usual && last,
     rtt !== undefined && `round trip ${rtt.toFixed(1)} ms`,
     !answersProbes && 'it answers no probes',
     loss >= 0.05 && `${Math.round(loss * 100)} % of the latest probes were lost`,
@@ -113,7 +116,7 @@ function answering(step: string, { path }: Peer): Finding {
 const keysFit = (tunnel: Tunnel, peer: Peer) =>
   `the keys still fit (there PublicKey = ${tunnel.publicKey}, here PublicKey = ${peer.publicKey}, and at both the same PresharedKey or none)`
 
-/** Only what this end sends is lost. That nothing is said of the way back here: it works. */
+/** The way there is lost. The way back works, so the cause is to be looked for at the other end. */
 function lostThere(step: string, tunnel: Tunnel, peer: Peer, detail: string): Finding {
   const port = parseHostPorts(peer.endpoint ?? '')?.first ?? ''
   return failed(
@@ -123,7 +126,12 @@ function lostThere(step: string, tunnel: Tunnel, peer: Peer, detail: string): Fi
   )
 }
 
-function lost(step: string, tunnel: Tunnel, peer: Peer, detail: string): Finding {
+/** Nothing answers, and nothing arrives. */
+async function lost(step: string, tunnel: Tunnel, peer: Peer, detail: string): Promise<Finding> {
+  const { endpoint, configuredEndpoint } = peer
+  // One that comes by itself may have another port by now.
+  if (endpoint !== undefined && configuredEndpoint !== undefined && (await isClosedUdp(endpoint)))
+    return nobodyThere(step, endpoint)
   const keys =
     peer.lastHandshake === undefined
       ? ''
@@ -149,12 +157,7 @@ async function noHandshake(step: string, tunnel: Tunnel, peer: Peer): Promise<Fi
       'it has never called: nothing with its key has arrived since this end runs, and there is no Endpoint to call it at',
       `Set its Endpoint to this host's public address and port ${tunnel.listenPort ?? 'ListenPort'}; let UDP ${tunnel.listenPort ?? ''} in (firewall, security group, -p ${tunnel.listenPort}:${tunnel.listenPort}/udp). ${keys}`,
     )
-  if (await isClosedUdp(endpoint))
-    return failed(
-      step,
-      `nothing listens on UDP ${endpoint}: its host refuses the packets`,
-      `Start the other end, or correct the port: Endpoint here, ListenPort there`,
-    )
+  if (await isClosedUdp(endpoint)) return nobodyThere(step, endpoint)
   if (peer.sentBytes === 0)
     return failed(
       step,
@@ -165,6 +168,14 @@ async function noHandshake(step: string, tunnel: Tunnel, peer: Peer): Promise<Fi
     step,
     `${endpoint} is called, and does not answer: a firewall, the wrong address, or keys that do not fit`,
     `${keys}, and the same PresharedKey or none; let UDP in there (firewall, security group, port mapping)`,
+  )
+}
+
+function nobodyThere(step: string, endpoint: string): Finding {
+  return failed(
+    step,
+    `nothing listens on UDP ${endpoint}: its host refuses the packets`,
+    `Start the other end, or correct the port: Endpoint here, ListenPort there`,
   )
 }
 

@@ -43,6 +43,13 @@ const verdict: Readonly<Record<Verdict['state'], Tone>> = {
   unknown: 'quiet',
 }
 
+/** How a forward does: one whose target takes connections and not the header serves nobody. */
+function howOf(targets: readonly Dated<TargetStatus>[]): { tone: Tone; word: string } {
+  const how = stateOf(targets)
+  const isRefused = targets.some(({ state, judged }) => state === 'up' && judged?.state === 'failed')
+  return isRefused ? { tone: 'bad', word: `${how}, header unfit` } : { tone: target[how], word: how }
+}
+
 export function statusPage(parts: PageParts): string {
   const { status, now } = parts
   const { reasons } = status.health
@@ -91,7 +98,7 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
   }
   const here: Hop = { tone: health[status], name: 'This end', detail: status }
   const targets: Hop = {
-    tone: worst(forwards.map(({ targets }) => target[stateOf(targets)])),
+    tone: worst(forwards.map(({ targets }) => howOf(targets).tone)),
     name: 'Targets',
     detail: `${up} of ${all.length} up${unknown > 0 ? `, ${unknown} unknown` : ''}`,
   }
@@ -137,11 +144,11 @@ function peerCard(peer: Peer, now: number): Html {
 
 function forwardCard(forward: Forward, { history, now }: PageParts): Html {
   const { name, active, accepted } = forward
-  const how = stateOf(forward.targets)
+  const how = howOf(forward.targets)
   const series = history.of(name)
   const [received, sent] = [series.received.at(-1) ?? 0, series.sent.at(-1) ?? 0]
   const refused = Object.entries(forward.refused).filter(([, count]) => count > 0)
-  return html`<section class="card"><div class="top"><h3>${name}</h3>${state(target[how], how)}</div>
+  return html`<section class="card"><div class="top"><h3>${name}</h3>${state(how.tone, how.word)}</div>
 ${targetList(forward, now)}${headerNote(forward)}
 ${spark(`Open connections of ${name}: ${active} now`, series.active)}<div class="key"><span>${formatCount(active, 'open connection')}</span><span>${accepted} in all</span></div>
 ${spark(`Bytes a second of ${name}: ${formatBytes(sent)} out, ${formatBytes(received)} in`, series.sent, series.received)}<div class="key"><span>out ${formatBytes(sent)}/s</span><span>in ${formatBytes(received)}/s</span></div>

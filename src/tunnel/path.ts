@@ -11,6 +11,8 @@ const sessionWithin = 15_000
 const sessionLife = 180_000
 /** Milliseconds without an answer while things arrive, after which it is no longer a few lost packets or a long queue. */
 const oneWayAfter = 10_000
+/** Milliseconds between two things that arrive in vain, such as two tries of a handshake (REKEY_TIMEOUT). */
+const againAfter = 5000
 /** Milliseconds in which a peer that still sends is heard: it gives up a handshake after 90 s (REKEY_ATTEMPT_TIME). */
 const heardWithin = 90_000
 /** Bytes sent within one sample that can be keepalives, of 32 bytes each, and nothing that has to be answered. */
@@ -198,7 +200,7 @@ export class Path {
     const { name, since } = this.#state
     if (name === 'one-way') {
       if (!this.isArriving) this.#enter({ name: 'dead', since })
-    } else if (this.#receivedAt - this.#arrivingSince >= oneWayAfter) {
+    } else if (this.#receivedAt - this.#arrivingSince >= againAfter) {
       this.#enter({ name: 'one-way', since: this.isDead ? since : now })
     } else if (!this.isDead) {
       const { tries, unheard, unanswered, unansweredSince } = this.#probes

@@ -55,9 +55,9 @@ export class Recovery {
       // Without an address there is nobody to call.
       if (!path.isDead || this.#endpointOf(peer) === undefined) continue
       const rung = ladder.due(this.#now())
-      if (rung === undefined || (onDevice(rung) && !this.#mayTouchDevice(rung, peer))) continue
       // One that comes by itself is asked for a handshake, no more: its address is where it was last seen.
-      if (config.endpoint === undefined && rung !== 'recreate') continue
+      if (rung === undefined || (config.endpoint === undefined && rung !== 'recreate')) continue
+      if (onDevice(rung) && !this.#mayTouchDevice(rung, peer)) continue
       path.recovering(rung)
       void this.#take(rung, peer).catch(error =>
         this.#log.warn(

@@ -35,6 +35,19 @@ t.test('a prefix that is too short is neither routed nor trusted', async t => {
   t.same((await load(t, 'AllowedIPs = 10.0.0.0/8, fd00::/32')).lines, [])
 })
 
+t.test('whether a route may lead back to a peer', async t => {
+  const routed = async (lines: string, own: string) => {
+    const { config } = await load(t, lines, { end: own })
+    return config?.tunnel?.peers[0]?.mayBeRouted
+  }
+  for (const lines of ['AllowedIPs = 0.0.0.0/0, ::/0', '']) {
+    t.equal(await routed(lines, 'Address = 10.1.10.1'), false, 'by the default route alone')
+    t.equal(await routed(lines, 'Address = 10.1.10.1/24'), true, "the kernel's own")
+    t.equal(await routed(lines, 'Address = 10.1.10.1\nTable = off'), true, "somebody else's")
+  }
+  t.equal(await routed('AllowedIPs = 10.1.10.2/32', 'Address = 10.1.10.1'), true, 'ours')
+})
+
 t.test("the peer's own address is then routed and trusted alone", async t => {
   const section = `, probe: {addresses: {"${peerA}": 10.1.10.2}}`
   const { config, lines } = await load(t, 'AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = 198.51.100.1:51820', {

@@ -16,6 +16,7 @@ const forwards = {
   gateway: `forwards:
   http: { listen: ":80", target: "10.1.10.2:80" }
   lost: { listen: ":81", target: "10.1.10.2:81" }
+  bare: { listen: ":82", target: "10.1.10.2:82" }
 `,
   cluster: `forwards:
   http: { listen: "tunnel:80", target: "127.0.0.1:8080" }
@@ -63,7 +64,15 @@ const peer = {
 
 t.test('what is fine', async t => {
   await Promise.all([
-    finds(t, 'gateway', [peer.cluster, /^data passes/], ['target of http', /another end of ours answers/]),
+    finds(
+      t,
+      'gateway',
+      [peer.cluster, /^data passes/],
+      [
+        'target of http',
+        /another end of ours answers .*; it says: 127\.0\.0\.1:8080 takes a PROXY header \(v2\)/,
+      ],
+    ),
     finds(t, 'cluster', [peer.gateway, /^data passes/], ['target of http', /takes a PROXY header \(v2\)/]),
   ])
   t.notMatch(cluster.output, /connection refused/, 'and nobody is counted as a client for it')
@@ -71,7 +80,16 @@ t.test('what is fine', async t => {
 
 t.test('targets: refused, without an address, with a header too many or too few', async t => {
   await Promise.all([
-    finds(t, 'gateway', ['target of lost', /10\.1\.10\.2:81 .*ECONNREFUSED/, /Start the service/]),
+    finds(
+      t,
+      'gateway',
+      ['target of lost', /10\.1\.10\.2:81 .*ECONNREFUSED/, /Start the service/],
+      [
+        'target of bare',
+        /it says: 127\.0\.0\.1:8081 does not expect/,
+        /^At the other end: Turn it on at the target/,
+      ],
+    ),
     finds(
       t,
       'cluster',
@@ -130,7 +148,7 @@ t.test('--trace: hop by hop, what each end saw', async t => {
       'ok',
       /^seen from 10\.1\.10\.1:\d+ in .* ms, PROXY v2 tells 127\.0\.0\.1:\d+, id [0-9a-f]{32}, MTU 1420 here, 1420 there$/,
     ],
-    ['ok', /^connected in .* ms, PROXY v2$/],
+    ['ok', /^connected in .* ms, PROXY v2; it says: 127\.0\.0\.1:8080 takes a PROXY header \(v2\)$/],
   ])
   t.same(
     hops.map(({ step }) => step),
@@ -144,6 +162,21 @@ t.test('--trace: hop by hop, what each end saw', async t => {
     state: 'failed',
     found: /ECONNREFUSED/,
   })
+  const bare = await doctor('gateway', '--trace', '--forward', 'bare')
+  t.match(bare.findings.at(-1), {
+    step: 'hop 3: bare → 127.0.0.1:8081',
+    state: 'failed',
+    found: /^connected in .* it says: 127\.0\.0\.1:8081 does not expect the PROXY header/,
+    fix: /^At the other end: Turn it on/,
+  })
+  const { forwards: judged } = JSON.parse(
+    await world.cluster.exec('curl', '-s', 'http://127.0.0.1:9586/status.json'),
+  )
+  t.match(judged[1].targets, [
+    { address: '127.0.0.1:8081', state: 'up', judged: { state: 'failed', since: String } },
+  ])
+  const page = await world.cluster.exec('curl', '-s', 'http://127.0.0.1:9586/')
+  t.match(page, /<span class="bad">127\.0\.0\.1:8081 does not expect the PROXY header/)
   const end = await doctor('cluster', '--trace')
   t.match(end.findings.slice(-2), [{ state: 'unknown' }, { state: 'unknown', found: /answers no trace/ }])
   const wrong = await command(

@@ -1,63 +1,25 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { generatePresharedKey } from '../../src/config/keys.ts'
-import { startEnd } from '../lab/end.ts'
-import type { Running } from '../lab/lab.ts'
 import { secret } from '../lab/secrets.ts'
-import { becomes, deafen, doctorOf, type End, has, isProbed, isReady, statusOf } from './one-way.ts'
-import { ready, startByHand, startNginx, startOurs, type Topology, topology, wgConf } from './topology.ts'
+import {
+  becomes,
+  deafen,
+  doctorOf,
+  ends,
+  has,
+  isProbed,
+  isReady,
+  restart,
+  start,
+  statusOf,
+  traffic,
+} from './one-way.ts'
+import { wgConf } from './topology.ts'
 
 /** One direction lost: each of the two, with each kind of far end. */
 t.setTimeout(900_000)
-
-const forwards = {
-  gateway: 'forwards:\n  http: { listen: ":80", target: "10.1.10.2:80" }\n',
-  cluster: 'forwards:\n  http: { listen: "tunnel:80", target: "127.0.0.1:8080" }\n',
-}
-const haproxy = {
-  gateway: 'listen http\n  bind :::80 v4v6\n  server clustervpn 10.1.10.2:80 send-proxy-v2\n',
-  cluster: 'listen http\n  bind 10.1.10.2:80 accept-proxy\n  server web 127.0.0.1:8080 send-proxy-v2\n',
-}
-const ends = ['gateway', 'cluster'] as const
-
-interface Started {
-  readonly world: Topology
-  /** Those that are ours. */
-  readonly running: Partial<Record<End, Running>>
-}
-
-async function start(
-  t: Test,
-  options: { presharedKey?: string; byHand?: End; more?: string } = {},
-): Promise<Started> {
-  const { presharedKey, byHand, more = '' } = options
-  const world = await topology(presharedKey === undefined ? {} : { presharedKey })
-  t.teardown(() => world.lab.close())
-  await startNginx(world)
-  const running: Partial<Record<End, Running>> = {}
-  for (const end of ends)
-    if (end === byHand) await startByHand(world, end, haproxy[end])
-    else running[end] = await startOurs(world, end, forwards[end] + more)
-  await ready(...Object.values(running))
-  return { world, running }
-}
-
-/** Stops these ends, and then starts them again. */
-async function restart({ world, running }: Started, which: readonly End[]): Promise<void> {
-  await Promise.all(which.map(end => running[end]!.stop()))
-  for (const end of which) startEnd(world[end], join(world.lab.folder, end))
-}
-
-/** A client asks again and again, so that there is data to send, until the test is over. */
-function traffic(t: Test, world: Topology): void {
-  const asking = world.client.start('bash', [
-    '-c',
-    'while true; do curl -s -o /dev/null --max-time 2 http://203.0.113.1/; sleep 0.5; done',
-  ])
-  t.teardown(() => asking.stop('SIGKILL'))
-}
 
 const other = { gateway: 'cluster', cluster: 'gateway' } as const
 
@@ -126,59 +88,4 @@ t.test('another PresharedKey at one end: nobody says that the keys fit', async t
     t.match(peer, { state: 'failed', fix: /PresharedKey/ })
     t.notMatch(peer?.found, /keys fit/)
   }
-})
-
-/** Nothing that comes out of the tunnel is answered, but what is asked of the forward's port, and of the link's. */
-async function silence(world: Topology, end: End, ports: string): Promise<void> {
-  const device = world.interfaces[end]
-  const rules = [
-    `-p tcp -m multiport --dports ${ports} -j ACCEPT`,
-    '-p tcp -m state --state ESTABLISHED -j ACCEPT',
-    '-j DROP',
-  ]
-  for (const rule of rules) await world[end].exec('iptables', '-A', 'INPUT', '-i', device, ...rule.split(' '))
-}
-
-t.test('a peer that answers no probes stays up as long as its handshakes are completed', async t => {
-  const started = await start(t, { more: 'link: false\n' })
-  const { world } = started
-  for (const end of ends) await silence(world, end, '80')
-  // Ends that start now have never seen an answer to a probe.
-  await restart(started, ends)
-  traffic(t, world)
-  for (const end of ends) await becomes(world, end, isReady)
-  for (let minute = 0; minute < 5; minute++) {
-    await sleep(60_000)
-    for (const end of ends) {
-      const { tunnel, health } = await statusOf(world, end)
-      t.match(
-        tunnel!.peers[0]!.path,
-        { state: 'up', deaths: 0, answersProbes: false },
-        `${end} after ${minute + 1} min`,
-      )
-      t.equal(health.status, 'ready')
-    }
-  }
-  await deafen(world, 'gateway')
-  const { took } = await becomes(world, 'cluster', has('one-way'), 240_000)
-  t.ok(took <= 215_000, `${Math.round(took)} ms`)
-})
-
-t.test("a peer that answers no probes, and a link's pings", async t => {
-  const started = await start(t)
-  const { world } = started
-  for (const end of ends) await silence(world, end, '80,9587')
-  await restart(started, ends)
-  traffic(t, world)
-  await becomes(world, 'gateway', ({ links }) => links.some(({ state }) => state === 'up'))
-  const { status } = await becomes(world, 'cluster', isReady)
-  t.equal(status.tunnel!.peers[0]!.path.answersProbes, false)
-  await sleep(20_000)
-  for (const end of ends)
-    t.match((await statusOf(world, end)).tunnel!.peers[0]!.path, { state: 'up', deaths: 0 })
-  const mend = await deafen(world, 'gateway')
-  const { took } = await becomes(world, 'cluster', has('one-way'))
-  t.ok(took <= 45_000, `${Math.round(took)} ms`)
-  await mend()
-  for (const end of ends) await becomes(world, end, isReady)
 })

@@ -8,6 +8,7 @@ import { ready, seenAddress, startNginx, startOurs, topology } from './topology.
  * say what is so, everywhere, and both are well again once it is over. The other direction, and other far ends, are in
  * one-way.full.ts.
  */
+t.setTimeout(240_000)
 const world = await topology()
 t.teardown(() => world.lab.close())
 await startNginx(world)

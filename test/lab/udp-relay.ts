@@ -1,10 +1,12 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 
-/** What goes wrong on the way, in both directions. */
+/** What goes wrong on the way, in both directions unless said otherwise. */
 export interface Faults {
   /** Nothing passes. */
   cut: boolean
+  /** Nothing passes this way. */
+  lost: 'to-target' | 'to-client' | undefined
   /** Share of datagrams lost, 0 to 1. */
   loss: number
   /** Milliseconds each way. */
@@ -24,7 +26,7 @@ interface Mapping {
  * the target, as behind a NAT. The kernels that tests run on have no netem.
  */
 export class UdpRelay {
-  readonly faults: Faults = { cut: false, loss: 0, delay: 0, largest: 65_535 }
+  readonly faults: Faults = { cut: false, lost: undefined, loss: 0, delay: 0, largest: 65_535 }
   readonly #near: Socket
   readonly #target: { readonly host: string; readonly port: number }
   readonly #mappings = new Map<string, Mapping>()
@@ -34,7 +36,7 @@ export class UdpRelay {
     this.#target = target
     near.on('message', (message, { address, port }) => {
       const mapping = this.#mapping(address, port)
-      this.#pass(mapping, message, () => mapping.socket.send(message, target.port, target.host))
+      this.#pass(mapping, 'to-target', message, () => mapping.socket.send(message, target.port, target.host))
     })
   }
 
@@ -74,14 +76,14 @@ export class UdpRelay {
     this.#mappings.set(key, mapping)
     socket.on('message', (message, from) => {
       if (from.port !== this.#target.port) return
-      this.#pass(mapping, message, () => this.#near.send(message, port, address))
+      this.#pass(mapping, 'to-client', message, () => this.#near.send(message, port, address))
     })
     return mapping
   }
 
-  #pass(mapping: Mapping, message: Buffer, send: () => void): void {
-    const { cut, loss, delay, largest } = this.faults
-    if (cut || mapping.banned || message.length > largest || Math.random() < loss) return
+  #pass(mapping: Mapping, way: Faults['lost'], message: Buffer, send: () => void): void {
+    const { cut, lost, loss, delay, largest } = this.faults
+    if (cut || lost === way || mapping.banned || message.length > largest || Math.random() < loss) return
     const sendIfOpen = () => {
       if (this.#mappings.get(`${mapping.client.address} ${mapping.client.port}`) === mapping) send()
     }

@@ -3,6 +3,7 @@ import t from 'tap'
 import { FrameReader, frame } from '../../src/link/frame.ts'
 import { defaults, encodeGreeting, greetingKind, greetingLength } from '../../src/link/greeting.ts'
 import { Links } from '../../src/link/links.ts'
+import { type PingWitness, Pulse } from '../../src/link/pulse.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { eventually, listening, unattended } from './bench.ts'
 
@@ -93,3 +94,39 @@ for (const silent of [true, false])
       links.drain()
     },
   )
+
+t.test(
+  'pings tell of the path: each answer, and one that has been missing for 15 s, with when it was sent',
+  async t => {
+    let passed = 0
+    const real = performance.now.bind(performance)
+    t.intercept(performance, 'now', { value: () => real() + passed })
+    const seen: string[] = []
+    const left: number[] = []
+    const witness: PingWitness = {
+      answered: address => void seen.push(`answered ${address}`),
+      leftPing: (address, sentAt) => {
+        seen.push(`left ${address}`)
+        left.push(sentAt)
+      },
+    }
+    let pings = 0
+    const owner = { remoteAddress: '10.1.10.2', send: () => void pings++, close: () => {} }
+    const pulse = new Pulse(owner, witness)
+    t.teardown(() => pulse.stop())
+    // Bulk makes the beats quick.
+    pulse.hasBulk = true
+    await eventually(() => pings === 1)
+    pulse.answered()
+    await eventually(() => pings === 2)
+    const sentAt = Date.now()
+    passed = 14_000
+    await new Promise(resolve => setTimeout(resolve, 250))
+    t.strictSame(seen, ['answered 10.1.10.2'])
+    passed = 15_000
+    await eventually(() => seen.includes('left 10.1.10.2'))
+    t.ok(Math.abs(left[0]! - (sentAt - 15_000)) < 1000)
+    pulse.answered()
+    t.equal(seen.at(-1), 'answered 10.1.10.2')
+  },
+)

@@ -41,6 +41,10 @@ const kinds: readonly ((random: Random) => Fault)[] = [
   () => ({ text: 'port-banned', transfers: 'nothing', inflict: ({ relayed }) => relayed.nat('ban') }),
   random => path(random, 'cut', { cut: true }),
   random => {
+    const lost = random.pick(['to-target', 'to-client'] as const)
+    return path(random, `lost ${lost}`, { lost })
+  },
+  random => {
     const percent = random.between(10, 40)
     return path(random, `loss ${percent} %`, { loss: percent / 100 })
   },
@@ -107,7 +111,7 @@ function programEnds(random: Random, signal: 'SIGTERM' | 'SIGKILL'): Fault {
   }
 }
 
-const calm: Faults = { cut: false, loss: 0, delay: 0, largest: 65_535 }
+const calm: Faults = { cut: false, lost: undefined, loss: 0, delay: 0, largest: 65_535 }
 
 function path(random: Random, what: string, faults: Partial<Faults>): Fault {
   const ms = random.between(1000, 8000)

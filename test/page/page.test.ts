@@ -113,6 +113,27 @@ t.test('one fault is red, what is behind it is not, and nothing old is shown as 
   t.notMatch(text, /<h3>https<\/h3><span class="state good">/)
 })
 
+t.test('that a target takes connections says nothing of the header', async t => {
+  const web = forward('web', 'up')
+  const judgedAs = (state: 'ok' | 'failed', found: string) => {
+    const targets = [{ ...web.targets[0]!, judged: { state, found, since: now - 120_000 } }]
+    const given = { ...parts(), forwards: [{ ...web, targets }] }
+    return statusPage({ status: endStatus(given), history, events: [], now })
+  }
+  const { forwards } = endStatus({ ...parts(), forwards: [web] })
+  t.match(
+    page({ forwards }),
+    'takes connections; whether the PROXY header (v2) fits, <code>doctor</code> tells',
+  )
+  t.notMatch(page({ forwards: [{ ...forwards[0]!, sendProxy: false }] }), 'whether the PROXY header')
+  const refused = judgedAs('failed', 'it does not expect the header')
+  t.match(refused, /<h3>web<\/h3><span class="state bad">.*?up, header unfit/)
+  t.match(refused, /<li class="hop bad">.*?<b>Targets/)
+  t.match(refused, /<span class="bad">it does not expect the header<\/span> \(<time[^>]*>2 min ago/)
+  t.notMatch(refused, 'whether the PROXY header')
+  t.match(judgedAs('ok', 'it takes the header'), /<h3>web<\/h3><span class="state good">/)
+})
+
 t.test('the events of a path say which direction is lost, and what was done', async t => {
   const events = new Events({ now: () => 0 })
   const reading = events.readAlong(recordingLog().log)
