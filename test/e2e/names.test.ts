@@ -37,7 +37,7 @@ await host.run(async () => {
 
 const conf = join(lab.folder, 'resolv.conf')
 await writeFile(conf, 'nameserver 127.0.0.1\nsearch home.example\n')
-const module = join(import.meta.dirname, '../../src/resolve.ts')
+const module = join(import.meta.dirname, '../../src/names/names.ts')
 
 async function resolve(name: string): Promise<string> {
   const script = `import { Names } from '${module}'
