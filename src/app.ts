@@ -17,6 +17,7 @@ import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
 import { createLog, type Log } from './log.ts'
 import { Names, type ResolveOptions } from './names/names.ts'
+import { peerAt } from './names/peer-at.ts'
 import { Events } from './page/events.ts'
 import { History } from './page/history.ts'
 import { statusPage } from './page/page.ts'
@@ -74,6 +75,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     descriptors,
     logConnections: () => current().log.connections,
     resolve,
+    peerAt: address => peerAt(address, current().tunnel?.peers ?? [], names),
     end: () => ({ version, mtu: tunnel?.status().mtu }),
     seen: (address, throughTunnel) =>
       throughTunnel ? tunnel?.connectionFrom(address) : hidden.seen(address),

@@ -4,6 +4,7 @@ import type { Reset } from '../link/reset-reason.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { type CarrierEnd, carrierEnd } from './carrier.ts'
 import type { Hello } from './client-hello.ts'
+import { type Leg, loopOf } from './comebacks.ts'
 import { tellEnded, tellRefused } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { Timed } from './deadlines.ts'
@@ -18,9 +19,10 @@ import { answerTrace } from './trace.ts'
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
  * What fails before there is one is a refusal: the client gets a reset, the log one line, the forward's counter one more.
  */
-export class Connection implements Timed, RelayOwner, StreamOwner {
+export class Connection implements Timed, RelayOwner, StreamOwner, Leg {
   deadline = 0
   readonly forward: ConnectionOwner
+  cause: Leg | undefined
   readonly #downstream: Downstream
   readonly #passage: Passage
   readonly #since = Date.now()
@@ -34,6 +36,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward = forward
     this.#downstream = downstream
     this.#passage = new Passage(this, downstream, offset)
+    this.cause = forward.loops.comebacks.at(downstream.client)
   }
 
   /** So many file descriptors are its own, or are going to be. */
@@ -84,7 +87,9 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     const { admission, config, counters, deadlines } = this.forward
     const { client } = this.#downstream
     this.#phase = 'dialling'
-    const refusal = client.isCheck ? admission.admitCheck() : admission.admit(this, client.source.address)
+    const isTold = config.acceptProxy !== false && client.isTellable
+    if (this.#isLoop(isTold ? this.forward.loops.comebacks.known(this, client) : undefined)) return
+    const refusal = client.isCheck ? admission.admitCheck(this) : admission.admit(this, client.source.address)
     if (refusal !== undefined) {
       this.refuse(refusal.reason, refusal.detail)
       return
@@ -114,6 +119,16 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward.log.debug(this.status(), 'connection traced')
     this.#close()
     void answerTrace(socket, this.#downstream.client, this.forward, this.#passage.offset)
+  }
+
+  /**
+   * The first bytes of a client that sends no header. One that this end has sent is there all the same when the connection
+   * comes back to a listener like that.
+   */
+  begins(bytes: Buffer): boolean {
+    const { config, loops } = this.forward
+    if (config.acceptProxy !== false || !this.#downstream.mayCross) return true
+    return !this.#isLoop(loops.comebacks.begunBy(bytes))
   }
 
   refuse(reason: RefusalReason, detail: string): void {
@@ -173,9 +188,33 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward.deadlines.set(this, this.forward.config.timeouts.connect)
   }
 
+  /** Its client is being told as it is now. */
+  tell(): void {
+    const { client } = this.#downstream
+    if (client.isTellable) this.forward.loops.comebacks.tell(this, client)
+  }
+
+  yields(neighbour: string): boolean {
+    const isLost = !this.#downstream.mayCross || this.#passage.carrier?.isHalfClosed === true
+    if (!isLost || this.#downstream.client.neighbour !== neighbour) return false
+    if (this.#passage.carrier === undefined) this.gone('link-lost', 'its client was sent again')
+    else this.#cut('link-lost', 'its client was sent again')
+    return true
+  }
+
   found(): void {
     this.#phase = 'relaying'
     this.forward.deadlines.clear(this)
+  }
+
+  /** Whether this end itself has sent it out, and it came of one of the same forward; then it is refused. */
+  #isLoop(cause: Leg | undefined): boolean {
+    this.cause ??= cause
+    const loop = loopOf(this)
+    if (loop === undefined) return false
+    this.refuse('loop', loop)
+    this.#passage.carrier?.abort(loop)
+    return true
   }
 
   #cut(cause: CarrierEnd, detail: string): void {
@@ -192,6 +231,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   #close(): void {
     this.#phase = 'closed'
     const { carrier } = this.#passage
+    this.forward.loops.comebacks.forget(this, this.#downstream.client)
     this.#passage.close()
     this.forward.deadlines.clear(this)
     this.forward.counters.receivedBytes += carrier?.receivedBytes ?? 0

@@ -3,6 +3,7 @@ import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
+import type { Loops } from './loops.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -35,6 +36,7 @@ export interface TraceAnswer extends End {
 interface Traced {
   readonly config: ForwardConfig
   readonly upstreams: Upstreams
+  readonly loops: Loops
   readonly end: () => End
 }
 
@@ -42,12 +44,13 @@ interface Traced {
 export async function answerTrace(
   socket: Socket,
   client: Client,
-  { config, upstreams, end }: Traced,
+  traced: Traced,
   offset: number,
 ): Promise<void> {
+  const { config, upstreams, end } = traced
   const began = performance.now()
   const upstream = upstreams.any
-  const { target, error } = await reach(upstream, offset, config.timeouts.connect)
+  const { target, error } = await reach(traced, upstream, offset)
   const answer: TraceAnswer = {
     ...end(),
     forward: config.name,
@@ -70,14 +73,16 @@ interface Reached {
 }
 
 /** Like a connection of a client, and closed at once. */
-function reach(upstream: Upstream, offset: number, timeout: number): Promise<Reached> {
+function reach(sender: Traced, upstream: Upstream, offset: number): Promise<Reached> {
   return new Promise(resolve => {
     const settle = (target: Target | undefined, error: string | undefined) => {
       clearTimeout(timer)
       resolve({ target, error })
     }
     const dial = new Dial(upstream, offset, {
+      loop: target => sender.loops.wayBack.of(sender, target, target.port + offset),
       linkTo: () => undefined,
+      dialling: () => {},
       linked: () => {},
       dialled: (target, socket) => {
         socket.destroy()
@@ -86,7 +91,7 @@ function reach(upstream: Upstream, offset: number, timeout: number): Promise<Rea
       attemptFailed: () => {},
       dialFailed: (_, error) => settle(dial.target, error),
     })
-    const timer = setTimeout(() => dial.expire('no answer'), timeout)
+    const timer = setTimeout(() => dial.expire('no answer'), sender.config.timeouts.connect)
     dial.next()
   })
 }

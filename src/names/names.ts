@@ -73,6 +73,11 @@ export class Names {
     throw entry.error ?? unresolved(host, 'no answer')
   }
 
+  /** What `host` stands for as far as is known, without asking anybody; a literal is its own. */
+  known(host: string): readonly string[] {
+    return isIP(host) !== 0 ? byTurns([host]) : (this.#entries.get(host)?.good ?? [])
+  }
+
   async #update(host: string, entry: Entry): Promise<void> {
     try {
       const { addresses, ttl, known, failure } = await this.#within(signal =>
