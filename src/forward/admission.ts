@@ -1,6 +1,7 @@
 import { familyOf, toNumber } from '../config/address.ts'
 import type { Limits } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
+import { loopMark } from './loops.ts'
 import type { RefusalReason } from './status.ts'
 
 /** Checks at once, of all who stand before a forward: each has one at a time. More are one check that goes round. */
@@ -74,7 +75,7 @@ export class Admission {
     if (this.#checks.size >= mostChecks)
       return {
         reason: 'loop',
-        detail: `loop: ${mostChecks} checks at once: they come back here, each for the one before it`,
+        detail: `${loopMark}${mostChecks} checks at once: they come back here, each for the one before it`,
       }
     this.#checks.add(who)
     return undefined

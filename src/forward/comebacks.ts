@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { type SocketAddress, unmap } from '../config/address.ts'
+import { loopMark } from './loops.ts'
 import { ProxyHeaderError, parseProxyHeader, uniqueIdOf } from './proxy-header.ts'
 import type { Target } from './target.ts'
 
@@ -38,12 +39,18 @@ interface SentSocket extends Socket {
 /** Milliseconds in which the addresses of a client cannot be those of another connection of it. */
 const fresh = 10_000
 
+/** Milliseconds that a neighbour is suspected, and how many are. */
+const suspected = 10_000
+const mostSuspects = 1000
+
 /**
  * Recognises connections that this end has sent out and that come back to it, whatever they went through: by both addresses
  * of the socket that it dialled, by the UNIQUE_ID that it gave or passed on, and where a header has none by the addresses
  * in it. What it knows is of connections that are open now, so it is bounded as they are.
  */
 export class Comebacks {
+  /** Neighbours, and until when; the latest is the last. */
+  readonly #suspects = new Map<string, number>()
   readonly #byPort = new Map<number, Sent>()
   readonly #byId = new Map<string, Leg>()
   readonly #byAddresses = new Map<string, { readonly leg: Leg; readonly at: number }>()
@@ -83,6 +90,20 @@ export class Comebacks {
       if (error instanceof ProxyHeaderError) return undefined
       throw error
     }
+  }
+
+  /**
+   * A connection that its first bytes gave away came from this neighbour. Until they come one like it has sent out the next
+   * one already, which would outlive it: for a while each that comes from there is heard first.
+   */
+  cameFrom(neighbour: string): void {
+    this.#suspects.delete(neighbour)
+    this.#suspects.set(neighbour, performance.now() + suspected)
+    if (this.#suspects.size > mostSuspects) this.#suspects.delete(this.#suspects.keys().next().value!)
+  }
+
+  mayComeFrom(neighbour: string): boolean {
+    return this.#suspects.size > 0 && (this.#suspects.get(neighbour) ?? 0) > performance.now()
   }
 
   /** What the leg sends out tells its client like this. */
@@ -144,7 +165,7 @@ export function loopOf({ forward, cause }: Leg): string | undefined {
   let leg = cause
   while (leg !== undefined && leg.forward !== forward) leg = leg.cause
   if (leg === undefined) return undefined
-  const why = 'loop: this end has sent it out, and it has come back: a target of the forward leads here again'
+  const why = `${loopMark}this end has sent it out, and it has come back: a target of the forward leads here again`
   leg.cameBack?.(why)
   return why
 }

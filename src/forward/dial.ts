@@ -201,11 +201,15 @@ export class Dial {
   }
 
   #noneLeft(): void {
-    const { query, why } = this.#upstream
+    const { query, why, targets } = this.#upstream
     if (this.#attempts.length > 0) return
     if (query !== undefined) {
       this.#isWaiting = true
       void query.then(() => this.#isWaiting && this.next())
-    } else this.#owner.dialFailed(this.#reason, this.#errors.join(', ') || why)
+    } else if (this.#errors.length > 0) this.#owner.dialFailed(this.#reason, this.#errors.join(', '))
+    else {
+      const isLoop = targets.length > 0 && targets.every(({ leadsBack }) => leadsBack)
+      this.#owner.dialFailed(isLoop ? 'loop' : this.#reason, why)
+    }
   }
 }

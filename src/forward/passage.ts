@@ -108,7 +108,7 @@ export class Passage implements DialOwner {
 
   dialling(socket: Socket, target: Target): void {
     const { comebacks } = this.#connection.forward.loops
-    comebacks.dialled(socket, target, target.port + this.#offset, this.#connection)
+    comebacks.dialled(socket, target, target.port + this.#offset, this.#connection.lineage)
   }
 
   linkTo(address: string): Session | undefined {
@@ -150,7 +150,7 @@ export class Passage implements DialOwner {
   #identify(sendProxy: false | 'v1' | 'v2'): void {
     const { client } = this.#downstream
     client.identify(sendProxy)
-    if (sendProxy !== false) this.#connection.tell()
+    if (sendProxy !== false) this.#connection.lineage.tell()
   }
 
   #search(): Dial {

@@ -190,7 +190,7 @@ export class SocketDownstream implements Downstream, Sink {
   static #onEnd(this: ClientSocket): void {
     const { downstream } = this
     if (downstream.#expected !== false) SocketDownstream.#onGone.call(this)
-    else if (downstream.#hello !== undefined) downstream.#connection?.halfClosed()
+    else downstream.#connection?.halfClosed()
   }
 
   static #onGone(this: ClientSocket): void {

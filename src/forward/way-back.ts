@@ -1,5 +1,6 @@
 import { formatHostPort, type SocketAddress } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
+import { loopMark } from './loops.ts'
 import type { Routes } from './routes.ts'
 import type { Target } from './target.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -42,7 +43,7 @@ export class WayBack {
     if (why === undefined) return undefined
     const { name } = target
     const where = formatHostPort(address, port)
-    return `loop: ${name === undefined ? where : `${name} is ${where}`}, ${why}: ${again}; ${fixOf(name)}`
+    return `${loopMark}${name === undefined ? where : `${name} is ${where}`}, ${why}: ${again}; ${fixOf(name)}`
   }
 
   /** To the other end, which sent the client. */
