@@ -1,7 +1,8 @@
-import type { Dated, EndStatus } from '../admin/status.ts'
+import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
 import { parseHostPorts } from '../config/address.ts'
 import { readHost } from '../config/host.ts'
 import { raiseOpenFiles } from '../descriptors.ts'
+import { loopMark } from '../forward/loops.ts'
 import type { ForwardStatus, RefusalReason, TargetStatus } from '../forward/status.ts'
 import { Names } from '../names/names.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
@@ -22,7 +23,7 @@ const several = 3
 export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
   const findings = await Promise.all(
     status.forwards.map(async forward => [
-      ...(await targetFindings(forward)),
+      ...(await targetFindings(status, forward)),
       ...refusedFindings(forward),
       ...clientFindings(status, forward),
     ]),
@@ -30,20 +31,32 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
   return findings.flat()
 }
 
-async function targetFindings(forward: Forward): Promise<Finding[]> {
+async function targetFindings(status: EndStatus, forward: Forward): Promise<Finding[]> {
   const { targets } = forward
-  return (await Promise.all(targets.map(target => targetFinding(forward, target)))).flat()
+  return (await Promise.all(targets.map(target => targetFinding(status, forward, target)))).flat()
 }
 
-async function targetFinding({ name, targets, sendProxy }: Forward, target: Target): Promise<Finding[]> {
+async function targetFinding(status: EndStatus, forward: Forward, target: Target): Promise<Finding[]> {
+  const { name, targets, sendProxy } = forward
   const { address, error = '' } = target
   const step = targets.length === 1 ? `target of ${name}` : `target ${address} of ${name}`
   const where = parseHostPorts(address)
   if (where === undefined) return []
   if (target.state === 'down')
-    return [failed(step, `${address} does not take connections: ${error}`, targetFix(error, where.host))]
+    return [
+      failed(step, `${address} does not take connections: ${foundOf(error)}`, targetFix(error, where.host)),
+    ]
   const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
+  const peer = peerOf(status, forward, addresses)
+  if (peer !== undefined)
+    return [
+      failed(
+        step,
+        `${address} is at the endpoint of peer ${peer}, from which this forward has its clients: each would come in again, for ever`,
+        `Name where the service is, with a dot at the end of the name where there is none, so that no search list applies`,
+      ),
+    ]
   const sent = sendProxy === false ? 'no PROXY header' : `a PROXY header (${sendProxy})`
   if (sendProxy !== false && (await isOurs(addresses[0]!, where.first)))
     return [ok(step, `another end of ours answers at ${address}`)]
@@ -85,6 +98,21 @@ async function targetFinding({ name, targets, sendProxy }: Forward, target: Targ
   }
 }
 
+/** The peer at one of these addresses, of a forward that peers send their clients to. */
+function peerOf(
+  { tunnel }: EndStatus,
+  { listeners }: Forward,
+  addresses: readonly string[],
+): string | undefined {
+  const own = (tunnel?.addresses ?? []).map(address => address.replace(/\/\d+$/, ''))
+  if (!listeners.some(listener => own.includes(parseHostPorts(listener)?.host ?? ''))) return undefined
+  const peer = tunnel?.peers.find(
+    ({ configuredEndpoint, endpoint = '' }) =>
+      configuredEndpoint !== undefined && addresses.includes(parseHostPorts(endpoint)?.host ?? ''),
+  )
+  return peer && shortKey(peer.publicKey)
+}
+
 /** Another end of ours says so, and need not be asked in a way that it counts as a client without a header. */
 async function isOurs(host: string, port: number): Promise<boolean> {
   const reached = await reach(host, port)
@@ -95,12 +123,24 @@ async function isOurs(host: string, port: number): Promise<boolean> {
 }
 
 function targetFix(error: string, host: string): string {
+  // It says itself what to do.
+  if (error.startsWith(loopMark))
+    return capital(error.split('; ')[1] ?? 'name where the service is, with a dot at its end')
   if (/by the other end/.test(error)) return 'Run doctor at the other end: its target is down'
   if (/UNRESOLVED|no address|ENOTFOUND/.test(error)) return nameFix(host)
   if (/ECONNREFUSED/.test(error)) return 'Start the service, or correct host and port of the target'
   if (/no answer|ETIMEDOUT/.test(error))
     return 'See that the target runs, and that no firewall or NetworkPolicy drops connections to it'
   return 'Correct host and port of the target, or the route to it'
+}
+
+/** Without what to do. */
+function foundOf(error: string): string {
+  return error.startsWith(loopMark) ? error.split('; ')[0]! : error
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 const refusals: Partial<Record<RefusalReason, (name: string) => readonly [found: string, fix: string]>> = {
@@ -126,6 +166,10 @@ const refusals: Partial<Record<RefusalReason, (name: string) => readonly [found:
   'hello-timeout': name => [
     'did not send a whole TLS ClientHello in time',
     `Give protocols in which the server speaks first a forward without routes; forwards.${name}.timeouts.header is the time`,
+  ],
+  loop: () => [
+    'came back from where they were sent, or would have: a target leads here again',
+    'See the line `connection refused` with reason loop in the log, here and at the other end: it names the target',
   ],
   'no-listener': name => [
     'were refused by the other end, which has no listener for them',

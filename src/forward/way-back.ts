@@ -11,6 +11,10 @@ export interface Sender {
   readonly upstreams: Pick<Upstreams, 'targets'>
 }
 
+/** Milliseconds that a front is remembered, and how many are. */
+const remembered = 600_000
+const mostFronts = 1000
+
 const again = 'each connection would come in again, for ever'
 
 /**
@@ -21,6 +25,8 @@ const again = 'each connection would come in again, for ever'
  */
 export class WayBack {
   readonly #routes: Routes
+  /** Targets where a client had come in, and when the last one did; the latest is the last. */
+  readonly #fronts = new Map<string, number>()
   readonly #peerAt: (address: string) => string | undefined
 
   /** @param peerAt the peer whose endpoint is at an address, if one is: a word for it. */
@@ -48,10 +54,20 @@ export class WayBack {
 
   /** To the other end, which sent the client. */
   #leadsOut(address: string, port: number, told: SocketAddress | undefined): string | undefined {
-    if (told?.address === address && told.port === port)
-      return 'where the client had come in at the other end'
+    if (this.#isFront(address, port, told)) return 'where the clients come in at the other end'
     const peer = this.#peerAt(address)
     return peer && `the endpoint of peer ${peer}, from which the clients come`
+  }
+
+  /** Checks tell no client, and are to say the same as the last one did. */
+  #isFront(address: string, port: number, told: SocketAddress | undefined): boolean {
+    const front = `${address} ${port}`
+    if (told?.address !== address || told.port !== port)
+      return (this.#fronts.get(front) ?? Number.NEGATIVE_INFINITY) > performance.now() - remembered
+    this.#fronts.delete(front)
+    this.#fronts.set(front, performance.now())
+    if (this.#fronts.size > mostFronts) this.#fronts.delete(this.#fronts.keys().next().value!)
+    return true
   }
 
   /** A forward with several targets leads to where all of them do. */
