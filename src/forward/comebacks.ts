@@ -120,6 +120,11 @@ export class Comebacks {
     if (this.#byAddresses.get(addresses)?.leg === leg) this.#byAddresses.delete(addresses)
   }
 
+  /** Of what it knows: ports of sockets, ids and addresses. */
+  get size(): number {
+    return this.#byPort.size + this.#byId.size + this.#byAddresses.size
+  }
+
   #told(client: Told): Leg | undefined {
     if (client.id !== undefined) return this.#byId.get(client.id)
     const known = this.#byAddresses.get(addressesOf(client))

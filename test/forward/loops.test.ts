@@ -3,7 +3,19 @@ import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { ForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2, type Tlv } from '../../src/forward/proxy-header.ts'
-import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
+import {
+  at,
+  Backend,
+  config,
+  dial,
+  eventually,
+  forwarding,
+  freePort,
+  links,
+  open,
+  outcome,
+  to,
+} from './bench.ts'
 
 /** Connections that would go round for ever. Each end of a circle is a forwarder of its own in this process. */
 
@@ -336,3 +348,34 @@ t.test('an id that was given comes back with other addresses', async t => {
   t.equal(loops(end), 1)
   for (const one of [socket, target]) one.destroy()
 })
+
+for (const check of [false, { interval: 100, rise: 1, fall: 1 }] as const)
+  t.test(`two ends in a circle over links, ${check ? 'by a check' : 'by a client'}`, async t => {
+    const [port, linkPort] = [await freePort(), await freePort()]
+    const hosts = ['127.0.0.2', '127.0.0.3']
+    const ends = await Promise.all(
+      hosts.map((host, i) => {
+        const other = hosts[1 - i]!
+        const upstream = { ...to(at(other, port)), check: i === 0 ? check : false }
+        const forward = config(0, {
+          listen: at('tunnel', port),
+          acceptProxy: 'any',
+          sendProxy: 'v2',
+          upstream,
+        })
+        return forwarding(t, [forward], { tunnel: [host], link: links(linkPort, [other]) })
+      }),
+    )
+    await eventually(() =>
+      ends.every(({ forwarder }) => forwarder.links().some(({ state }) => state === 'up')),
+    )
+    if (!check) {
+      const socket = dial(port, hosts[0])
+      socket.write(header([id('one')]))
+      t.match(await outcome(socket), { end: 'ECONNRESET' })
+    }
+    await eventually(() => ends.some(one => loops(one) > 0))
+    await eventually(() => ends.every(({ forwarder }) => forwarder.active === 0))
+    const count = ends.reduce((sum, one) => sum + taken(one), 0)
+    t.ok(count <= (check ? 200 : 4), `${count} connections`)
+  })
