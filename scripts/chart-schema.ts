@@ -39,6 +39,9 @@ export function chartSchema(): Schema {
       ]),
       resources: map,
       terminationGracePeriodSeconds: { type: 'integer', minimum: 1 },
+      dnsPolicy,
+      dnsConfig: map,
+      hostAliases: list,
       nodeSelector: map,
       tolerations: list,
       affinity: map,
@@ -77,6 +80,9 @@ const text: Schema = { type: ['string', 'array'], items: name }
 /** Kubernetes' own, passed through as it stands. */
 const map: Schema = { type: 'object' }
 const list: Schema = { type: 'array', items: { type: 'object' } }
+
+/** Empty: left out, which is ClusterFirst. */
+const dnsPolicy: Schema = { enum: ['', 'ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'] }
 
 const servicePort: Schema = {
   type: 'object',
@@ -145,7 +151,7 @@ function messageOf(part: object): string {
 
 /** All keys are required (values.yaml has them all), but a person may remove one of Kubernetes' own with null. */
 function object(properties: Record<string, Schema>): Schema {
-  const open = [string, map, list, text]
+  const open = [string, map, list, text, dnsPolicy]
   return {
     type: 'object',
     properties,

@@ -17,13 +17,14 @@ import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
 import { createLog, type Log } from './log.ts'
+import { Names, type ResolveOptions } from './names/names.ts'
+import { peerAt } from './names/peer-at.ts'
 import { Events } from './page/events.ts'
 import { History } from './page/history.ts'
 import { statusPage } from './page/page.ts'
 import { contentSecurityPolicy } from './page/style.ts'
 import type { Reason } from './reason.ts'
 import { Reload } from './reload.ts'
-import { Names, type ResolveOptions } from './resolve.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
@@ -79,6 +80,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     logConnections: () => current().log.connections,
     resolve,
     tracing: { end: () => ({ version, mtu: tunnel?.status().mtu }), judge },
+    peerAt: address => peerAt(address, current().tunnel?.peers ?? [], names),
     seen: (address, throughTunnel) =>
       throughTunnel ? tunnel?.witness.connectionFrom(address) : hidden.seen(address),
   })

@@ -7,7 +7,7 @@ import t from 'tap'
 const layers = [
   ['foundation'],
   ['config'],
-  ['hidden-clients', 'import', 'init', 'listen', 'reload', 'resolve'],
+  ['hidden-clients', 'import', 'init', 'listen', 'names', 'reload'],
   ['tunnel', 'link'],
   ['forward'],
   ['admin'],

@@ -16,7 +16,10 @@ spec:
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . | quote }}
   {{- end }}
-  {{- range $field := list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" }}
+  {{- with .Values.dnsPolicy }}
+  dnsPolicy: {{ . }}
+  {{- end }}
+  {{- range $field := list "imagePullSecrets" "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "affinity" }}
   {{- with get $.Values $field }}
   {{ $field }}:
     {{- toYaml . | nindent 4 }}

@@ -6,10 +6,11 @@ import { readHost } from '../config/host.ts'
 import { raiseOpenFiles } from '../descriptors.ts'
 import type { ForwardStatus, RefusalReason, TargetStatus, Verdict } from '../forward/status.ts'
 import type { TraceAnswer } from '../forward/trace.ts'
-import { Names } from '../resolve.ts'
+import { Names } from '../names/names.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
 import { nameFix } from './host.ts'
+import { loopError, loopFinding } from './loop.ts'
 import { ownAddress, sendMarked } from './marked.ts'
 import { otherEndFinding } from './other-end.ts'
 import { reach } from './reach.ts'
@@ -42,7 +43,7 @@ async function targetFindings({ tunnel }: EndStatus, forward: Forward): Promise<
 }
 
 async function targetFinding(
-  { name, targets, sendProxy }: Pick<Forward, 'name' | 'targets' | 'sendProxy'>,
+  { name, targets, sendProxy, listeners }: Pick<Forward, 'name' | 'targets' | 'sendProxy' | 'listeners'>,
   target: Target,
   tunnel: EndStatus['tunnel'],
 ): Promise<Finding[]> {
@@ -54,12 +55,17 @@ async function targetFinding(
     return [unknown(step, `${address} is behind peer ${shortKey(behind)}, which is not reached`)]
   const peer = peerOf(target, tunnel)
   if (target.state === 'down') {
+    const loop = loopError(error)
+    if (loop !== undefined)
+      return [failed(step, `${address} does not take connections: ${loop.found}`, loop.fix)]
     const age = formatSeconds((Date.now() - Date.parse(since)) / 1000)
     const found = `${address} has taken no connection for ${age}: ${error}`
     return [failed(step, found, targetFix(error, where.host, peer))]
   }
   const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
+  const loop = loopFinding(step, address, addresses, { listeners }, tunnel)
+  if (loop !== undefined) return [loop]
   const sent = sendProxy === false ? 'no PROXY header' : `a PROXY header (${sendProxy})`
   const answer = sendProxy === false ? undefined : await otherEnd(addresses[0]!, where.first)
   if (answer !== undefined) {
@@ -112,7 +118,11 @@ export async function judgeTarget(
 ): Promise<Verdict | undefined> {
   const since = new Date().toISOString()
   const target: Target = { address, name: undefined, state: 'up', since, error: undefined, active: 0 }
-  const [finding] = await targetFinding({ name, targets: [target], sendProxy }, target, undefined)
+  const [finding] = await targetFinding(
+    { name, targets: [target], sendProxy, listeners: [] },
+    target,
+    undefined,
+  )
   return finding && { state: finding.state, found: finding.found, fix: finding.fix }
 }
 
@@ -157,6 +167,10 @@ const refusals: Partial<Record<RefusalReason, (name: string) => readonly [found:
   'hello-timeout': name => [
     'did not send a whole TLS ClientHello in time',
     `Give protocols in which the server speaks first a forward without routes; forwards.${name}.timeouts.header is the time`,
+  ],
+  loop: () => [
+    'came back from where they were sent, or would have: a target leads here again',
+    'See the line `connection refused` with reason loop in the log, here and at the other end: it names the target',
   ],
   'no-listener': name => [
     'were refused by the other end, which has no listener for them',

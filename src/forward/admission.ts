@@ -1,7 +1,11 @@
 import { familyOf, toNumber } from '../config/address.ts'
 import type { Limits } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
+import { loopMark } from './loops.ts'
 import type { RefusalReason } from './status.ts'
+
+/** Checks at once, of all who stand before a forward: each has one at a time. More are one check that goes round. */
+const mostChecks = 32
 
 export interface Refusal {
   readonly reason: RefusalReason
@@ -24,6 +28,7 @@ export class Admission {
   #tokens = 0
   #countedAt = 0
   #isGoing = false
+  readonly #checks = new Set<object>()
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
@@ -65,12 +70,20 @@ export class Admission {
   }
 
   /** A check is let in whoever makes it. */
-  admitCheck(): Refusal | undefined {
-    return this.#isGoing ? { reason: 'draining', detail: 'this end drains, and fails checks' } : undefined
+  admitCheck(who: object): Refusal | undefined {
+    if (this.#isGoing) return { reason: 'draining', detail: 'this end drains, and fails checks' }
+    if (this.#checks.size >= mostChecks)
+      return {
+        reason: 'loop',
+        detail: `${loopMark}${mostChecks} checks at once: they come back here, each for the one before it`,
+      }
+    this.#checks.add(who)
+    return undefined
   }
 
   /** It has ended; nothing when it was never let in. */
   release(who: object): void {
+    this.#checks.delete(who)
     const client = this.#admitted.get(who)
     if (client === undefined) return
     this.#admitted.delete(who)

@@ -7,6 +7,7 @@ import type { Admission } from './admission.ts'
 import type { Connection } from './connection.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
+import type { Loops } from './loops.ts'
 import type { Tracing } from './trace.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -22,6 +23,7 @@ export interface ConnectionOwner {
   /** Lines of refused connections. */
   readonly refusals: LineLimit
   readonly logConnections: () => boolean
+  readonly loops: Loops
   /** A link to this address that takes streams now, where one may be used. */
   readonly linkTo: (address: string) => Session | undefined
   /** What is told of this end to who traces a connection. */

@@ -8,24 +8,29 @@ import { tellEnded, tellRefused } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { Timed } from './deadlines.ts'
 import type { Downstream } from './downstream.ts'
+import { Lineage, type LineageOwner } from './lineage.ts'
 import { Passage } from './passage.ts'
 import type { RelayOwner } from './relay.ts'
 import { Silence } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import { answerTrace } from './trace.ts'
 
+/** Milliseconds that a client has for its first bytes, where it comes from where others came back from. */
+const hearing = 500
+
 /**
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
  * What fails before there is one is a refusal: the client gets a reset, the log one line, the forward's counter one more.
  */
-export class Connection implements Timed, RelayOwner, StreamOwner {
+export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner {
   deadline = 0
   readonly forward: ConnectionOwner
+  readonly lineage: Lineage
   readonly #downstream: Downstream
   readonly #passage: Passage
   readonly #since = Date.now()
   #descriptors = 0
-  #phase: 'header' | 'hello' | 'dialling' | 'relaying' | 'closed' = 'dialling'
+  #phase: 'header' | 'hello' | 'hearing' | 'dialling' | 'relaying' | 'closed' = 'dialling'
   /** Why it is being ended by us. */
   #cause: CarrierEnd | undefined
   #silence: Silence | undefined
@@ -34,6 +39,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward = forward
     this.#downstream = downstream
     this.#passage = new Passage(this, downstream, offset)
+    this.lineage = new Lineage(this, downstream.client)
   }
 
   /** So many file descriptors are its own, or are going to be. */
@@ -68,6 +74,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     const { header, connect } = this.forward.config.timeouts
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
     else if (this.#phase === 'hello') this.refuse('hello-timeout', `no whole ClientHello within ${header} ms`)
+    else if (this.#phase === 'hearing') this.#seek()
     else if (this.#phase === 'dialling') this.#passage.expire(`no answer within ${connect} ms`)
     else if (this.#phase === 'relaying') this.halfClosed()
   }
@@ -84,21 +91,23 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     const { admission, config, counters, deadlines } = this.forward
     const { client } = this.#downstream
     this.#phase = 'dialling'
-    const refusal = client.isCheck ? admission.admitCheck() : admission.admit(this, client.source.address)
+    if (this.#isLoop(this.lineage.known())) return
+    const refusal = client.isCheck ? admission.admitCheck(this) : admission.admit(this, client.source.address)
     if (refusal !== undefined) {
       this.refuse(refusal.reason, refusal.detail)
       return
     }
     if (client.isCheck) counters.checks++
     else counters.accepted++
-    const { upstreams } = this.forward
     // A check has no hello.
-    if (client.isCheck || !upstreams.areByName) this.#passage.seek(upstreams.any)
-    else {
+    if (!client.isCheck && this.forward.upstreams.areByName) {
       this.#phase = 'hello'
       deadlines.set(this, config.timeouts.header)
       this.#downstream.awaitHello()
-    }
+    } else if (this.lineage.isSuspect) {
+      this.#phase = 'hearing'
+      deadlines.set(this, hearing)
+    } else this.#seek()
   }
 
   /** Its first bytes have come, and tell which target it wants. */
@@ -114,6 +123,14 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward.log.debug(this.status(), 'connection traced')
     this.#close()
     void answerTrace(socket, this.#downstream.client, this.forward, this.#passage.offset)
+  }
+
+  /** The client's first bytes. */
+  begins(bytes: Buffer): boolean {
+    // Those of a stream that was opened to this end are its target's.
+    if (this.#downstream.mayCross && this.#isLoop(this.lineage.begins(bytes))) return false
+    if (this.#phase === 'hearing') this.#seek()
+    return true
   }
 
   refuse(reason: RefusalReason, detail: string): void {
@@ -155,6 +172,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   halfClosed(): void {
     const { carrier } = this.#passage
     if (this.#phase === 'hello') this.greeted({ isTls: false, detail: 'it ended before its ClientHello did' })
+    if (this.#phase === 'hearing') this.gone('client-reset', 'it ended before its first byte')
     if (carrier === undefined) return
     const { idle, halfClosed } = this.forward.config.timeouts
     const limit = carrier.isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
@@ -173,9 +191,30 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward.deadlines.set(this, this.forward.config.timeouts.connect)
   }
 
+  get isForsaken(): boolean {
+    // A link may be lost without a word.
+    return !this.#downstream.mayCross || this.#passage.carrier?.isHalfClosed === true
+  }
+
+  sentAgain(): void {
+    if (this.#passage.carrier === undefined) this.gone('link-lost', 'its client was sent again')
+    else this.#cut('link-lost', 'its client was sent again')
+  }
+
   found(): void {
     this.#phase = 'relaying'
     this.forward.deadlines.clear(this)
+  }
+
+  #seek(): void {
+    this.#passage.seek(this.forward.upstreams.any)
+  }
+
+  #isLoop(loop: string | undefined): boolean {
+    if (loop === undefined) return false
+    this.refuse('loop', loop)
+    this.#passage.carrier?.abort(loop)
+    return true
   }
 
   #cut(cause: CarrierEnd, detail: string): void {
@@ -192,6 +231,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   #close(): void {
     this.#phase = 'closed'
     const { carrier } = this.#passage
+    this.lineage.end()
     this.#passage.close()
     this.forward.deadlines.clear(this)
     this.forward.counters.receivedBytes += carrier?.receivedBytes ?? 0

@@ -15,8 +15,12 @@ const none: readonly never[] = []
 
 /** Who wants a target. One of `dialled`, `linked` and `dialFailed` is called, at once or later, unless the dial is cancelled first. */
 export interface DialOwner {
+  /** Why the target would send the connection back to where it came from, if it would. */
+  loop(target: Target): string | undefined
   /** A link to this address, where one may be used. */
   linkTo(address: string): Session | undefined
+  /** This socket connects. */
+  dialling(socket: Socket, target: Target): void
   dialled(target: Target, socket: Socket): void
   /** The next target is reached by a link. */
   linked(target: Target, session: Session): void
@@ -80,8 +84,15 @@ export class Dial {
       this.#noneLeft()
       return
     }
-    const session = this.#owner.linkTo(target.address)
     this.#tried = [...this.#tried, target]
+    const loop = this.#owner.loop(target)
+    if (loop !== undefined) {
+      target.failed(loop, true)
+      this.#failed(target, loop, 'loop')
+      this.next()
+      return
+    }
+    const session = this.#owner.linkTo(target.address)
     if (session === undefined) this.#attempt(target)
     else {
       this.cancel()
@@ -126,6 +137,7 @@ export class Dial {
       host: target.address,
       port: target.port + this.#offset,
     })
+    this.#owner.dialling(socket, target)
     // It reads nothing before it has a sink.
     socket.pause()
     const { descriptors } = this.#upstream
@@ -189,11 +201,15 @@ export class Dial {
   }
 
   #noneLeft(): void {
-    const { query, why } = this.#upstream
+    const { query, why, targets } = this.#upstream
     if (this.#attempts.length > 0) return
     if (query !== undefined) {
       this.#isWaiting = true
       void query.then(() => this.#isWaiting && this.next())
-    } else this.#owner.dialFailed(this.#reason, this.#errors.join(', ') || why)
+    } else if (this.#errors.length > 0) this.#owner.dialFailed(this.#reason, this.#errors.join(', '))
+    else {
+      const isLoop = targets.length > 0 && targets.every(({ leadsBack }) => leadsBack)
+      this.#owner.dialFailed(isLoop ? 'loop' : this.#reason, why)
+    }
   }
 }

@@ -20,6 +20,7 @@ import { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Downstream, StreamDownstream } from './downstream.ts'
 import { Knock } from './knock.ts'
+import type { Loops } from './loops.ts'
 import { nobodyTrusted } from './nobody-trusted.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
@@ -38,6 +39,7 @@ export interface ForwardOptions {
   readonly descriptors: Descriptors
   /** A link to this address that takes streams now. */
   readonly linkTo: (address: string) => Session | undefined
+  readonly loops: Loops
   /** A target of it went up or down. */
   readonly targetChanged: (forward: Forward) => void
   /** What is told of this end to who traces a connection. */
@@ -52,6 +54,7 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
+  readonly loops: Loops
   readonly refusals: LineLimit
   readonly tracing: Tracing
   readonly #seen: ForwardOptions['seen']
@@ -71,6 +74,7 @@ export class Forward implements ConnectionOwner {
     this.logConnections = options.logConnections
     this.deadlines = options.deadlines
     this.descriptors = options.descriptors
+    this.loops = options.loops
     this.refusals = new LineLimit(options.log, 'connection refused', { forward: config.name })
     this.#linkTo = options.linkTo
     this.#seen = options.seen
@@ -179,8 +183,7 @@ export class Forward implements ConnectionOwner {
   }
 
   #knock(target: Target, told: (error: string | undefined) => void): Knock {
-    const { config, descriptors } = this
-    return new Knock(target, { config, descriptors, session: this.linkTo(target.address), told })
+    return new Knock(target, this, { session: this.linkTo(target.address), told })
   }
 
   /** The port that an end with a link to this one reaches it by, and is told of. */
@@ -225,11 +228,9 @@ export class Forward implements ConnectionOwner {
       balance: upstream.balance,
       targets: this.upstreams.status(),
       active: this.active,
-      accepted: this.counters.accepted,
-      checks: this.counters.checks,
+      ...this.counters,
       receivedBytes,
       sentBytes,
-      droppedTlvs: this.counters.droppedTlvs,
       refused: { ...this.counters.refused },
     }
   }

@@ -5,11 +5,14 @@ import type { Arrival } from '../link/acceptor.ts'
 import { type LinkStatus, Links, type LinksOptions } from '../link/links.ts'
 import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
+import { Comebacks } from './comebacks.ts'
 import { Deadlines } from './deadlines.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import { Listener } from './listener.ts'
-import { type ForwardPlan, keyOf, linkPlan, type Route, wantedBy } from './plan.ts'
+import { type ForwardPlan, keyOf, linkPlan, wantedBy } from './plan.ts'
+import { Routes } from './routes.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
+import { WayBack } from './way-back.ts'
 
 /** A change that is prepared: new listeners are bound, nothing else has happened. Exactly one of the two is called. */
 export interface Change {
@@ -17,8 +20,12 @@ export interface Change {
   rollback(): Promise<void>
 }
 
-export type ForwarderOptions = Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged'> &
-  Pick<LinksOptions, 'witness'>
+export interface ForwarderOptions
+  extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged' | 'loops'>,
+    Pick<LinksOptions, 'witness'> {
+  /** A word for the peer whose endpoint is at this address, if one's is. */
+  readonly peerAt?: (address: string) => string | undefined
+}
 
 /**
  * The forwards of one end.
@@ -36,7 +43,7 @@ export class Forwarder {
   readonly #retired = new Set<Forward>()
   /** By address and port. */
   readonly #listeners = new Map<string, Listener>()
-  #routes = new Map<string, Route>()
+  readonly #routes = new Routes()
   /** Those that nobody could be served by. */
   #dead: ReadonlySet<Forward> = new Set()
   #isDraining = false
@@ -65,6 +72,10 @@ export class Forwarder {
     this.#options = {
       ...options,
       deadlines: this.#deadlines,
+      loops: {
+        wayBack: new WayBack(this.#routes, options.peerAt ?? (() => undefined)),
+        comebacks: new Comebacks(),
+      },
       linkTo: address => this.#links.to(address),
       targetChanged: forward => this.#changed(forward),
     }
@@ -115,7 +126,7 @@ export class Forwarder {
         this.#listeners.delete(keyOf(listener))
       }
       for (const listener of opened) this.#listeners.set(keyOf(listener), listener)
-      this.#routes = new Map(wanted.map(want => [keyOf(want), want.route]))
+      this.#routes.set(wanted)
       for (const config of plan.forwards) forwards.get(config.name)?.configure(config, plan.tunnelAddresses)
       for (const [name, forward] of this.#forwards)
         if (!forwards.has(name)) this.#retire(forward, plan.drainTimeout)
@@ -127,7 +138,7 @@ export class Forwarder {
   }
 
   #accept(key: string, socket: Socket): void {
-    const route = this.#routes.get(key)
+    const route = this.#routes.of(key)
     if (route === undefined) {
       // Accepted before the first commit, or after the last.
       socket.on('error', () => {})
@@ -138,10 +149,7 @@ export class Forwarder {
 
   #arrived(arrival: Arrival): void {
     const { localAddress, port } = arrival
-    const hosts = [localAddress, localAddress.includes(':') ? '::' : '0.0.0.0', '::', '']
-    const route = hosts
-      .map(host => this.#routes.get(keyOf({ host, port })))
-      .find(route => route !== undefined)
+    const route = this.#routes.at(localAddress, port)
     if (route === undefined || route === 'link') {
       const detail = `nothing listens on ${formatHostPort(localAddress, port)}`
       arrival.stream.abort({ reason: this.#isDraining ? 'draining' : 'no-listener', detail })
@@ -182,7 +190,7 @@ export class Forwarder {
     this.#listeners.clear()
     await Promise.all([linksClosed, ...clients.map(listener => listener.drain(signal))])
     this.#options.log.info({ connections: this.active }, 'listeners closed')
-    this.#routes.clear()
+    this.#routes.set([])
     this.#links.drain()
     await Promise.all(this.#all().map(forward => forward.drain(signal)))
     await this.#links.close(signal)
@@ -190,7 +198,7 @@ export class Forwarder {
   }
 
   #listenersOf(whose: 'link' | 'clients'): Listener[] {
-    const isLink = (listener: Listener) => this.#routes.get(keyOf(listener)) === 'link'
+    const isLink = (listener: Listener) => this.#routes.of(keyOf(listener)) === 'link'
     return [...this.#listeners.values()].filter(listener => isLink(listener) === (whose === 'link'))
   }
 
@@ -231,7 +239,7 @@ export class Forwarder {
   /** Clients are let in where somebody may serve them; else the kernel refuses them, which a check by TCP sees. */
   #admit(): void {
     this.#dead = new Set([...this.#forwards.values()].filter(({ isDead }) => isDead))
-    for (const [key, route] of this.#routes)
+    for (const [key, route] of this.#routes.entries())
       if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
       else this.#listeners.get(key)?.reopen()
   }

@@ -8,17 +8,25 @@ import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { dialOptions, type ReadSocket } from '../reader.ts'
+import type { Leg } from './comebacks.ts'
+import type { Loops } from './loops.ts'
 import { encodeProxyV1, encodeProxyV2 } from './proxy-header.ts'
 import type { Target } from './target.ts'
+import type { Sender } from './way-back.ts'
 
 /** How a target is tried. */
 export interface KnockOptions {
-  readonly config: Pick<ForwardConfig, 'sendProxy' | 'timeouts'>
-  readonly descriptors: Descriptors
   /** Over this link, where there is one. */
   readonly session: Session | undefined
   /** Called once, later: why it failed, or nothing. */
   readonly told: (error: string | undefined) => void
+}
+
+/** The forward that a target is tried for. */
+export interface Knocker extends Sender {
+  readonly config: ForwardConfig
+  readonly descriptors: Descriptors
+  readonly loops: Loops
 }
 
 /** Milliseconds after which who takes a connection and says nothing is taken to be well. */
@@ -29,21 +37,29 @@ const quiet = 1000
  * and ends. An end like this one answers by closing, once it has reached its own target, or with a reset: it has not, or
  * drains. Over a link it is a stream that does the same, and is answered at once.
  */
-export class Knock implements StreamOwner {
+export class Knock implements StreamOwner, Leg {
+  readonly forward: Knocker
+  readonly cause = undefined
   readonly #told: KnockOptions['told']
   #timer: NodeJS.Timeout
   #socket: Socket | undefined
   #stream: Stream | undefined
   #isTold = false
 
-  constructor(target: Target, options: KnockOptions) {
-    const { config, session, told } = options
-    const timeout = config.timeouts.connect
+  constructor(target: Target, forward: Knocker, { session, told }: KnockOptions) {
+    const timeout = forward.config.timeouts.connect
+    const loop = forward.loops.wayBack.of(forward, target, target.port)
+    this.forward = forward
     this.#told = told
     // A stream that is answered and does not end after that is cut as well.
     this.#timer = setTimeout(() => this.#end(`no answer within ${timeout} ms`), timeout).unref()
-    if (session === undefined) this.#dial(target, options)
+    if (loop !== undefined) setImmediate(() => this.#end(loop))
+    else if (session === undefined) this.#dial(target)
     else this.#open(target, session)
+  }
+
+  cameBack(why: string): void {
+    this.#end(why)
   }
 
   /** Nobody is told any more. */
@@ -66,10 +82,13 @@ export class Knock implements StreamOwner {
     this.#tell(end === 'far-reset' ? `by the other end: ${why?.detail}` : (why?.detail ?? end))
   }
 
-  #dial({ address, port }: Target, { config, descriptors }: KnockOptions): void {
+  #dial(target: Target): void {
+    const { address, port } = target
+    const { config, descriptors, loops } = this.forward
     const socket: ReadSocket = connect({ ...dialOptions, host: address, port })
     this.#socket = socket
     descriptors.hold(socket)
+    loops.comebacks.dialled(socket, target, port, this)
     const good = () => this.#end(undefined)
     socket.sink = {
       read() {

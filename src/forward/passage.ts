@@ -53,12 +53,12 @@ export class Passage implements DialOwner {
   seek(upstream: Upstream): void {
     this.#upstream = upstream
     const target = upstream.pick(undefined)
-    const session = target && this.linkTo(target.address)
+    const session = target && this.loop(target) === undefined ? this.linkTo(target.address) : undefined
     if (session !== undefined) {
       this.linked(target!, session)
       return
     }
-    this.#downstream.client.identify(this.#connection.forward.config.sendProxy)
+    this.#identify(this.#connection.forward.config.sendProxy)
     this.#search().begin(target)
   }
 
@@ -94,7 +94,22 @@ export class Passage implements DialOwner {
     if (this.#target !== undefined) this.#target.open--
   }
 
-  // What the search tells.
+  // What the search asks and tells.
+
+  loop(target: Target): string | undefined {
+    const { forward } = this.#connection
+    return forward.loops.wayBack.of(
+      forward,
+      target,
+      target.port + this.#offset,
+      this.#downstream.client.destination,
+    )
+  }
+
+  dialling(socket: Socket, target: Target): void {
+    const { comebacks } = this.#connection.forward.loops
+    comebacks.dialled(socket, target, target.port + this.#offset, this.#connection.lineage)
+  }
 
   linkTo(address: string): Session | undefined {
     return this.#downstream.mayCross ? this.#connection.forward.linkTo(address) : undefined
@@ -102,7 +117,7 @@ export class Passage implements DialOwner {
 
   linked(target: Target, session: Session): void {
     this.#connection.hold(1)
-    this.#downstream.client.identify('v2')
+    this.#identify('v2')
     this.#serve(target)
     const header = this.#header('v2')!
     const mayReturn = this.#upstream!.hasAnother(target, this.#dial?.tried)
@@ -130,6 +145,12 @@ export class Passage implements DialOwner {
 
   dialFailed(reason: RefusalReason, error: string): void {
     this.#connection.refuse(reason, error)
+  }
+
+  #identify(sendProxy: false | 'v1' | 'v2'): void {
+    const { client } = this.#downstream
+    client.identify(sendProxy)
+    if (sendProxy !== false) this.#connection.lineage.tell()
   }
 
   #search(): Dial {

@@ -8,6 +8,8 @@ import type { Carrier } from './carrier.ts'
 export interface RelayOwner {
   /** Both sockets are closed. */
   relayEnded(end: 'complete' | 'client-reset' | 'target-reset' | 'aborted', detail: string): void
+  /** The client's first bytes, unless they came before its target was there. Returns whether to go on. */
+  begins(bytes: Buffer): boolean
   /** One direction has ended. */
   halfClosed(): void
 }
@@ -72,8 +74,10 @@ export class Relay implements Carrier, Sink {
 
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean {
     const side = socket as Side
-    if (side === this.#client) this.receivedBytes += chunk.length
-    else this.sentBytes += chunk.length
+    if (side === this.#client) {
+      if (this.receivedBytes === 0 && !this.#owner.begins(chunk)) return false
+      this.receivedBytes += chunk.length
+    } else this.sentBytes += chunk.length
     return side.other.write(isShared ? Buffer.from(chunk) : chunk)
   }
 

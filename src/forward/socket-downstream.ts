@@ -171,6 +171,7 @@ export class SocketDownstream implements Downstream, Sink {
     this.#held.push(chunk)
     this.#heldBytes += chunk.length
     if (this.#expected !== false) this.#receiveHeader()
+    else if (this.#heldBytes === chunk.length && this.#connection?.begins(chunk) === false) return
     else if (this.#hello !== undefined) this.#readHello(chunk)
     else if (this.#heldBytes >= heldLimit) this.#socket.pause()
   }
@@ -189,7 +190,7 @@ export class SocketDownstream implements Downstream, Sink {
   static #onEnd(this: ClientSocket): void {
     const { downstream } = this
     if (downstream.#expected !== false) SocketDownstream.#onGone.call(this)
-    else if (downstream.#hello !== undefined) downstream.#connection?.halfClosed()
+    else downstream.#connection?.halfClosed()
   }
 
   static #onGone(this: ClientSocket): void {

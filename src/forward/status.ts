@@ -76,6 +76,7 @@ export const refusalReasons = [
   'descriptor-limit',
   'hello-timeout',
   'no-route',
+  'loop',
   // By the other end of a link:
   'no-listener',
   'proxy-not-accepted',

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { formatHostPorts, type HostPorts } from '../config/address.ts'
+import { loopMark } from './loops.ts'
 import type { Judged, TargetStatus, Verdict } from './status.ts'
 
 /** Who has targets, and hears of their going up and down. */
@@ -56,6 +57,11 @@ export class Target {
   /** Down, and not just found so by a client. */
   get isDead(): boolean {
     return this.#state === 'down' && this.#isCertain
+  }
+
+  /** Down, because what it is sent comes back to this end. */
+  get leadsBack(): boolean {
+    return this.#error?.startsWith(loopMark) === true
   }
 
   succeeded(): void {

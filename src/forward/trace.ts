@@ -4,6 +4,7 @@ import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
+import type { Loops } from './loops.ts'
 import type { Verdict } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
@@ -56,29 +57,31 @@ interface Traced {
   readonly config: ForwardConfig
   readonly upstreams: Upstreams
   readonly tracing: Tracing
+  readonly loops: Loops
 }
 
 /** Answers and closes. Never rejects. */
 export async function answerTrace(
   socket: Socket,
   client: Client,
-  { config, upstreams, tracing: { end, judge } }: Traced,
+  traced: Traced,
   offset: number,
 ): Promise<void> {
+  const { config, upstreams, tracing } = traced
   socket.on('error', () => {})
   // The rest takes a while. White space is no part of JSON: an end of an older version takes the answer, too.
   socket.write('\n')
   const began = performance.now()
   const upstream = upstreams.any
-  const { target, error } = await reach(upstream, offset, config.timeouts.connect)
+  const { target, error } = await reach(traced, upstream, offset)
   const targetMs = error === undefined ? performance.now() - began : undefined
   const text = target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset)
   const verdict = await within(
-    targetMs === undefined ? undefined : judge?.(config.name, text, config.sendProxy),
+    targetMs === undefined ? undefined : tracing.judge?.(config.name, text, config.sendProxy),
   )
   if (verdict !== undefined) target?.judge(verdict)
   const answer: TraceAnswer = {
-    ...end(),
+    ...tracing.end(),
     forward: config.name,
     from: formatHostPort(socket.remoteAddress ?? '', socket.remotePort ?? 0),
     client: formatHostPort(client.source.address, client.source.port),
@@ -105,14 +108,16 @@ interface Reached {
 }
 
 /** Like a connection of a client, and closed at once. */
-function reach(upstream: Upstream, offset: number, timeout: number): Promise<Reached> {
+function reach(sender: Traced, upstream: Upstream, offset: number): Promise<Reached> {
   return new Promise(resolve => {
     const settle = (target: Target | undefined, error: string | undefined) => {
       clearTimeout(timer)
       resolve({ target, error })
     }
     const dial = new Dial(upstream, offset, {
+      loop: target => sender.loops.wayBack.of(sender, target, target.port + offset),
       linkTo: () => undefined,
+      dialling: () => {},
       linked: () => {},
       dialled: (target, socket) => {
         socket.destroy()
@@ -121,7 +126,7 @@ function reach(upstream: Upstream, offset: number, timeout: number): Promise<Rea
       attemptFailed: () => {},
       dialFailed: (_, error) => settle(dial.target, error),
     })
-    const timer = setTimeout(() => dial.expire('no answer'), timeout)
+    const timer = setTimeout(() => dial.expire('no answer'), sender.config.timeouts.connect)
     dial.next()
   })
 }

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
+import { familyOf } from '../config/address.ts'
 import { filesOf } from './files.ts'
 import { writeFolder } from './folder.ts'
 import { formatPorts, type Pair, parsePair } from './pair.ts'
@@ -41,6 +42,17 @@ kubectl create namespace edge && kubectl label namespace edge pod-security.kuber
 ${pair.inline ? '' : `kubectl -n edge apply -f ${cluster('secret.yaml')} && `}helm -n edge install home ./chart --values ${cluster('values.yaml')} --wait
 
 ${pair.target} must expect PROXY protocol headers from the pod${pair.cluster.length > 1 ? 's' : ''}.
+${isSearchedFor(pair.target) ? searchedFor(pair.target) : ''}`
+}
+
+/** A name without a dot at its end. */
+function isSearchedFor(target: string): boolean {
+  return familyOf(target) === 0 && !target.endsWith('.')
+}
+
+function searchedFor(target: string): string {
+  return `${target} is looked for along the search list of the pod, where a wildcard in the node's own domain may come first:
+give the whole name with a dot at its end, such as ${target.split('.').slice(0, 2).join('.')}.svc.cluster.local., unless it is to be searched for.
 `
 }
 

@@ -19,7 +19,7 @@ export interface Pair {
   /** Where the cluster end finds the gateway; the gateway listens on its port. */
   readonly endpoint: { readonly host: string; readonly port: number }
   readonly forwards: readonly Forward[]
-  /** A name or literal without brackets, in the cluster. */
+  /** A literal without brackets, or a name in the cluster: one that is whole has a dot at its end, so that no search list applies. */
   readonly target: string
   /** Addresses in the tunnel, one of each family at most. */
   readonly gateway: readonly string[]
@@ -180,7 +180,12 @@ function parseTarget(text: string): string {
   const parsed = parseHostPorts(familyOf(text) === 6 ? `[${text}]:1` : `${text}:1`)
   if (parsed === undefined || parsed.host === '')
     throw usageError(`--target: ${found(text)}; allowed: a name or an address without a port`)
-  return parsed.host
+  return isWhole(parsed.host) ? `${parsed.host}.` : parsed.host
+}
+
+/** Whether a name lacks only the dot at its end: `traefik`, `traefik.dmz` and `traefik.dmz.svc` are searched for in a cluster. */
+function isWhole(host: string): boolean {
+  return familyOf(host) === 0 && !/\.$|\.svc$/i.test(host) && host.split('.').length > 2
 }
 
 function parseSubnets(text: string): Cidr[] {

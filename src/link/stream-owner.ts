@@ -13,6 +13,8 @@ export interface StreamOwner {
   streamEnded(end: StreamEnd, why: Reset | undefined): void
   /** One direction has ended, the other has not. */
   halfClosed(): void
+  /** The first bytes of the local socket. Returns whether to go on. */
+  begins?(bytes: Buffer): boolean
   /** The far end has answered: by bytes, an end or credit. Called more than once. */
   answered?(): void
 }

@@ -130,7 +130,7 @@ export class Stream implements Joined {
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean {
     if (this.#isOver) return false
     if (socket === this.#lane) return this.#takeFromLane(isShared ? Buffer.from(chunk) : chunk)
-    return this.#send(chunk, isShared)
+    return (this.sentBytes > 0 || this.owner?.begins?.(chunk) !== false) && this.#send(chunk, isShared)
   }
 
   ended(socket: ReadSocket): void {

@@ -58,6 +58,7 @@ t.test('every value does something', { skip, jobs: 2 }, async t => {
     ['metrics.podMonitor.interval', '10s'],
     ['replicas', 0],
     ['gatewayPatience', '5m'],
+    ['dnsPolicy', 'Default'],
   ])
   /** Values with one choice for now: the schema refuses the other one. */
   const fixed = ['tunnel.mode']

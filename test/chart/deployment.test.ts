@@ -60,7 +60,7 @@ t.test('the deployment', { skip }, async t => {
   })
 
   t.test('a changed config or key leaves the pod as it is: the program reloads', async t => {
-    const other = { listen: 'tunnel:443', target: 'traefik.dmz.svc.cluster.local:443' }
+    const other = { listen: 'tunnel:443', target: 'traefik.dmz.svc.cluster.local.:443' }
     const wgConf = (address: string) => ({ tunnel: { wgConf: `[Interface]\nAddress = ${address}\n` } })
     t.same((await deployment({ ...minimal, config: { forwards: { https: other } } })).spec, spec)
     t.same(await deployment(wgConf('10.1.10.2/32')), await deployment(wgConf('10.1.10.3/32')))
@@ -147,4 +147,22 @@ t.test('the image', { skip }, async t => {
   t.equal(await image({ repository: 'example.com/a' }), 'example.com/a:0.1.0')
   t.equal(await image({ repository: 'example.com/a', tag: '2' }), 'example.com/a:2')
   t.equal(await image({ repository: 'example.com/a', tag: '2', digest }), `example.com/a@${digest}`)
+})
+
+t.test('how the pod resolves names, of one pod and of several', { skip }, async t => {
+  const dns = {
+    dnsPolicy: 'None',
+    dnsConfig: { nameservers: ['10.96.0.10'], options: [{ name: 'ndots', value: '1' }] },
+    hostAliases: [{ ip: '203.0.113.1', hostnames: ['gateway.example.com'] }],
+  }
+  for (const [kind, values] of [
+    ['Deployment', minimal],
+    ['StatefulSet', { ...minimal, replicas: 2 }],
+  ] as const) {
+    const specOf = async (more: object) =>
+      (await render({ ...values, ...more })).get(`${kind}/home-wg-punchhole`).spec.template.spec
+    t.match(await specOf(dns), dns, kind)
+    const spec = await specOf({})
+    for (const field of Object.keys(dns)) t.notOk(field in spec, `${field} is the cluster's own by default`)
+  }
 })

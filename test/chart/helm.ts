@@ -65,7 +65,7 @@ export function objects(manifest: string): Map<string, KubernetesObject> {
 /** The smallest values that the chart takes. */
 export const minimal = {
   tunnel: { existingSecret: 'wg' },
-  config: { forwards: { http: { listen: 'tunnel:80', target: 'traefik.dmz.svc.cluster.local:80' } } },
+  config: { forwards: { http: { listen: 'tunnel:80', target: 'traefik.dmz.svc.cluster.local.:80' } } },
 }
 
 export function read(path: string): string {

@@ -30,7 +30,9 @@ function dial(
   upstream.configure(to(...hosts.map(host => at(host, port))))
   t.teardown(() => upstream.close())
   const dial = new Dial(upstream, 0, {
+    loop: () => undefined,
     linkTo: () => undefined,
+    dialling: () => {},
     linked: () => t.fail('there is no link'),
     dialled: (_, socket) => told(socket),
     attemptFailed: () => {},

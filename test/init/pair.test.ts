@@ -61,6 +61,14 @@ t.test('targets', async t => {
     ['[2001:db8::2]', '2001:db8::2'],
     ['2001:db8::2', '2001:db8::2'],
     ['192.0.2.1', '192.0.2.1'],
+    // A name that is whole ends with a dot: no search list, and no wildcard in it, comes before it.
+    ['traefik.dmz.svc.cluster.local', 'traefik.dmz.svc.cluster.local.'],
+    ['traefik.dmz.svc.cluster.local.', 'traefik.dmz.svc.cluster.local.'],
+    ['web.example.com', 'web.example.com.'],
+    // These are whole along the search list only.
+    ['traefik', 'traefik'],
+    ['traefik.dmz', 'traefik.dmz'],
+    ['traefik.dmz.svc', 'traefik.dmz.svc'],
   ] as const)
     t.equal(parsePair(withFlag('target', text)).target, host)
 })

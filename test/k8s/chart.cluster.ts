@@ -48,7 +48,7 @@ async function values(...ports: number[]): Promise<string> {
   const file = join(lab.folder, `values-${ports.join('-')}.yaml`)
   const forwards = ports.map(port => [
     `p${port}`,
-    { listen: `tunnel:${port}`, target: 'web.dmz.svc.cluster.local:80' },
+    { listen: `tunnel:${port}`, target: 'web.dmz.svc.cluster.local.:80' },
   ])
   const value = {
     image,

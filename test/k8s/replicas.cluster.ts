@@ -38,7 +38,7 @@ await gateway.route('10.244.0.0/16', '198.51.100.130')
 // One replica, as init makes it, in a folder such as the documents have: chart, values.yaml and the Secret's wg0.conf.
 const pair = join(lab.folder, 'pair')
 init([
-  ...[pair, '--endpoint', '198.51.100.129', '--target', 'web.site.svc.cluster.local'],
+  ...[pair, '--endpoint', '198.51.100.129', '--target', 'web.site.svc.cluster.local.'],
   ...['--forward', '80:80', '--forward', '81:80'],
 ])
 const cluster = join(pair, 'cluster')

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -54,6 +54,13 @@ export class Lab implements AsyncDisposable {
     return this.#lay(() => this.#link(a, aAddresses, b, bAddresses))
   }
 
+  /** Gives a host a file of its own in /etc, before anything is started there; what is written later is seen at once. */
+  async etc(host: Host, name: 'hosts' | 'resolv.conf', text: string): Promise<void> {
+    const folder = etcOf(host)
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, name), text)
+  }
+
   /** What every process of this lab has printed. */
   get output(): string {
     return this.#hosts.map(host => host.output).join('\n')
@@ -96,6 +103,7 @@ export class Lab implements AsyncDisposable {
     for (const device of this.#devices.splice(0)) await run('ip', ['link', 'delete', device]).catch(() => {})
     for (const host of hosts)
       if (existsSync(`/run/netns/${host.namespace}`)) await run('ip', ['netns', 'delete', host.namespace])
+    for (const host of hosts) await rm(etcOf(host), { recursive: true, force: true })
     await rm(this.folder, { recursive: true, force: true })
     process.off('exit', this.#abandon)
     for (const host of hosts) assertNoSecret(host.output)
@@ -112,12 +120,18 @@ export class Lab implements AsyncDisposable {
         } catch {} // It has just ended by itself.
       execFileSync('ip', ['netns', 'delete', namespace])
     }
+    for (const host of this.#hosts) rmSync(etcOf(host), { recursive: true, force: true })
     rmSync(this.folder, { recursive: true, force: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** What `ip netns exec` puts over /etc; ip-netns(8). */
+function etcOf({ namespace }: Host): string {
+  return `/etc/netns/${namespace}`
 }
 
 /** One namespace. */

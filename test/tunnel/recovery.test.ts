@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { PeerConfig } from '../../src/config/config.ts'
-import { Names } from '../../src/resolve.ts'
+import { Names } from '../../src/names/names.ts'
 import { keys, peer } from './lab.ts'
 import { seeded, world } from './world.ts'
 
