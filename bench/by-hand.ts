@@ -20,18 +20,22 @@ export const rawTunnel: Contender = {
   },
 }
 
-/** HAProxy at both ends of wireguard-go: the set-up that ours replaces, with its best settings. */
-export const haproxy: Contender = {
-  async start(network, setting) {
-    const pids = await tunnel(network, setting)
-    const pod = await startHaproxy(network, 'pod', `${address.podTunnel}:80 accept-proxy`, address.backend)
-    const gateway = await startHaproxy(network, 'gateway', '0.0.0.0:80', address.podTunnel)
-    return {
-      url: `http://${address.gateway}`,
-      gateway: { program: gateway, tunnel: pids.gateway },
-      pod: { program: pod, tunnel: pids.pod },
-    }
-  },
+/** HAProxy at both ends of wireguard-go: the set-up that ours replaces, with its best settings. `program` gives which. */
+export function haproxy(program: () => string): Contender {
+  return {
+    async start(network, setting) {
+      const pids = await tunnel(network, setting)
+      const start = (end: 'gateway' | 'pod', bind: string, target: string) =>
+        startHaproxy(network, program(), { end, bind, target })
+      const pod = await start('pod', `${address.podTunnel}:80 accept-proxy`, address.backend)
+      const gateway = await start('gateway', '0.0.0.0:80', address.podTunnel)
+      return {
+        url: `http://${address.gateway}`,
+        gateway: { program: gateway, tunnel: pids.gateway },
+        pod: { program: pod, tunnel: pids.pod },
+      }
+    },
+  }
 }
 
 async function tunnel(
@@ -54,9 +58,8 @@ async function tunnel(
 
 async function startHaproxy(
   network: Network,
-  end: 'gateway' | 'pod',
-  bind: string,
-  target: string,
+  program: string,
+  { end, bind, target }: { end: 'gateway' | 'pod'; bind: string; target: string },
 ): Promise<number> {
   const cfg = join(network.lab.folder, `haproxy-${end}.cfg`)
   await writeFile(
@@ -75,5 +78,5 @@ backend target
   server target ${target}:80 send-proxy-v2
 `,
   )
-  return network[end].start('haproxy', ['-db', '-f', cfg]).pid
+  return network[end].start(program, ['-db', '-f', cfg]).pid
 }

@@ -40,7 +40,9 @@ export interface Started {
 /** `variable`: those of the environment that must name its programs. */
 export const contenders: Readonly<Record<string, { contender: Contender; variables: readonly string[] }>> = {
   tunnel: { contender: rawTunnel, variables: [] },
-  haproxy: { contender: haproxy, variables: [] },
+  haproxy: { contender: haproxy(() => 'haproxy'), variables: [] },
+  // A newer one beside it: scripts/haproxy-trixie.sh.
+  'haproxy-trixie': { contender: haproxy(() => process.env.HAPROXY_TRIXIE!), variables: ['HAPROXY_TRIXIE'] },
   ours: { contender: ours({ link: true }), variables: [] },
   'ours-plain': { contender: ours({ link: false }), variables: [] },
   frp: { contender: frp, variables: ['FRPS', 'FRPC'] },

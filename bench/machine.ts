@@ -16,6 +16,7 @@ export interface Machine {
 
 export function machine(env: NodeJS.ProcessEnv): Machine {
   const others = [
+    ['haproxy-trixie', env.HAPROXY_TRIXIE, '-v'],
     ['frp', env.FRPS, '--version'],
     ['rathole', env.RATHOLE, '--version'],
     ['chisel', env.CHISEL, '--version'],

@@ -102,6 +102,7 @@ t.test('the values', async t => {
     '{forward="new",state="unknown"}': 1,
   })
   t.same(families.get('wg_punchhole_forward_target_up')?.samples, { [https]: 1, '{forward="ssh"}': 0 })
+  t.equal(value('log_lines_dropped_total'), 9)
   t.ok(value('process_resident_memory_bytes')! > 2 ** 20)
   t.ok(value('tunnel_process_resident_memory_bytes')! > 2 ** 20)
   t.ok(value('process_open_fds')! > 2)

@@ -100,6 +100,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
     version: '0.1.0',
     wireguardGo: 'v0.0.20260522210424-ecfc5a8d5446',
     startedAt: started,
+    logLinesDropped: 9,
     health: {
       status: 'degraded',
       reasons: [

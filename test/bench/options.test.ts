@@ -13,6 +13,8 @@ t.test('who is measured', async t => {
   })
   const env = { FRPS: '/opt/frps', FRPC: '/opt/frpc', RATHOLE: '', CHISEL: '/opt/chisel' }
   t.same(labels([], env).clean, ['tunnel', 'haproxy', 'ours', 'ours-plain', 'frp', 'chisel'])
+  const withTrixie = labels([], { HAPROXY_TRIXIE: '/opt/haproxy' })
+  t.same(withTrixie.clean, ['tunnel', 'haproxy', 'ours', 'ours-plain', 'haproxy-trixie'])
   t.notOk(labels([], env).lossy.includes('frp'), 'others are measured without loss only')
   const ends = ['haproxy', 'ours', 'ours-plain']
   t.same(labels(['--quick'], env), { clean: ends, lossy: ends })
@@ -40,6 +42,7 @@ t.test('refused', async t => {
     [['--tests', 'keep,old'], /no test "old"; there are startup /],
     [['--contenders', 'nginx'], /no contender "nginx"; there are tunnel /],
     [['--contenders', 'toString'], /no contender "toString"/],
+    [['--contenders', 'haproxy-trixie'], /haproxy-trixie needs its programs in HAPROXY_TRIXIE$/],
     [['--contenders', 'frp'], /frp needs its programs in FRPS and FRPC/],
     [['--contenders', 'ours@fast'], /no variant "fast"/],
     [['--variant', 'fast'], /give NAME=JSON/],

@@ -32,9 +32,15 @@ export class Pipe {
     closeSync(this.writeEnd)
   }
 
-  /** Reads so many bytes every so many milliseconds, until the text has what is wanted or the other end has closed. */
+  /**
+   * Reads so many bytes every so many milliseconds, until the text is what is wanted or the other end has closed; rejects
+   * when neither comes within a minute.
+   */
   async read({ bytes = 65_536, every = 0, until }: Reading = {}): Promise<string> {
+    const deadline = Date.now() + 60_000
     while (!this.#isOver && until?.(this.text) !== true) {
+      if (Date.now() > deadline)
+        throw new Error(`read ${this.text.length} bytes, and not all that was wanted`)
       this.#readOnce(bytes)
       await sleep(every)
     }
