@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { commandLine } from '../lab/built.ts'
 import { execute } from '../lab/execute.ts'
-import { askLoopback, checkShipped } from '../lab/shipped.ts'
+import { askAdmin, checkShipped } from '../lab/shipped.ts'
 import { ready, startNginx, startOurs, topology } from './topology.ts'
 
 const world = await topology()
@@ -20,10 +20,10 @@ await ready(gateway, cluster)
 t.test('the bundle', async t => {
   const beside = ['nsenter', `--target=${gateway.pid}`, '--net', '--mount']
   await checkShipped(t, {
-    config: join(world.lab.folder, 'gateway', 'config.yaml'),
+    files: ['--config', join(world.lab.folder, 'gateway/config.yaml')],
     writable: world.lab.folder,
     program: commandLine([]),
     run: (commandLine, stdin) => execute([...beside, ...commandLine], stdin),
-    ask: (method, path) => world.gateway.run(askLoopback, { method, path }),
+    ask: (method, path) => world.gateway.run(askAdmin, { method, path }),
   })
 })
