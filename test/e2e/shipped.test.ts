@@ -12,7 +12,12 @@ await startNginx(world)
 const forward = (listen: string, target: string) =>
   `forwards: { http: { listen: "${listen}", target: "${target}" } }\n`
 // All hosts of the lab have one folder for sockets and run files, but this end is to be found by itself.
-const wrapper = ['sh', '-c', 'mount -t tmpfs tmpfs /run/wireguard && exec "$@"', 'sh']
+const wrapper = [
+  'sh',
+  '-c',
+  'mkdir -p /run/wireguard && mount -t tmpfs tmpfs /run/wireguard && exec "$@"',
+  'sh',
+]
 const gateway = await startOurs(world, 'gateway', forward(':80', '10.1.10.2:80'), { wrapper })
 const cluster = await startOurs(world, 'cluster', forward('tunnel:80', '127.0.0.1:8080'))
 await ready(gateway, cluster)
