@@ -56,8 +56,8 @@ const old = ['/usr/local/bin/node', '/usr/bin/node'].flatMap(node => {
 })
 
 t.test('a real one', { skip: old.length === 0 && 'no Node of this machine is too old' }, async t => {
+  // The last of two values counts.
   for (const { node, version } of old)
-    // The last of two values counts.
     for (const command of commands)
       tellsSo(
         t,

@@ -3,10 +3,10 @@ import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { program } from '../lab/built.ts'
 import { scratchFolder } from '../lab/scratch.ts'
 
 const script = join(import.meta.dirname, '../../bench/bench.ts')
-const fromSource = join(import.meta.dirname, '../../src/main.ts')
 
 /** Runs the benchmark to its end. */
 async function bench(...args: string[]) {
@@ -21,8 +21,8 @@ t.test('HAProxy and both ends, a second each', async t => {
   const out = join(scratchFolder(), 'run.json')
   const { code, stdout, stderr, pid } = await bench(
     ...['--rounds', '1', '--seconds', '1', '--idle', '20', '--no-loss', '--out', out],
-    ...['--tests', 'startup,idle,keep,upload', '--contenders', 'haproxy,ours@source'],
-    ...['--variant', `source=${JSON.stringify({ program: fromSource })}`],
+    ...['--tests', 'startup,idle,keep,upload', '--contenders', 'haproxy,ours@built'],
+    ...['--variant', `built=${JSON.stringify({ program })}`],
   )
   t.equal(code, 0, stderr)
   const run = JSON.parse(await readFile(out, 'utf8'))
@@ -33,7 +33,7 @@ t.test('HAProxy and both ends, a second each', async t => {
   })
   t.same(
     run.rows.map(({ contender }: { contender: string }) => contender),
-    ['haproxy', 'ours@source'],
+    ['haproxy', 'ours@built'],
   )
   for (const { contender, network, realClient, values } of run.rows) {
     t.equal(network, 'clean')

@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { chmod, readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { createGzip } from 'node:zlib'
 import t from 'tap'
 import { fileOf, linkedModules, runtimePackages } from '../../scripts/licenses.ts'
 import { topology, wgConf } from '../e2e/topology.ts'
-import { endFolder } from '../lab/end.ts'
+import { endFolder, program } from '../lab/end.ts'
 import { buildImage, Container, onMachine, podman, skip, tag } from './container.ts'
 import { http } from './ends.ts'
 
@@ -54,6 +55,12 @@ t.test('what is in the image', { skip }, async t => {
   await t.test('nothing that the program does not need when it runs', async t => {
     t.equal(await shell('cd /opt/wg-punchhole && ls'), 'config.schema.json\ndist\nnative\npackage.json')
     t.match(await shell('command -v npm npx corepack tsc go gcc || echo none'), 'none')
+  })
+
+  await t.test('the program that the other tests try, byte for byte, and no source map', async t => {
+    const tested = execFileSync('sh', ['-c', 'sha256sum *.js'], { cwd: dirname(program), encoding: 'utf8' })
+    t.match(tested, / main\.js$/m)
+    t.equal(await shell('cd /opt/wg-punchhole/dist && sha256sum *'), tested.trimEnd())
   })
 
   await t.test('the licence of everything', async t => {

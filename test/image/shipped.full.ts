@@ -1,7 +1,7 @@
 import t from 'tap'
 import { startNginx, topology } from '../e2e/topology.ts'
 import { execute } from '../lab/execute.ts'
-import { askLoopback, checkShipped } from '../lab/shipped.ts'
+import { askAdmin, checkShipped } from '../lab/shipped.ts'
 import { buildImage, podman, skip } from './container.ts'
 import { http, startContainer } from './ends.ts'
 
@@ -24,10 +24,10 @@ t.test('the image', { skip }, async t => {
     gateway.name,
   ]
   await checkShipped(t, {
-    config: '/etc/wg-punchhole/config.yaml',
+    files: ['--config', '/etc/wg-punchhole/config.yaml'],
     writable: '/run/wireguard',
     program: ['wg-punchhole'],
     run: (commandLine, stdin) => execute([...inside, ...commandLine], stdin),
-    ask: (method, path) => world.gateway.run(askLoopback, { method, path }),
+    ask: (method, path) => world.gateway.run(askAdmin, { method, path }),
   })
 })

@@ -2,8 +2,10 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { endFolder, keyPairs, startEnd } from '../lab/end.ts'
+import { execute } from '../lab/execute.ts'
 import { Lab } from '../lab/lab.ts'
-import { chart, helm, image, kubectl, makePrivileged, remove, serveWeb, until } from './node.ts'
+import { askAdmin, checkShipped } from '../lab/shipped.ts'
+import { chart, helm, image, kubectl, makePrivileged, portForward, remove, serveWeb, until } from './node.ts'
 
 /**
  * The chart on a real node, the gateway end outside of it:
@@ -151,6 +153,18 @@ t.test('one capability, read-only root, no token', async t => {
   t.match(await inside('grep', 'CapEff', '/proc/1/status'), /CapEff:\s+0000000000001000$/, 'NET_ADMIN alone')
   t.match(await inside('sh', '-c', 'touch /x 2>&1 || true'), /Read-only/)
   t.match(await inside('sh', '-c', 'ls /var/run/secrets 2>&1 || true'), /No such file/)
+})
+
+t.test('every path and every command, in the pod', { timeout: 120_000 }, async t => {
+  const inside = ['kubectl', '-n', 'edge', 'exec', '-i', 'deploy/home-wg-punchhole', '--']
+  await using admin = await portForward('edge', 'deploy/home-wg-punchhole', 9586)
+  await checkShipped(t, {
+    files: ['--config', '/etc/wg-punchhole/config.yaml', '--wg-conf', '/etc/wg-punchhole/wg0.conf'],
+    writable: '/run/wireguard',
+    program: ['wg-punchhole'],
+    run: (commandLine, stdin) => execute([...inside, ...commandLine], stdin),
+    ask: (method, path) => askAdmin({ url: admin.url, method, path }),
+  })
 })
 
 t.test('helm test', async t => {

@@ -1,6 +1,7 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { Running } from '../lab/running.ts'
 
 /** The node's tools, as the tests on it use them. */
 
@@ -25,6 +26,22 @@ export async function serveWeb(namespace: string): Promise<void> {
 export async function makePrivileged(namespace: string): Promise<void> {
   await kubectl('create', 'namespace', namespace)
   await kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=privileged')
+}
+
+/** A port of the machine's loopback that leads to one of a pod. */
+export async function portForward(
+  namespace: string,
+  workload: string,
+  port: number,
+): Promise<{ url: string } & AsyncDisposable> {
+  const args = ['-n', namespace, 'port-forward', '--address', '127.0.0.1', workload, `:${port}`]
+  const forward = new Running(spawn('kubectl', args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+  let url: string | undefined
+  await until(async () => {
+    url = /^Forwarding from (127\.0\.0\.1:\d+) ->/m.exec(forward.output)?.[1]
+    if (url === undefined) throw new Error(`kubectl port-forward: ${forward.output}`)
+  }, 30_000)
+  return { url: `http://${url}`, [Symbol.asyncDispose]: () => forward.stop() }
 }
 
 /** Takes the release `home` out of its namespace, and the namespaces away; nothing need be there. */

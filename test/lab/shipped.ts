@@ -8,15 +8,15 @@ import type { Result } from './execute.ts'
 
 /** One end with a tunnel and a forward, ready, and how to ask it where it runs. */
 export interface Place {
-  /** Its config file. */
-  readonly config: string
+  /** The flags of `run` that say where its files are. */
+  readonly files: readonly string[]
   /** A folder that can be written. */
   readonly writable: string
   /** What starts the program there. */
   readonly program: readonly string[]
   /** Runs a command line beside it. */
   run(commandLine: readonly string[], stdin: string): Promise<Result>
-  /** Asks its admin server as a client on its own loopback. */
+  /** Asks its admin server as a client on its loopback. */
   ask(method: string, path: string): Promise<Answer>
 }
 
@@ -62,11 +62,11 @@ interface Command {
   readonly says: RegExp
 }
 
-function commands({ config, writable }: Place): readonly Command[] {
+function commands({ files, writable }: Place): readonly Command[] {
   const pair = ['--endpoint', 'gateway.example', '--forward', '80', '--target', 'web.site.svc.cluster.local.']
   return [
-    { args: ['run', '--config', config], code: 1, says: /another wg-punchhole already runs interface/ },
-    { args: ['check', '--config', config], says: /: valid\n$/ },
+    { args: ['run', ...files], code: 1, says: /another wg-punchhole already runs interface/ },
+    { args: ['check', ...files], says: /: valid\n$/ },
     { args: ['init', `${writable}/pair-${Date.now()}`, ...pair], says: /pair-\d+/ },
     { args: ['import', `${writable}/haproxy.cfg`], says: /^forwards:\n +web:/m },
     { args: ['genkey'], says: /^[A-Za-z0-9+/]{43}=\n$/ },
@@ -85,9 +85,10 @@ function commands({ config, writable }: Place): readonly Command[] {
   ]
 }
 
-/** Asks an admin server where it is by default; runs in an agent. */
-export async function askLoopback({ method, path }: { method: string; path: string }): Promise<Answer> {
-  const response = await fetch(`http://127.0.0.1:9586${path}`, { method })
+/** Asks an admin server, by default where it listens by default. Sees nothing but its argument: it may run in an agent. */
+export async function askAdmin(what: { method: string; path: string; url?: string }): Promise<Answer> {
+  const { method, path, url = 'http://127.0.0.1:9586' } = what
+  const response = await fetch(`${url}${path}`, { method })
   const contentType = response.headers.get('content-type')
   return { status: response.status, contentType, body: await response.text() }
 }
