@@ -506,7 +506,8 @@ t.test('with --wg-conf what is bound to the tunnel is tunnel:', async t => {
 })
 
 const vocabulary =
-  'bind server src if unless { } *:80 a 10.1.10.2 " \' \\ # ! 5s acl tcp-request connection reject default_backend'
+  'bind server src if unless { } *:80 a 10.1.10.2 " \' \\ # ! 5s acl tcp-request connection reject default_backend ' +
+  '.if .endif mode http disabled option ssl-hello-chk tcp-check content accept req.ssl_hello_type 1 userlist check ssl timeout "$X'
 const junk = fc.oneof(
   fc.string({ maxLength: 40 }),
   fc.array(fc.constantFrom(...vocabulary.split(' '))).map(words => words.join(' ')),
