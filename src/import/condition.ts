@@ -1,4 +1,4 @@
-import { prefixesMeant, prefixProblem } from './prefix.ts'
+import { prefixProblem } from './prefix.ts'
 import { isServerName, readNames } from './server-names.ts'
 import { areValues } from './words.ts'
 
@@ -36,9 +36,7 @@ export function readCriterion(words: readonly string[], line: number): Criterion
   if (fetch === 'src') {
     if (!areValues(rest)) return unknown
     const problem = rest.map(prefixProblem).find(problem => problem !== undefined)
-    return problem === undefined
-      ? { kind: 'source', values: rest.flatMap(prefixesMeant), lines: [line] }
-      : { problem }
+    return problem === undefined ? { kind: 'source', values: rest, lines: [line] } : { problem }
   }
   if (isServerName(fetch)) return readNames(fetch, rest, line) ?? unknown
   if (['req.ssl_hello_type', 'req_ssl_hello_type'].includes(fetch ?? '') && rest.join(' ') === '1')

@@ -123,8 +123,11 @@ function comment(
   const texts = new Map(
     sections.flatMap(({ line, kind, name, directives }) => [
       [line, `${kind} ${name}`.trim()] as const,
-      // A third word may be a password (stats auth).
-      ...directives.map(({ line, name, args }) => [line, [name, ...args.slice(0, 1)].join(' ')] as const),
+      // A third word may be a password (stats auth), of some even the second.
+      ...directives.map(({ line, name, args }) => {
+        const shown = /secret|-key$/.test(name) ? [] : args.slice(0, 1)
+        return [line, [name, ...shown].join(' ')] as const
+      }),
     ]),
   )
   const leftOut = Map.groupBy(
@@ -132,7 +135,7 @@ function comment(
     ([, reason]) => reason,
   )
   const reasons = [...leftOut].map(([reason, lines]) => {
-    const places = lines.map(([line]) => `line ${line} ${(texts.get(line) ?? '').slice(0, 60)}`)
+    const places = lines.map(([line]) => `line ${line} ${(texts.get(line) ?? '').slice(0, 60)}`.trimEnd())
     return `  ${reason}: ${places.join(', ')}`
   })
   return [

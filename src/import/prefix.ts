@@ -1,32 +1,4 @@
-import { networkOf, parseCidr, unmap } from '../config/address.ts'
-
-/**
- * Prefixes as HAProxy means them behind `src`. It looks for an IPv4 client among the IPv6 prefixes, too, by its mapped
- * address (RFC 4291 section 2.5.5.2), so that `::/0` is everybody; a forward keeps the families apart.
- */
-
-const mappedBits = 96
-
-/** One that HAProxy takes may be two of a forward. */
-export function prefixesMeant(text: string): string[] {
-  const cidr = parseCidr(text)!
-  if (cidr.family === 4) return [text]
-  const { address, bits } = cidr
-  if (bits >= mappedBits) {
-    const inner = unmap(dotted(address))
-    return inner.includes(':') ? [text] : [`${inner}/${bits - mappedBits}`]
-  }
-  const coversMapped = networkOf(cidr) === networkOf({ address: '::ffff:0:0', bits, family: 6 })
-  return coversMapped ? [text, '0.0.0.0/0'] : [text]
-}
-
-/** `::ffff:7f00:1` → `::ffff:127.0.0.1`. */
-function dotted(address: string): string {
-  const words = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address)
-  if (words === null) return address
-  const [high, low] = [Number.parseInt(words[1]!, 16), Number.parseInt(words[2]!, 16)]
-  return `::ffff:${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
-}
+import { parseCidr } from '../config/address.ts'
 
 /** What is wrong with a text behind `src` that is no prefix, and what HAProxy makes of it. */
 export function prefixProblem(text: string): string | undefined {

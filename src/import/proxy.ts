@@ -99,8 +99,20 @@ function readDirective(directive: Directive, proxy: ProxySection, ledger: Ledger
   else if (problem !== undefined) ledger.error(line, problem)
   else if (isOfCheck(words)) return { healthCheck: readHealthCheck(words, line, proxy.healthCheck) }
   else if (Object.hasOwn(readers, name)) return readers[name]!(directive, proxy, ledger)
-  else ledger.error(line, `${found(words.slice(0, 2).join(' '))}; a forward has no such thing, remove it`)
+  else {
+    const fix = Object.hasOwn(instead, name) ? instead[name] : 'a forward has no such thing, remove it'
+    ledger.error(line, `${found(words.slice(0, 2).join(' '))}; ${fix}`)
+  }
   return {}
+}
+
+const TABLE = 'a forward keeps no tables, but for maxConnectionsPerClient; remove it'
+
+const instead: Readonly<Record<string, string>> = {
+  'server-template': 'write one server with the name: all its addresses are targets',
+  source: "the kernel's routes choose the source; remove it and add a route or a rule for it",
+  stick: TABLE,
+  'stick-table': TABLE,
 }
 
 /** Whether these forward bytes; tcp is HAProxy's default, too. */

@@ -58,7 +58,7 @@ export function readSections(text: string, ledger: Ledger): Section[] {
     const { line, name } = directive
     const isOther = Object.hasOwn(withoutEffect, name)
     if (kinds.includes(name) || isOther || foreign.includes(name)) {
-      reason = isOther ? withoutEffect[name] : undefined
+      reason = isOther ? `${name}, ${withoutEffect[name]}` : undefined
       isRefused = directive.problem !== undefined || foreign.includes(name)
       current = isOther || isRefused ? undefined : sectionOf(directive, ledger)
       if (current !== undefined) sections.push(current)

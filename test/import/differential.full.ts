@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { Lab } from '../lab/lab.ts'
-import { haproxyFiles, twoRecords } from './haproxy-files.ts'
+import { haproxyFiles } from './haproxy-files.ts'
 import { compare, fileOf, SideBySide } from './side-by-side.ts'
 
 /** The whole table: also what takes seconds, and what HAProxy makes of the files that the import refuses. */
@@ -23,14 +23,4 @@ t.test('HAProxy takes each file', async t => {
     await writeFile(path, fileOf(row))
     await t.resolves(host.exec('haproxy', '-c', '-f', path), row.name)
   }
-})
-
-t.test('a ClientHello in two records: the difference that stays', async t => {
-  const { file, say, haproxy, ours } = twoRecords
-  const row = { name: 'two records', port: 20_000, file, cases: [], messages: undefined, isSlow: true }
-  await using own = await Lab.create(`r${process.pid}`)
-  const pair = await SideBySide.start(own, [row])
-  const probe = { to: '127.0.0.1:<0>', say }
-  t.equal((await pair.askHaproxy(row, probe)).heard, haproxy)
-  t.equal((await pair.askOurs(row, probe)).heard, ours)
 })

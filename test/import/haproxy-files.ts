@@ -9,8 +9,12 @@ import type { Probe } from './probes.ts'
 /** A client, and what becomes of it at HAProxy and at a forward alike. */
 export interface Case extends Probe {
   readonly answer: string
+  /** What a forward makes of it instead; a warning tells of it. */
+  readonly ours?: string
   /** At least so many milliseconds pass until then. */
   readonly after?: number
+  /** It is so in the end: checks take their time. */
+  readonly isEventual?: boolean
 }
 
 export interface Row {
@@ -19,23 +23,35 @@ export interface Row {
   readonly port: number
   readonly file: string
   readonly cases: readonly Case[]
-  /** What the import says of it that is no warning; then the cases are HAProxy's alone. */
+  /** What the import refuses it for; then the cases are HAProxy's alone. */
   readonly messages: readonly string[] | undefined
+  /** What the import warns of, where it matters. */
+  readonly warnings: readonly string[] | undefined
   /** It takes seconds. */
   readonly isSlow: boolean
 }
 
 const rows: Row[] = []
 
+function add(row: Pick<Row, 'name' | 'file' | 'cases'> & Partial<Row>): void {
+  const isSlow = row.messages !== undefined || row.cases.some(({ after = 0 }) => after > 0)
+  const port = 10_000 + 10 * rows.length
+  rows.push({ messages: undefined, warnings: undefined, port, isSlow, ...row })
+}
+
 /** The import takes it. */
 function same(name: string, file: string, ...cases: Case[]): void {
-  const isSlow = cases.some(({ after = 0 }) => after > 0)
-  rows.push({ name, port: 10_000 + 10 * rows.length, file, cases, messages: undefined, isSlow })
+  add({ name, file, cases })
+}
+
+/** The import takes it, and warns that it is not quite the same. */
+function differs(name: string, file: string, warnings: string[], ...cases: Case[]): void {
+  add({ name, file, cases, warnings })
 }
 
 /** The import refuses it; the cases show why. */
 function refused(name: string, file: string, messages: string[], ...cases: Case[]): void {
-  rows.push({ name, port: 10_000 + 10 * rows.length, file, cases, messages, isSlow: true })
+  add({ name, file, cases, messages })
 }
 
 const timeouts = ' timeout connect 2s\n timeout client 5s\n timeout server 5s\n'
@@ -275,13 +291,41 @@ refused(
   said(none, { say: 'no TLS', from: '127.0.0.2' }),
 )
 
-/** The one difference that stays: HAProxy 2.6 and 3.0 look into the first record alone. */
-export const twoRecords = {
-  say: records(message([serverNames('b.example.com')]), 40),
-  file: sni('use_backend b if { req.ssl_sni -i b.example.com }'),
-  haproxy: `${A} ${bare}`,
-  ours: `${B} ${bare}`,
-}
+const slowClients =
+  'haproxy.cfg:8: warning: found tcp-request inspect-delay; who sends nothing for 3s goes to the default backend there, and is reset here: a protocol in which the server speaks first needs a forward of its own'
+differs(
+  'capitals of the client, without -i',
+  sni('use_backend b if { req.ssl_sni www.example.com }'),
+  [
+    slowClients,
+    'haproxy.cfg:10: warning: found a server name without -i: HAProxy sends who asks for it in capitals elsewhere, a forward knows no capitals',
+  ],
+  { ...asks('WWW.example.com', A), ours: `${B} ${bare}` },
+)
+differs(
+  'who waits for the server goes to the default backend after the delay',
+  sni('use_backend b if { req.ssl_sni -i b.example.com }').replace(
+    `server a ${A}`,
+    'server a 127.1.0.1:7020',
+  ),
+  [slowClients],
+  { to: here, answer: '127.1.0.1:7020 greets', ours: none, after: 3000 },
+)
+// HAProxy 2.6 and 3.0 look into the first record alone.
+differs(
+  'a ClientHello in two records',
+  sni('use_backend b if { req.ssl_sni -i b.example.com }'),
+  [slowClients],
+  said(`${A} ${bare}`, { say: records(message([serverNames('b.example.com')]), 40), ours: `${B} ${bare}` }),
+)
+differs(
+  'connections beyond a rate wait',
+  listen('rate-limit sessions 1', `server a ${A}`),
+  [
+    'haproxy.cfg:8: warning: found rate-limit sessions; connections beyond 1 a second are refused, they do not wait',
+  ],
+  said(`${A} ${bare}`),
+)
 
 // Who may connect.
 
@@ -366,17 +410,17 @@ same(
   'rules of a defaults section come first, and its acls are its own',
   `defaults d
  mode tcp
-${timeouts} acl bad src 127.0.0.5
- tcp-request connection reject if bad
+${timeouts} acl who src 127.0.0.5
+ tcp-request connection reject if { src 127.0.0.7 }
 frontend f from d
- acl bad src 127.0.0.6
- tcp-request connection reject if bad
+ acl who src 127.0.0.6
+ tcp-request connection reject if who
  bind 127.0.0.1:<0>
  default_backend b
 ${defaults}backend b
  server a ${A}
 `,
-  ...from(['127.0.0.1', true], ['127.0.0.5', false], ['127.0.0.6', false]),
+  ...from(['127.0.0.5', true], ['127.0.0.6', false], ['127.0.0.7', false]),
 )
 refused(
   'short prefixes',
@@ -447,7 +491,7 @@ same(
     'server a 127.1.0.1:7999',
     `server c ${C} backup`,
   ),
-  turns(B, B),
+  { ...turns(B, B), isEventual: true },
 )
 same(
   'default_backend goes before the servers of a listen',
