@@ -11,6 +11,7 @@ import {
   parseDocument,
 } from 'yaml'
 import { messageOf } from '../errors.ts'
+import { helmReadings } from './helm-yaml.ts'
 import { found, type Issue, nearest, unknownName } from './issue.ts'
 import { insteadOf } from './not-yet.ts'
 import { configSchema } from './schema.ts'
@@ -37,7 +38,8 @@ type Path = readonly string[]
 /** @param file the file's name, for the issues. */
 export function readDocument(file: string, text: string): ConfigDocument {
   const lines = new LineCounter()
-  const { document, value, problems } = parse(text.replace(/^\uFEFF/, ''), lines)
+  const yaml = text.replace(/^\uFEFF/, '')
+  const { document, value, problems } = parse(yaml, lines)
 
   const issue: ConfigDocument['issue'] = (severity, path, message, at = 'value') => {
     const { line, col } = lines.linePos(offsetOf(document, path, at))
@@ -55,6 +57,12 @@ export function readDocument(file: string, text: string): ConfigDocument {
   if (stranger !== undefined)
     return { value: undefined, issues: [issue('error', [], stranger)], issue, place }
   if (problems.length === 0) issues.push(...shapeIssues(value, issue))
+  for (const { offset, path, message } of document === undefined ? [] : helmReadings(document, yaml)) {
+    const { line, col } = lines.linePos(offset)
+    // An error says enough.
+    if (!issues.some(issue => issue.line === line && issue.column === col))
+      issues.push({ severity: 'warning', file, line, column: col, key: path.join('.'), message })
+  }
   return { value, issues, issue, place }
 }
 
