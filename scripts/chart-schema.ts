@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { type JsonSchema as Schema, toJsonSchema } from '@valibot/to-json-schema'
+import { hostPortsPattern } from '../src/config/field.ts'
 import { forwardSchema } from '../src/config/forward-schema.ts'
 import { configSchema } from '../src/config/schema.ts'
 import { targetOrRoutes } from './schema.ts'
@@ -14,7 +15,10 @@ export function chartSchema(): Schema {
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'Values of the wg-punchhole chart',
+    definitions: { ascendingPorts: ascendingPorts() },
     ...object({
+      // No template reads it: it is there for the condition of a parent chart.
+      enabled: flag,
       image: object({
         repository: name,
         tag: string,
@@ -32,6 +36,7 @@ export function chartSchema(): Schema {
         [
           {
             properties: { enabled: { const: true } },
+            required: ['enabled'],
             not: { required: ['ports'], properties: { ports: { minItems: 1 } } },
           },
           'given ports, for example [{name: https, port: 443, targetPort: 8443}], when it is enabled',
@@ -67,6 +72,7 @@ export function chartSchema(): Schema {
       podDisruptionBudget: object({ enabled: flag, maxUnavailable: { type: ['integer', 'string'] } }),
       global: map,
     }),
+    required: ['tunnel'],
   }
 }
 
@@ -115,7 +121,10 @@ const tunnel = refuse(
       'given one of existingSecret and wgConf, not both',
     ],
     [
-      { properties: { device: { const: 'devicePlugin' }, deviceResource: { maxLength: 0 } } },
+      {
+        properties: { device: { const: 'devicePlugin' }, deviceResource: { maxLength: 0 } },
+        required: ['device'],
+      },
       'given deviceResource, for example squat.ai/tun, when device is devicePlugin',
     ],
   ],
@@ -128,7 +137,7 @@ function config(): Schema {
     errorMode: 'ignore',
     overrideAction: ({ valibotAction, jsonSchema: { pattern, ...rest } }) =>
       valibotAction.type === 'regex' && pattern !== undefined
-        ? { ...rest, ...inForm(pattern, messageOf(valibotAction)) }
+        ? { ...rest, ...inForm(pattern, messageOf(valibotAction), ...ofRange(pattern)) }
         : undefined,
     overrideSchema: ({ valibotSchema, jsonSchema: { anyOf, ...rest } }) =>
       valibotSchema === forwardSchema
@@ -149,14 +158,48 @@ function messageOf(part: object): string {
   return typeof message === 'string' ? message : message({ input: '' })
 }
 
-/** All keys are required (values.yaml has them all), but a person may remove one of Kubernetes' own with null. */
+/**
+ * No key is required that has a default in the templates: `helm upgrade --reuse-values` brings the defaults of the
+ * version before, and a person may remove any with null.
+ */
 function object(properties: Record<string, Schema>): Schema {
-  const open = [string, map, list, text, dnsPolicy]
+  return { type: 'object', properties, additionalProperties: false }
+}
+
+/** What a pattern of ports leaves open. */
+function ofRange(pattern: string): Schema[] {
+  return pattern === hostPortsPattern.source ? [{ $ref: '#/definitions/ascendingPorts' }] : []
+}
+
+/**
+ * That a range of ports at the end of a text, if there is one, does not descend. A pattern cannot compare numbers, but
+ * a schema can go through their digits: the first in which the two differ decides.
+ */
+function ascendingPorts(): Schema {
+  const any = (count: number) => (count === 0 ? '' : `\\d{${count}}`)
+  /** Two numbers of this many digits whose digits at this place are one of the pairs. */
+  const pattern = (length: number, at: number, pairs: [first: string, second: string][]): Schema => {
+    const rest = any(length - at - 1)
+    const either = pairs.map(([first, second]) => `${first}${rest}-${any(at)}${second}`).join('|')
+    return { pattern: `:${any(at)}(${either})${rest}$` }
+  }
+  const digits = [...'0123456789']
+  const same = digits.map((digit): [string, string] => [digit, digit])
+  const less = digits.slice(0, -1).map((digit): [string, string] => [digit, `[${Number(digit) + 1}-9]`])
+  const fromDigit = (at: number, length: number): Schema => ({
+    if: pattern(length, at, same),
+    // biome-ignore lint/suspicious/noThenProperty: JSON Schema's keyword
+    ...(at + 1 < length && { then: fromDigit(at + 1, length) }),
+    else: pattern(length, at, less),
+  })
+  const lengths = [1, 2, 3, 4, 5]
   return {
-    type: 'object',
-    properties,
-    required: Object.keys(properties).filter(key => !open.includes(properties[key]!)),
-    additionalProperties: false,
+    not: { pattern: `:(${[2, 3, 4, 5].map(length => `\\d{${length}}-\\d{1,${length - 1}}`).join('|')})$` },
+    allOf: lengths.map(length => ({
+      if: { pattern: `:${any(length)}-${any(length)}$` },
+      // biome-ignore lint/suspicious/noThenProperty: JSON Schema's keyword
+      then: fromDigit(0, length),
+    })),
   }
 }
 
@@ -177,9 +220,10 @@ function refuse(schema: Schema, cases: [when: Schema, message: string][]): Schem
   return { ...schema, ...chain }
 }
 
-/** A string of a form; `form` says it for people. */
-function inForm(pattern: string, form: string): Schema {
-  return { type: 'string', if: { pattern }, else: { const: form } }
+/** A string of a form; `form` says it for people. `more` is what else it must be. */
+function inForm(pattern: string, form: string, ...more: Schema[]): Schema {
+  const is = more.length === 0 ? { pattern } : { allOf: [{ pattern }, ...more] }
+  return { type: 'string', if: is, else: { const: form } }
 }
 
 if (import.meta.main) {

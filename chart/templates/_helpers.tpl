@@ -118,3 +118,40 @@ app.kubernetes.io/name: {{ include "wg-punchhole.fullname" . }}-test
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
+
+{{/*
+What values.yaml says, for values without it: `helm upgrade --reuse-values` brings the defaults of the version before,
+which knew fewer keys, and null takes one away. Every template begins with this. What Kubernetes can do without is not
+here (resources, labels, whatever is empty): its null means that there shall be none.
+*/}}
+{{- define "wg-punchhole.defaults" -}}
+{{- $defaults := fromYaml `
+image: { repository: wg-punchhole, pullPolicy: IfNotPresent }
+replicas: 1
+gatewayPatience: 2m
+tunnel: { secretKey: wg0.conf, mode: tun, device: hostPath }
+config: { forwards: {}, drainTimeout: 30s }
+service: { enabled: false }
+terminationGracePeriodSeconds: 45
+metrics:
+  podMonitor: { enabled: false, interval: 30s }
+  prometheusRule: { enabled: false }
+  dashboard: { enabled: false }
+networkPolicy: { enabled: false }
+podDisruptionBudget: { enabled: false, maxUnavailable: "" }
+` -}}
+{{- include "wg-punchhole.fill" (dict "values" .Values "defaults" $defaults) -}}
+{{- end -}}
+
+{{/* Sets what is missing: dict "values" VALUES "defaults" DEFAULTS. */}}
+{{- define "wg-punchhole.fill" -}}
+{{- $values := .values -}}
+{{- range $key, $default := .defaults -}}
+  {{- if kindIs "invalid" (index $values $key) -}}
+    {{- $_ := set $values $key (kindIs "map" $default | ternary dict $default) -}}
+  {{- end -}}
+  {{- if kindIs "map" $default -}}
+    {{- include "wg-punchhole.fill" (dict "values" (index $values $key) "defaults" $default) -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}

@@ -11,13 +11,14 @@ import {
   parseDocument,
 } from 'yaml'
 import { messageOf } from '../errors.ts'
-import { found, type Issue, unknownName } from './issue.ts'
+import { helmReadings } from './helm-yaml.ts'
+import { found, type Issue, nearest, unknownName } from './issue.ts'
 import { insteadOf } from './not-yet.ts'
 import { configSchema } from './schema.ts'
 
 /** The config file as YAML: its value, what is wrong with its shape, and the place of each key for later findings. */
 export interface ConfigDocument {
-  /** Any shape; `undefined` when the text is not YAML. */
+  /** Any shape; `undefined` when the text is not YAML, or that of something else. */
   readonly value: unknown
   readonly issues: readonly Issue[]
   /** An issue at a key of the file; at the nearest place above it where the file does not have the key. */
@@ -37,7 +38,8 @@ type Path = readonly string[]
 /** @param file the file's name, for the issues. */
 export function readDocument(file: string, text: string): ConfigDocument {
   const lines = new LineCounter()
-  const { document, value, problems } = parse(text.replace(/^\uFEFF/, ''), lines)
+  const yaml = text.replace(/^\uFEFF/, '')
+  const { document, value, problems } = parse(yaml, lines)
 
   const issue: ConfigDocument['issue'] = (severity, path, message, at = 'value') => {
     const { line, col } = lines.linePos(offsetOf(document, path, at))
@@ -51,7 +53,16 @@ export function readDocument(file: string, text: string): ConfigDocument {
     const { line, col } = offset === undefined ? { line: 0, col: 0 } : lines.linePos(offset)
     return { severity: 'error', file, line, column: col, message }
   })
+  const stranger = strangerOf(value)
+  if (stranger !== undefined)
+    return { value: undefined, issues: [issue('error', [], stranger)], issue, place }
   if (problems.length === 0) issues.push(...shapeIssues(value, issue))
+  for (const { offset, path, message } of document === undefined ? [] : helmReadings(document, yaml)) {
+    const { line, col } = lines.linePos(offset)
+    // An error says enough.
+    if (!issues.some(issue => issue.line === line && issue.column === col))
+      issues.push({ severity: 'warning', file, line, column: col, key: path.join('.'), message })
+  }
   return { value, issues, issue, place }
 }
 
@@ -103,6 +114,17 @@ function shapeIssues(value: unknown, issue: ConfigDocument['issue']): Issue[] {
   for (const { path, message, at } of flatten(v.safeParse(configSchema, value).issues ?? []))
     if (!refused.some(prefix => JSON.stringify(path).startsWith(prefix))) add(path, message, at)
   return [...issues.values()].sort((a, b) => a.line - b.line || a.column - b.column)
+}
+
+/** What to say of a mapping with several keys of which none is one of ours, nor a typo of one. */
+function strangerOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  const allowed = Object.keys(configSchema.entries)
+  const keys = Object.keys(value)
+  if (keys.length < 2 || keys.some(key => allowed.includes(key) || nearest(key, allowed) !== undefined))
+    return undefined
+  const shown = keys.slice(0, 4).map(key => (key.length > 40 ? `${key.slice(0, 40)}…` : key))
+  return `found the keys ${shown.join(', ')}${keys.length > 4 ? ' and more' : ''}, of which none is of this program's config; name the right file; allowed: ${allowed.join(', ')}`
 }
 
 /** Valibot names only the first unknown key, takes `constructor` for a known one and a list for a mapping. */

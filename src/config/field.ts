@@ -45,8 +45,16 @@ export const duration = (description: string) =>
 export const durationOrZero = (description: string) =>
   text(description, DURATION_OR_ZERO, /^(0|[1-9]\d{0,9})(ms|s|m|h)$/, parseDuration)
 
+/** 1 to 65535. */
+const portPattern = '([1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d\\d|655[0-2]\\d|6553[0-5])'
+
+/** `host:port` or `host:a-b`; that a range ascends is not in it. */
+export const hostPortsPattern = new RegExp(
+  `^(\\[[0-9A-Fa-f:.]+\\]|[^:[\\]\\s]*):${portPattern}(-${portPattern})?$`,
+)
+
 export const hostPorts = (description: string, allowed: string) =>
-  text(description, allowed, /^(\[[0-9A-Fa-f:.]+\]|[^:[\]\s]*):\d{1,5}(-\d{1,5})?$/, parseHostPorts)
+  text(description, allowed, hostPortsPattern, parseHostPorts)
 
 export const ipAddress = (description: string) =>
   text(description, 'an IP address', /^[0-9A-Fa-f:.]+$/, address =>

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { messageOf, systemCode } from '../errors.ts'
 
 /** A file of the config as text, or why it could not be read, with what to do about it. */
@@ -22,7 +22,7 @@ export async function readText(path: string): Promise<FileText> {
     if (length > MAX_BYTES) return { reason: `${path} has more than 1 MiB; name the right file` }
     return { text: buffer.toString('utf8', 0, length), worldReadable: (mode & 0o004) !== 0 }
   } catch (error) {
-    return { reason: reasonOf(path, error) }
+    return { reason: systemCode(error) === 'EISDIR' ? await folderReason(path) : reasonOf(path, error) }
   }
 }
 
@@ -38,12 +38,18 @@ export function worldReadable(path: string): string {
   return `found a file with a key in it that everyone on this host may read; run chmod 600 ${path} (in Kubernetes: defaultMode: 0400)`
 }
 
+/** Docker makes a folder where the source of a mount is missing, and Kubernetes where that of a subPath is. */
+async function folderReason(path: string): Promise<string> {
+  const names = await readdir(path).catch(() => [])
+  return names.length > 0
+    ? `${path} is a folder; name a file in it`
+    : `${path} is an empty folder, as it is made in place of a file to mount that does not exist; make the file there where it is mounted from (docker: on the host, instead of the folder that is there now; Kubernetes: in the Secret or ConfigMap), then make the container anew`
+}
+
 function reasonOf(path: string, error: unknown): string {
   switch (systemCode(error)) {
     case 'ENOENT':
       return `${path} does not exist; make it or correct the path`
-    case 'EISDIR':
-      return `${path} is a folder; name a file in it`
     case 'EACCES':
       return process.getuid?.() === 0
         ? `${path} may not be read: without CAP_DAC_OVERRIDE uid 0 reads only root's files; run chown 0:0 ${path} (and its folder)`

@@ -41,7 +41,8 @@ export function unknownName(what: string, name: string, allowed: readonly string
   return `unknown ${what}; ${hint}allowed: ${allowed.join(', ')}`
 }
 
-function nearest(name: string, allowed: readonly string[]): string | undefined {
+/** The one of the allowed names that this is likely a typo of. */
+export function nearest(name: string, allowed: readonly string[]): string | undefined {
   if (name.length > 40) return undefined
   const limit = name.length < 5 ? 1 : 2
   const ranked = allowed.map(candidate => ({

@@ -4,6 +4,7 @@ import { parseHostPorts } from './address.ts'
 import type { AdminConfig, Config, ForwardConfig, TunnelConfig } from './config.ts'
 import { type ConfigDocument, readDocument } from './document.ts'
 import { digestOf, type FileText, readText } from './file.ts'
+import { foreignFile } from './foreign.ts'
 import { forwardSchema } from './forward-schema.ts'
 import { isListenHost, resolveForward } from './forwards.ts'
 import { type Host, readHost } from './host.ts'
@@ -59,6 +60,8 @@ async function judge(
 ): Promise<Omit<Loaded, 'files'>> {
   const content = await read(configFile)
   if (content.reason !== undefined) return { config: undefined, issues: [atFlag(configFile, content.reason)] }
+  const foreign = foreignFile('config', content.text)
+  if (foreign !== undefined) return { config: undefined, issues: [atFlag(configFile, foreign.message)] }
   const document = readDocument(configFile, content.text)
   const issues = [...document.issues]
   const sections = mapping(document.value)

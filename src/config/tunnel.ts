@@ -4,6 +4,7 @@ import { resolvePeers } from './allowed-ips.ts'
 import type { TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import { type FileText, worldReadable } from './file.ts'
+import { foreignFile } from './foreign.ts'
 import type { Host } from './host.ts'
 import type { Issue } from './issue.ts'
 import { isKey, publicKeyOf } from './keys.ts'
@@ -79,6 +80,12 @@ async function readWgConf(
         ? document.issue('error', ['tunnel', 'wgConf'], read.reason)
         : { severity: 'error', file: '--wg-conf', line: 0, column: 0, message: read.reason },
     )
+    return undefined
+  }
+  const foreign = foreignFile('wg-quick', read.text)
+  if (foreign !== undefined) {
+    const { line, message } = foreign
+    issues.push({ severity: 'error', file: path, line, column: Math.min(line, 1), message })
     return undefined
   }
   const parsed = parseWgConf(path, read.text)

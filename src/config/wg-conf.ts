@@ -1,11 +1,32 @@
-import { type Cidr, parseCidr, parseHostPorts } from './address.ts'
+import type { Cidr } from './address.ts'
 import { found, type Issue } from './issue.ts'
 import { isKey } from './keys.ts'
-import { type Entry, type Placed, type Report, readSections, type Section } from './wg-section.ts'
+import {
+  type Entry,
+  type Placed,
+  type Report,
+  readSections,
+  type Section,
+  trimmed,
+  withoutBlanks,
+} from './wg-section.ts'
+import {
+  allowedIpOf,
+  endpointOf,
+  keepaliveOf,
+  markOf,
+  misreadAddress,
+  misreadEndpoint,
+  misreadNumber,
+  mtuOf,
+  ownAddressOf,
+  portOf,
+  tableOf,
+} from './wg-value.ts'
 
 /**
- * The file of wg(8) and wg-quick(8): sections, `Key = value`, `#` to the end of a line is a comment, names in any
- * case. As there, `Address` and `AllowedIPs` add up when repeated; of any other key the last counts.
+ * The file of wg-quick(8), as its parser and wg's read it and not as their manuals say (test/config/wg-quick.ts asks
+ * the real ones): `Address` and `AllowedIPs` add up when repeated; of any other key the last counts.
  */
 export interface WgConf {
   readonly addresses: readonly Placed<Cidr>[]
@@ -30,6 +51,9 @@ export interface WgPeer {
 
 const KEY = '44 characters of base64 for 32 bytes, as wg genkey and wg pubkey write them'
 const PREFIX = 'an IP address with or without a mask, such as 10.1.10.2/24 or fd00::2/64'
+const TABLE =
+  'auto, off, main, local, default, or a number from 0 to 0xffffffff; the names of a host are its own'
+const ENDPOINT = 'host:port or [v6]:port, the port a number from 1 to 65535'
 
 /**
  * Pure; the values of keys reach no message.
@@ -54,7 +78,7 @@ export function parseWgConf(file: string, text: string): { conf: WgConf; issues:
 }
 
 function readInterface(sections: readonly Section[], report: Report): Omit<WgConf, 'peers'> {
-  const { has, one, prefixes } = fields(
+  const { has, wg, quick, addresses } = fields(
     'Interface',
     sections.flatMap(section => section.entries),
     report,
@@ -66,28 +90,28 @@ function readInterface(sections: readonly Section[], report: Report): Omit<WgCon
       'Interface.Address',
       "missing; write this end's own tunnel address, such as Address = 10.1.10.1",
     )
-  const mark = one('FwMark', asMark, 'off, or a number from 0 to 0xffffffff')
-  const port = one('ListenPort', text => integer(text, 0, 65535), 'a port from 1 to 65535, or 0 for any')
+  const mark = wg('FwMark', markOf, 'off, or a number from 0 to 0xffffffff')
+  const port = wg('ListenPort', portOf, 'a number from 1 to 65535, or 0 for any port')
   return {
-    addresses: prefixes('Address'),
-    privateKey: one('PrivateKey', asKey, KEY)?.value,
+    addresses: withoutTwinAddresses(addresses(), report),
+    privateKey: wg('PrivateKey', asKey, KEY)?.value,
     listenPort: port?.value || undefined,
-    mtu: one('MTU', text => integer(text, 576, 65535), 'a whole number of bytes from 576 to 65535'),
+    mtu: quick('MTU', mtuOf, 'a whole number of bytes from 576 to 65535', misreadNumber),
     fwMark: mark?.value || undefined,
-    table: one('Table', asTable, 'auto, off, or a number from 1 to 0xffffffff')?.value ?? 'auto',
+    table: quick('Table', tableOf, TABLE, misreadNumber)?.value ?? 'auto',
   }
 }
 
 function readPeer(section: Section, report: Report): WgPeer[] {
-  const { has, one, prefixes } = fields('Peer', section.entries, report)
+  const { has, wg, allowedIps } = fields('Peer', section.entries, report)
   if (!has('PublicKey'))
     report('error', section, 'Peer.PublicKey', 'missing; write the public key of the other end')
-  const publicKey = one('PublicKey', asKey, KEY)
+  const publicKey = wg('PublicKey', asKey, KEY)
   const peer = {
-    presharedKey: one('PresharedKey', asKey, KEY)?.value,
-    allowedIps: prefixes('AllowedIPs'),
-    endpoint: one('Endpoint', asEndpoint, 'host:port or [v6]:port, the port from 1 to 65535'),
-    keepalive: one('PersistentKeepalive', asKeepalive, 'off, or seconds from 0 to 65535')?.value ?? 0,
+    presharedKey: wg('PresharedKey', asKey, KEY)?.value,
+    allowedIps: allowedIps(),
+    endpoint: wg('Endpoint', endpointOf, ENDPOINT, misreadEndpoint),
+    keepalive: wg('PersistentKeepalive', keepaliveOf, 'off, or seconds from 0 to 65535')?.value ?? 0,
   }
   return publicKey === undefined ? [] : [{ publicKey, ...peer }]
 }
@@ -102,71 +126,118 @@ function withoutTwins(peers: readonly WgPeer[], report: Report): WgPeer[] {
   })
 }
 
+/** The kernel has an address once: an IPv4 one once for each length of its prefix. */
+function withoutTwinAddresses(addresses: readonly Placed<Cidr>[], report: Report): Placed<Cidr>[] {
+  const same = (a: Cidr, b: Cidr) => a.address === b.address && (a.family === 6 || a.bits === b.bits)
+  return addresses.filter(({ value, ...at }, index) => {
+    const twin = addresses.slice(0, index).find(other => same(other.value, value))
+    if (twin === undefined) return true
+    report(
+      'error',
+      at,
+      'Interface.Address',
+      `found ${value.address} of line ${twin.line} again; remove it here`,
+    )
+    return false
+  })
+}
+
 /** The entries of one kind of section, read by key; every value that is refused is reported. */
 function fields(section: Section['name'], entries: readonly Entry[], report: Report) {
   const all = (key: string) => entries.filter(entry => entry.key === key)
 
-  function one<T>(
+  /** @param misread what a text is taken for that its author may have meant otherwise. */
+  function read<T>(
     key: string,
+    { value: text, ...at }: Placed<string>,
     parse: (text: string) => T | undefined,
     allowed: string,
-  ): Placed<T> | undefined {
-    const values = all(key).flatMap(({ value: text, line, column }): Placed<T>[] => {
-      const value = parse(text)
-      if (value !== undefined) return [{ value, line, column }]
-      const shown = allowed === KEY ? 'found something that is no key' : found(text)
-      report('error', { line, column }, `${section}.${key}`, `${shown}; allowed: ${allowed}`)
+    misread?: (text: string, value: T) => string | undefined,
+  ): Placed<T>[] {
+    const value = parse(text)
+    if (value === undefined) {
+      const shown = allowed === KEY && text !== '' ? 'found something that is no key' : found(text)
+      report('error', at, `${section}.${key}`, `${shown}; allowed: ${allowed}`)
       return []
-    })
-    return values.at(-1)
+    }
+    const taken = misread?.(text, value)
+    if (taken !== undefined)
+      report(
+        'warning',
+        at,
+        `${section}.${key}`,
+        `${found(text)}, which is read as ${taken}; write that, or what you mean`,
+      )
+    return [{ value, ...at }]
   }
 
-  /** An empty value is an empty list, as for wg(8). */
-  function prefixes(key: string): Placed<Cidr>[] {
+  /** A key of wg(8): each of its values has to be one, the last counts. */
+  function wg<T>(key: string, ...how: How<T>): Placed<T> | undefined {
     return all(key)
-      .flatMap(commaList)
-      .flatMap(({ value: text, line, column }) => {
-        const value = parseCidr(text)
-        if (value !== undefined) return [{ value, line, column }]
-        report('error', { line, column }, `${section}.${key}`, `${found(text)}; allowed: ${PREFIX}`)
-        return []
+      .flatMap(({ value, line, column }) => read(key, { value: withoutBlanks(value), line, column }, ...how))
+      .at(-1)
+  }
+
+  /** A key of wg-quick(8): only the last value is looked at, and an empty one is none. */
+  function quick<T>(key: string, ...how: How<T>): Placed<T> | undefined {
+    return all(key)
+      .slice(-1)
+      .filter(({ value }) => value !== '')
+      .flatMap(({ value, line, column }) => read(key, { value, line, column }, ...how))[0]
+  }
+
+  /** wg-quick splits at commas and blanks, and passes over what is empty. */
+  function addresses(): Placed<Cidr>[] {
+    return all('Address')
+      .flatMap(entry => split(entry, /[, \t]/))
+      .filter(({ value }) => value !== '')
+      .flatMap(item => read('Address', item, ownAddressOf, PREFIX, misreadAddress))
+  }
+
+  /** wg splits at commas alone; nothing between two of them is an error. */
+  function allowedIps(): Placed<Cidr>[] {
+    return all('AllowedIPs')
+      .flatMap(entry => split(entry, /,/))
+      .flatMap(item => {
+        const whole = { ...item, value: withoutBlanks(item.value) }
+        const parts = split(item, /[ \t]/).filter(({ value }) => value !== '')
+        const isList = parts.length > 1 && parts.every(({ value }) => allowedIpOf(value) !== undefined)
+        if (allowedIpOf(whole.value) !== undefined || !isList)
+          return read('AllowedIPs', whole, allowedIpOf, PREFIX)
+        report(
+          'warning',
+          item,
+          'Peer.AllowedIPs',
+          'found a list without commas, which wg refuses; write commas',
+        )
+        return parts.flatMap(part => read('AllowedIPs', part, allowedIpOf, PREFIX))
       })
   }
 
-  return { has: (key: string) => all(key).some(({ value }) => value !== ''), one, prefixes }
+  return {
+    has: (key: string) => all(key).some(({ value }) => value !== ''),
+    wg,
+    quick,
+    addresses,
+    allowedIps,
+  }
 }
 
-function commaList({ value, line, column }: Placed<string>): Placed<string>[] {
-  if (value === '') return []
+type How<T> = [
+  parse: (text: string) => T | undefined,
+  allowed: string,
+  misread?: (text: string, value: T) => string | undefined,
+]
+
+/** The parts of a value between separators of one character, each with its own place. */
+function split({ value, line, column }: Placed<string>, separator: RegExp): Placed<string>[] {
   let offset = 0
-  return value.split(',').map(item => {
-    const start = offset + item.length - item.trimStart().length
-    offset += item.length + 1
-    return { value: item.trim(), line, column: column + start }
+  return value.split(separator).map(part => {
+    const text = trimmed(part)
+    const start = column + offset + part.indexOf(text)
+    offset += part.length + 1
+    return { value: text, line, column: start }
   })
 }
 
 const asKey = (text: string) => (isKey(text) ? text : undefined)
-
-const asKeepalive = (text: string) => (text.toLowerCase() === 'off' ? 0 : integer(text, 0, 65535))
-
-const asMark = (text: string) => (text.toLowerCase() === 'off' ? 0 : integer(text, 0, 0xffffffff))
-
-function asTable(text: string): WgConf['table'] | undefined {
-  const word = text.toLowerCase()
-  return word === 'auto' || word === 'off' ? word : integer(text, 1, 0xffffffff)
-}
-
-function asEndpoint(text: string): { host: string; port: number } | undefined {
-  const parsed = parseHostPorts(text)
-  if (parsed === undefined || parsed.host === '' || text.includes('-', text.lastIndexOf(':')))
-    return undefined
-  return { host: parsed.host, port: parsed.first }
-}
-
-/** A decimal or `0x…` number from `first` to `last`. */
-function integer(text: string, first: number, last: number): number | undefined {
-  if (!/^(\d{1,10}|0x[0-9a-f]{1,8})$/i.test(text)) return undefined
-  const value = Number(text)
-  return value >= first && value <= last ? value : undefined
-}

@@ -1,12 +1,18 @@
 import { found, type Issue, unknownName } from './issue.ts'
 
-/** The lines of a wg-quick file as sections of entries; what they mean is wg-conf.ts's. */
+/**
+ * The lines of a wg-quick file as sections of entries; what they mean is wg-conf.ts's.
+ *
+ * Two programs read such a file. wg-quick(8), a bash script, takes its own keys out of [Interface] (Address, MTU, Table
+ * and what is never executed here) and hands the rest to wg(8), which removes every blank of a line before it looks at
+ * it: `Public Key = …` and `[ Peer ]` are fine there, `[ Interface ]` is no section of wg-quick's.
+ */
 export interface Section extends Place {
   readonly name: 'Interface' | 'Peer'
   readonly entries: Entry[]
 }
 
-/** One `Key = value`, its key spelled as wg(8) does; its place is the value's. */
+/** One `Key = value`, its key spelled as the manuals do; its place is the value's. */
 export interface Entry extends Placed<string> {
   readonly key: string
 }
@@ -29,10 +35,11 @@ export type Report = (
 ) => void
 
 const sectionNames = ['Interface', 'Peer'] as const
-const knownKeys = {
-  Interface: ['Address', 'PrivateKey', 'ListenPort', 'MTU', 'FwMark', 'Table'],
+const keysOfWg = {
+  Interface: ['PrivateKey', 'ListenPort', 'FwMark'],
   Peer: ['PublicKey', 'PresharedKey', 'AllowedIPs', 'Endpoint', 'PersistentKeepalive'],
 }
+const keysOfWgQuick = { Interface: ['Address', 'MTU', 'Table'], Peer: [] }
 const neverExecuted = ['DNS', 'PreUp', 'PostUp', 'PreDown', 'PostDown', 'SaveConfig']
 
 /** Lines that are none, unknown sections and unknown keys are reported and left out. */
@@ -40,26 +47,28 @@ export function readSections(text: string, report: Report): Section[] {
   const sections: Section[] = []
   const warned = new Set<string>()
   let section: Section | 'unknown' | undefined
-  for (const [index, line] of text.split(/\r?\n/).entries()) {
-    const code = line.replace(/#.*$/, '').trimEnd()
-    if (code === '') continue
-    const content = code.trimStart()
-    const at = { line: index + 1, column: code.length - content.length + 1 }
+  let isWgQuicks = false
+  for (const [index, line] of text.split('\n').entries()) {
+    const code = line.replace(/#.*$/s, '')
+    const content = trimmed(code)
+    if (content === '') continue
+    const at = { line: index + 1, column: code.indexOf(content) + 1 }
     if (content.startsWith('[')) {
-      const written = content.replace(/^\[\s*|\s*\]$/g, '')
-      const name = spelled(written, sectionNames)
-      section = name === undefined ? 'unknown' : { ...at, name, entries: [] }
+      section = openSection(content, at, report)
       if (section !== 'unknown') sections.push(section)
-      else
-        report('error', at, undefined, `${found(content)}; ${unknownName('section', written, sectionNames)}`)
+      isWgQuicks = content.toLowerCase() === '[interface]'
       continue
     }
     const equals = content.indexOf('=')
-    const key = content.slice(0, Math.max(equals, 0)).trimEnd()
-    const value = content.slice(equals + 1).trimStart()
-    const known = section && section !== 'unknown' ? spelled(key, knownKeys[section.name]) : undefined
+    const written = trimmed(content.slice(0, Math.max(equals, 0)))
+    const value = trimmed(content.slice(equals + 1))
+    const name = section === undefined || section === 'unknown' ? undefined : section.name
+    const own = name && spelled(written, keysOfWgQuick[name])
+    const key = own ?? (name && spelled(withoutBlanks(written), keysOfWg[name]))
+    const hook = name === 'Interface' ? spelled(written, neverExecuted) : undefined
     // Not quoted: it may be a key on a line of its own, or the rest of one that was broken in two.
-    if (!/^[a-z]{1,30}$/i.test(key) || (value === '' && known === undefined))
+    const isEntry = equals >= 0 && (key !== undefined || hook !== undefined || isLikelyKey(written, value))
+    if (!isEntry)
       report(
         'error',
         at,
@@ -67,37 +76,65 @@ export function readSections(text: string, report: Report): Section[] {
         'found a line of another kind; allowed: [Section], Key = value, # comment',
       )
     else if (section === undefined)
-      report('error', at, key, 'found outside a section; write [Interface] or [Peer] above it')
+      report('error', at, written, 'found outside a section; write [Interface] or [Peer] above it')
     else if (section !== 'unknown') {
-      const entry = { value, line: at.line, column: code.length - value.length + 1 }
-      if (known !== undefined) section.entries.push({ ...entry, key: known })
-      else reportUnknown(section.name, key, at, warned, report)
+      if ((own ?? hook) !== undefined && !isWgQuicks)
+        report(
+          'error',
+          at,
+          `Interface.${own ?? hook}`,
+          "found below a section whose name has blanks in it, which is not wg-quick's; write [Interface]",
+        )
+      else if (key !== undefined)
+        section.entries.push({ key, value, line: at.line, column: at.column + content.length - value.length })
+      else if (hook === undefined)
+        report('error', at, `${section.name}.${written}`, unknownName('key', written, keysOf(section.name)))
+      else if (!warned.has(hook)) {
+        warned.add(hook)
+        report(
+          'warning',
+          at,
+          `Interface.${hook}`,
+          `${hook} is never executed; remove it, and do in another way what it does`,
+        )
+      }
     }
   }
   return sections
 }
 
-function reportUnknown(
-  section: Section['name'],
-  key: string,
-  at: Place,
-  warned: Set<string>,
-  report: Report,
-): void {
-  const hook = section === 'Interface' ? spelled(key, neverExecuted) : undefined
-  if (hook === undefined)
-    report('error', at, `${section}.${key}`, unknownName('key', key, knownKeys[section]))
-  else if (!warned.has(hook)) {
-    warned.add(hook)
-    report(
-      'warning',
-      at,
-      `${section}.${hook}`,
-      `${hook} is never executed; remove it, and do in another way what it does`,
-    )
-  }
+function openSection(content: string, at: Place, report: Report): Section | 'unknown' {
+  const written = withoutBlanks(content).replace(/^\[|\]$/g, '')
+  const name = /\]$/.test(content) ? spelled(written, sectionNames) : undefined
+  if (name !== undefined) return { ...at, name, entries: [] }
+  report('error', at, undefined, `${found(content)}; ${unknownName('section', written, sectionNames)}`)
+  return 'unknown'
+}
+
+/** What is before `=` may be shown when it looks like a key of somebody's, and something is behind it. */
+function isLikelyKey(written: string, value: string): boolean {
+  return /^[a-z][a-z0-9]{0,29}$/i.test(written) && value !== ''
+}
+
+function keysOf(section: Section['name']): string[] {
+  return [...keysOfWgQuick[section], ...keysOfWg[section]]
 }
 
 function spelled<T extends string>(name: string, known: readonly T[]): T | undefined {
   return known.find(candidate => candidate.toLowerCase() === name.toLowerCase())
+}
+
+/** Blanks as C has them: String.trim would take a no-break space, too, which neither program does. */
+const blanks = ' \t\v\f\r'
+
+export function trimmed(text: string): string {
+  let [start, end] = [0, text.length]
+  while (start < end && blanks.includes(text[start]!)) start++
+  while (end > start && blanks.includes(text[end - 1]!)) end--
+  return text.slice(start, end)
+}
+
+/** What wg(8) makes of a line, or of a part of one. */
+export function withoutBlanks(text: string): string {
+  return text.replace(/[ \t\v\f\r]/g, '')
 }

@@ -28,6 +28,11 @@ export function helm(...args: string[]): Promise<Outcome> {
   return run(`${folder.stdout.trim()}/helm`, args)
 }
 
+/** The same with a text at stdin, for `--values -`. */
+export function helmWith(input: string, ...args: string[]): Promise<Outcome> {
+  return run(`${folder.stdout.trim()}/helm`, args, input)
+}
+
 export function kubeconform(manifest: string): Promise<Outcome> {
   const schemas = `${root}test/fixtures/kubernetes-schemas/{{.ResourceKind}}{{.KindSuffix}}.json`
   return run(
@@ -38,11 +43,8 @@ export function kubeconform(manifest: string): Promise<Outcome> {
 }
 
 export function template(values: object, ...args: string[]): Promise<Outcome> {
-  return run(
-    `${folder.stdout.trim()}/helm`,
-    ['template', 'home', chart, '--namespace', 'edge', '--values', '-', ...args],
-    JSON.stringify(values),
-  )
+  const options = ['--namespace', 'edge', '--values', '-', ...args]
+  return helmWith(JSON.stringify(values), 'template', 'home', chart, ...options)
 }
 
 /** The objects that the chart makes of these values, by kind and name; throws what Helm says when it refuses. */

@@ -59,14 +59,14 @@ t.test('the notes', { skip }, async t => {
     const wgConf = [
       '[Interface]',
       '  address=10.1.10.2/24, 2001:db8::2/64',
-      'Address = 10.1.10.3',
+      'Address = 10.1.10.3/255.255.255.0 10.1.10.4, # more',
       `PrivateKey = ${key}`,
       '[Peer]',
       'PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=',
     ].join('\n')
     t.equal(
       await asInPod(t, command, { 'wg0.conf': wgConf }),
-      `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = 10.1.10.2, 2001:db8::2,10.1.10.3\n`,
+      `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = 10.1.10.2, 2001:db8::2,10.1.10.3, 10.1.10.4\n`,
     )
   })
 })

@@ -211,3 +211,39 @@ t.test('any YAML is read without an exception', async () => {
     ),
   )
 })
+
+t.test('what the chart would read otherwise is a warning, at its place', async t => {
+  const forward = (keys: string) => lines(`forwards:\n  web: { listen: ":1", target: "x:1", ${keys} }`)
+  t.match(forward('allow: [::1, ::/0]'), [
+    'c.yaml:2:47: warning: forwards.web.allow: found ::1, which Helm does not read in values of the chart; write "::1"',
+    'c.yaml:2:52: warning: forwards.web.allow: found ::/0, which Helm does not read in',
+  ])
+  t.match(forward('maxConnections: 0420'), [
+    'c.yaml:2:55: warning: forwards.web.maxConnections: found 0420, which Helm reads as 272 in values of the chart; write 420',
+  ])
+  t.match(
+    lines('forwards:\n  on: { listen: :80, target: "x:1" }\n  1_000: { listen: ":81", target: "x:1" }'),
+    [
+      'c.yaml:2:3: warning: forwards.on: found on, which Helm reads as true in values of the chart; write "on"',
+      'c.yaml:2:17: warning: forwards.on.listen: found :80, which Helm does not read in values',
+      'c.yaml:3:3: warning: forwards.1_000: found 1_000, which Helm reads as 1000 in values',
+    ],
+  )
+  for (const same of [
+    'allow: ["::1", 2001:db8::/32]',
+    'maxConnections: 1e3',
+    'newConnectionsPerSecond: 0x10',
+  ])
+    t.same(forward(same), [], same)
+  t.same(lines('forwards:\n  web:\n    listen: :80\n    target: x:1\n    allow:\n      - ::1'), [])
+  t.match(
+    forward('acceptProxy: on'),
+    [/error: forwards.web.acceptProxy: found "on"; allowed/],
+    'an error is enough',
+  )
+  t.equal(forward('acceptProxy: on').length, 1)
+  const secret = 'q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83v\\/jRWeJA='
+  const quoted = lines(`tunnel: { wgConf: a, stateDir: "${secret}" }`)
+  t.match(quoted, [/warning: tunnel.stateDir: found \\\/ in quotes, which Helm refuses .*; write \/ alone/])
+  t.notMatch(quoted.join(), 'q83v')
+})

@@ -469,7 +469,8 @@ t.test('files that are not to be had', async t => {
     return issues.map(formatIssue).join()
   }
   t.match(await line('config.yaml'), /config.yaml: error: .*config.yaml does not exist; make it/)
-  t.match(await line('dir'), /is a folder; name a file in it/)
+  t.match(await line('dir'), /is an empty folder, .*make the file there where it is mounted from/)
+  t.match(await line('.'), /is a folder; name a file in it/)
   t.match(await line('dir\0'), /cannot be read/)
   t.match((await loadConfig({ configFile: '/dev/zero' }, quietHost)).issues, [{ message: /more than 1 MiB/ }])
   const { lines } = await load(t, { 'config.yaml': tunnel + web })

@@ -82,8 +82,10 @@ t.test('case, CRLF, BOM, tabs and no spaces at all are the same file', async t =
 
 t.test('words that stand for a value', async t => {
   t.equal(withLines('Table = off').conf.table, 'off')
-  t.equal(withLines('Table = Auto').conf.table, 'auto')
   t.equal(withLines('Table = 0x10').conf.table, 16)
+  t.equal(withLines('Table = main').conf.table, 254)
+  t.equal(withLines('Table = 0').conf.table, 254)
+  t.equal(withLines('Table =').conf.table, 'auto')
   t.equal(withLines('').conf.table, 'auto')
   t.equal(withLines('FwMark = off').conf.fwMark, undefined)
   t.equal(withLines('FwMark = 0').conf.fwMark, undefined)
@@ -93,7 +95,69 @@ t.test('words that stand for a value', async t => {
   t.equal(withLines('', 'PersistentKeepalive = 65535').conf.peers[0]?.keepalive, 65535)
   t.equal(withLines('', '').conf.peers[0]?.keepalive, 0)
   t.equal(withLines('MTU = 1300\nMTU = 1400').conf.mtu?.value, 1400, 'the last one counts')
-  t.same(withLines('', 'AllowedIPs =').lines, [], 'an empty list is one')
+  t.equal(withLines('MTU = 1300\nMTU =').conf.mtu, undefined, 'and may be none')
+})
+
+t.test('every item of a list has its place', async t => {
+  const { conf, lines } = withLines(
+    'Address = ,10.1.11.1/255.255.255.0\t fd00::1/64, ',
+    'Allowed IPs = 10.1.12.0 / 24 ,10.1.13.1',
+  )
+  t.same(lines, [])
+  t.same(
+    conf.addresses.slice(1).map(({ value, line, column }) => [value.address, value.bits, line, column]),
+    [
+      ['10.1.11.1', 24, 3, 12],
+      ['fd00::1', 64, 3, 37],
+    ],
+  )
+  t.same(
+    conf.peers[0]?.allowedIps
+      .slice(1)
+      .map(({ value, line, column }) => [value.address, value.bits, line, column]),
+    [
+      ['10.1.12.0', 24, 7, 15],
+      ['10.1.13.1', 32, 7, 31],
+    ],
+  )
+})
+
+t.test('an endpoint is what is before its last colon', async t => {
+  const at = (text: string) => withLines('', `Endpoint = ${text}`).conf.peers[0]?.endpoint?.value
+  t.same(at('2001:db8::1:51820'), { host: '2001:db8::1', port: 51820 })
+  t.same(at('[192.0.2.1] : 51820'), { host: '192.0.2.1', port: 51820 })
+  t.same(at('[gateway.example.com]:51820'), { host: 'gateway.example.com', port: 51820 })
+  t.same(at('gateway.example.com.:051820'), { host: 'gateway.example.com.', port: 51820 })
+  t.same(at('fe80::1%eth0:51820'), { host: 'fe80::1%eth0', port: 51820 })
+})
+
+t.test('what may be meant otherwise is taken, with a warning that says how', async t => {
+  const cases: [inInterface: string, inPeer: string, line: RegExp][] = [
+    ['Address = 10.2/16', '', /^wg0.conf:3:11: warning: Interface.Address: .*read as 10.2.0.0\/16; write/],
+    ['Address = 010.2.0.1', '', /^wg0.conf:3:11: warning: Interface.Address: .*read as 8.2.0.1\/32; write/],
+    ['Address = 10.2.0.1/024', '', /^wg0.conf:3:11: warning: Interface.Address: .*read as 10.2.0.1\/20; /],
+    ['MTU = 02600', '', /^wg0.conf:3:7: warning: Interface.MTU: found "02600", which is read as 1408; write/],
+    ['Table = 010', '', /^wg0.conf:3:9: warning: Interface.Table: found "010", which is read as 8; write/],
+    ['', 'Endpoint = 10.1:5', /^wg0.conf:7:12: warning: Peer.Endpoint: .*read as 10.0.0.1:5; write/],
+    ['', 'Endpoint = 2001:db8::1:5', /^wg0.conf:7:12: warning: Peer.Endpoint: .*read as \[2001:db8::1\]:5; /],
+    [
+      '',
+      'AllowedIPs = 10.1.11.1/32 10.1.12.1/32',
+      /^wg0.conf:7:14: warning: Peer.AllowedIPs: found a list without commas, which wg refuses; write commas/,
+    ],
+  ]
+  for (const [inInterface, inPeer, line] of cases) {
+    const { lines } = withLines(inInterface, inPeer)
+    t.match(lines, [line], `${inInterface}${inPeer}`)
+    t.equal(lines.length, 1)
+  }
+  for (const plain of [
+    'Address = 10.2.0.1/255.255.0.0',
+    'Address = fd00::0123/64',
+    'MTU = 0x578',
+    'FwMark = 010',
+  ])
+    t.same(withLines(plain).lines, [], plain)
 })
 
 t.test('values that are none name their place and what is allowed', async t => {
@@ -103,18 +167,29 @@ t.test('values that are none name their place and what is allowed', async t => {
       '',
       /^wg0.conf:3:11: error: Interface.Address: found "10.1.10.300"; allowed: an IP/,
     ],
+    ['Address = 10.1.10.1', '', /^wg0.conf:3:11: error: Interface.Address: found 10.1.10.1 of line 2 again/],
+    ['Address = ff02::1', '', /^wg0.conf:3:11: error: Interface.Address: found "ff02::1"; allowed: an IP/],
     [
-      'Address = 10.1.10.2, ,10.1.10.3',
+      'ListenPort = 65536',
       '',
-      /^wg0.conf:3:22: error: Interface.Address: found nothing; allowed/,
+      /^wg0.conf:3:14: error: Interface.ListenPort: found "65536"; allowed: a number/,
     ],
-    ['ListenPort = 65536', '', /^wg0.conf:3:14: error: Interface.ListenPort: found "65536"; allowed: a port/],
     ['MTU = 575', '', /^wg0.conf:3:7: error: Interface.MTU: found "575"; allowed: .*576 to 65535/],
     ['MTU = 99999999999999999999', '', /^wg0.conf:3:7: error: Interface.MTU/],
-    ['MTU =', '', /^wg0.conf:3:6: error: Interface.MTU: found nothing/],
+    ['ListenPort =', '', /^wg0.conf:3:13: error: Interface.ListenPort: found nothing/],
+    ['ListenPort = 0x1f90', '', /^wg0.conf:3:14: error: Interface.ListenPort: found "0x1f90"/],
+    ['', 'PersistentKeepalive = 0x19', /^wg0.conf:7:23: error: Peer.PersistentKeepalive: found "0x19"/],
+    ['', 'AllowedIPs =', /^wg0.conf:7:13: error: Peer.AllowedIPs: found nothing; allowed/],
+    ['', 'AllowedIPs = 10.1.10.3, ', /^wg0.conf:7:24: error: Peer.AllowedIPs: found nothing; allowed/],
     ['FwMark = 0x1ffffffff', '', /^wg0.conf:3:10: error: Interface.FwMark/],
     ['FwMark = -1', '', /^wg0.conf:3:10: error: Interface.FwMark/],
-    ['Table = main', '', /^wg0.conf:3:9: error: Interface.Table: found "main"; allowed: auto, off/],
+    ['Table = Auto', '', /^wg0.conf:3:9: error: Interface.Table: found "Auto"; allowed: auto, off/],
+    [
+      '[ Interface ]\nMTU = 1400',
+      '',
+      /^wg0.conf:4:1: error: Interface.MTU: found below a section whose name/,
+    ],
+    ['S1 = 5', '', /^wg0.conf:3:1: error: Interface.S1: unknown key/],
     [
       '',
       'Endpoint = example.com',
@@ -122,7 +197,8 @@ t.test('values that are none name their place and what is allowed', async t => {
     ],
     ['', 'Endpoint = :51820', /^wg0.conf:7:12: error: Peer.Endpoint/],
     ['', 'Endpoint = 192.0.2.1:1-2', /^wg0.conf:7:12: error: Peer.Endpoint/],
-    ['', 'Endpoint = 2001:db8::1:51820', /^wg0.conf:7:12: error: Peer.Endpoint/],
+    ['', 'Endpoint = 2001:db8::1', /^wg0.conf:7:12: error: Peer.Endpoint/],
+    ['', 'Endpoint = [fe80::1%a/b]:1', /^wg0.conf:7:12: error: Peer.Endpoint/],
     ['', 'PersistentKeepalive = 65536', /^wg0.conf:7:23: error: Peer.PersistentKeepalive: .*off, or seconds/],
     ['', 'AllowedIPs = 10.0.0.0/33', /^wg0.conf:7:14: error: Peer.AllowedIPs: found "10.0.0.0\/33"/],
     [
@@ -145,7 +221,7 @@ t.test('values that are none name their place and what is allowed', async t => {
 
 t.test('hooks are never executed, and each is named once', async t => {
   const { lines } = withLines(
-    'DNS = 192.0.2.1\npreup = a\nPostUp = b\nPostUp = c\nPreDown = d\nPostDown = e\nSaveConfig = true',
+    'DNS = \npreup = a\nPostUp = b\nPostUp = c\nPreDown = d\nPostDown = e\nSaveConfig = true',
   )
   t.same(
     lines.map(line =>
@@ -188,7 +264,10 @@ t.test('no part of a key is ever shown', async t => {
     `PrivateKey = ${secret}x`,
     secret,
     `${secret}=`,
-    `Private Key = ${secret}=`,
+    `Private Key = ${secret}`,
+    `Preshared Key = ${secret}=`,
+    `${secret.slice(22)}=`,
+    `${secret.slice(22)}`,
     `= ${secret}`,
   ]) {
     const { lines } = withLines(text)
