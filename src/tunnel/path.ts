@@ -11,8 +11,11 @@ const sessionWithin = 15_000
 const sessionLife = 180_000
 /** Milliseconds without an answer while things arrive, after which it is no longer a few lost packets or a long queue. */
 const oneWayAfter = 10_000
-/** Milliseconds between two things that arrive in vain, such as two tries of a handshake (REKEY_TIMEOUT). */
-const againAfter = 5000
+/**
+ * What arrives and is followed by no answer, in milliseconds: two things so far apart, and so long after the first. Tries of
+ * a handshake are 5 s apart (REKEY_TIMEOUT), and the second one has time for its answer.
+ */
+const inVain = { apart: 4000, after: 7000 }
 /** Milliseconds in which a peer that still sends is heard: it gives up a handshake after 90 s (REKEY_ATTEMPT_TIME). */
 const heardWithin = 90_000
 /** Bytes sent within one sample that can be keepalives, of 32 bytes each, and nothing that has to be answered. */
@@ -200,7 +203,10 @@ export class Path {
     const { name, since } = this.#state
     if (name === 'one-way') {
       if (!this.isArriving) this.#enter({ name: 'dead', since })
-    } else if (this.#receivedAt - this.#arrivingSince >= againAfter) {
+    } else if (
+      this.#receivedAt - this.#arrivingSince >= inVain.apart &&
+      now - this.#arrivingSince >= inVain.after
+    ) {
       this.#enter({ name: 'one-way', since: this.isDead ? since : now })
     } else if (!this.isDead) {
       const { tries, unheard, unanswered, unansweredSince } = this.#probes

@@ -14,13 +14,15 @@ export interface Aim {
   readonly port: number
   /** Milliseconds to wait for an answer. */
   readonly timeout: number
+  /** A program that ends does not wait for it. */
+  readonly isIdle?: boolean
 }
 
 /** Milliseconds to the answer; `undefined`: none. Never rejects. */
 export type Answer = Promise<number | undefined>
 
 /** A TCP connect. Refused and accepted both prove the path. */
-export function probeTcp({ from, address, port, timeout }: Aim): Answer {
+export function probeTcp({ from, address, port, timeout, isIdle = false }: Aim): Answer {
   const sent = performance.now()
   return new Promise(resolve => {
     const socket = connect({ host: address, port, localAddress: from, autoSelectFamily: false })
@@ -31,6 +33,10 @@ export function probeTcp({ from, address, port, timeout }: Aim): Answer {
       if (socket.connecting) socket.destroy()
       else socket.resetAndDestroy()
       resolve(answered ? performance.now() - sent : undefined)
+    }
+    if (isIdle) {
+      timer.unref()
+      socket.unref()
     }
     socket.once('connect', () => settle(true))
     socket.on('error', error => settle(systemCode(error) === 'ECONNREFUSED'))

@@ -103,7 +103,7 @@ export class Prober {
     const turn = this.#turn(path)
     if (turn.waiting) return
     turn.waiting = true
-    const rtt = await this.#tcp({ ...aim, timeout: lateAnswer })
+    const rtt = await this.#tcp({ ...aim, timeout: lateAnswer, isIdle: true })
     turn.waiting = false
     if (rtt !== undefined && path.isDoubted) path.answered()
   }

@@ -42,7 +42,8 @@ const kinds: readonly ((random: Random) => Fault)[] = [
   random => path(random, 'cut', { cut: true }),
   random => {
     const lost = random.pick(['to-target', 'to-client'] as const)
-    return path(random, `lost ${lost}`, { lost })
+    // Long enough now and then that it is known, and the ladder is taken.
+    return path(random, `lost ${lost}`, { lost }, 25_000)
   },
   random => {
     const percent = random.between(10, 40)
@@ -113,8 +114,8 @@ function programEnds(random: Random, signal: 'SIGTERM' | 'SIGKILL'): Fault {
 
 const calm: Faults = { cut: false, lost: undefined, loss: 0, delay: 0, largest: 65_535 }
 
-function path(random: Random, what: string, faults: Partial<Faults>): Fault {
-  const ms = random.between(1000, 8000)
+function path(random: Random, what: string, faults: Partial<Faults>, most = 8000): Fault {
+  const ms = random.between(1000, most)
   return {
     text: `${what} for ${ms} ms`,
     transfers: 'nothing',

@@ -61,6 +61,7 @@ t.test('silence is none, and neither is an address that cannot be had', async t 
     const aim = { from: '192.0.2.1', address: '192.0.2.2', port: 9, timeout: 50 }
     console.log(await probeTcp(aim), await probeUdp(aim, 1000), await probeUdp(aim, 9000))
     console.log(await probeTcp({ ...aim, address: '198.51.100.1' }), await probeUdp({ ...aim, address: '198.51.100.1' }, 0))
+    void probeTcp({ ...aim, timeout: 60_000, isIdle: true })
     setTimeout(() => console.log('something is left'), 5000).unref()`
   t.equal(
     space.run(process.execPath, '--input-type=module', '-e', script),
