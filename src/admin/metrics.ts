@@ -160,7 +160,7 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_forward_checks_total',
     kind: 'counter',
-    help: 'Connections that came with LOCAL or UNKNOWN.',
+    help: 'Checks that were made through the forward: connections with LOCAL, or with a header of v1 that tells no client and nothing behind it.',
     labels: ['forward'],
     read: perForward(forward => forward.checks),
   },
@@ -194,6 +194,13 @@ export const metrics: readonly Metric[] = [
     help: 'TLVs left out of a PROXY header that would have grown too long.',
     labels: ['forward'],
     read: perForward(forward => forward.droppedTlvs),
+  },
+  {
+    name: 'wg_punchhole_forward_header_resets_total',
+    kind: 'counter',
+    help: 'Connections that their target reset right behind the PROXY header, before a byte of its own.',
+    labels: ['forward'],
+    read: perForward(forward => forward.headerResets),
   },
   {
     name: 'wg_punchhole_forward_target_up',

@@ -4,11 +4,12 @@ import { readHost } from '../config/host.ts'
 import { raiseOpenFiles } from '../descriptors.ts'
 import type { ForwardStatus, RefusalReason, TargetStatus } from '../forward/status.ts'
 import { Names } from '../resolve.ts'
-import { type Finding, failed, ok, unknown, warning } from './finding.ts'
+import { type Finding, failed, ok, warning } from './finding.ts'
+import { headerFinding, longestHeader } from './header.ts'
 import { nameFix } from './host.ts'
 import { ownAddress, sendMarked } from './marked.ts'
 import { reach } from './reach.ts'
-import { headerExpected } from './target.ts'
+import { judge, reactionsOf } from './target.ts'
 
 type Forward = Dated<ForwardStatus>
 type Target = Dated<TargetStatus>
@@ -24,6 +25,7 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
     status.forwards.map(async forward => [
       ...(await targetFindings(forward)),
       ...refusedFindings(forward),
+      ...resetFindings(forward),
       ...clientFindings(status, forward),
     ]),
   )
@@ -35,7 +37,8 @@ async function targetFindings(forward: Forward): Promise<Finding[]> {
   return (await Promise.all(targets.map(target => targetFinding(forward, target)))).flat()
 }
 
-async function targetFinding({ name, targets, sendProxy }: Forward, target: Target): Promise<Finding[]> {
+async function targetFinding(forward: Forward, target: Target): Promise<Finding[]> {
+  const { name, targets, sendProxy } = forward
   const { address, error = '' } = target
   const step = targets.length === 1 ? `target of ${name}` : `target ${address} of ${name}`
   const where = parseHostPorts(address)
@@ -44,45 +47,19 @@ async function targetFinding({ name, targets, sendProxy }: Forward, target: Targ
     return [failed(step, `${address} does not take connections: ${error}`, targetFix(error, where.host))]
   const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
-  const sent = sendProxy === false ? 'no PROXY header' : `a PROXY header (${sendProxy})`
   if (sendProxy !== false && (await isOurs(addresses[0]!, where.first)))
     return [ok(step, `another end of ours answers at ${address}`)]
-  const expected = await headerExpected(addresses[0]!, where.first, sendProxy)
-  if (typeof expected === 'object')
+  const longest = longestHeader(forward, target)
+  const reactions = await reactionsOf(addresses[0]!, where.first, sendProxy || 'v2', longest)
+  if ('error' in reactions)
     return [
       failed(
         step,
-        `${address} does not take connections: ${expected.error}`,
-        targetFix(expected.error, where.host),
+        `${address} does not take connections: ${reactions.error}`,
+        targetFix(reactions.error, where.host),
       ),
     ]
-  switch (expected) {
-    case 'missing':
-      return [
-        failed(
-          step,
-          `${address} closes connections without a PROXY header and takes those with one, and this forward sends none`,
-          `Set forwards.${name}.sendProxy: v2 (or v1), or turn the header off at the target`,
-        ),
-      ]
-    case 'unexpected':
-      return [
-        failed(
-          step,
-          `${address} does not expect the PROXY header that it is sent (${sendProxy}): it takes the header for a broken request`,
-          `Turn it on at the target (nginx: listen ... proxy_protocol; Traefik: entryPoints.NAME.proxyProtocol.trustedIPs; HAProxy: accept-proxy), or set forwards.${name}.sendProxy: false, which loses the client's address`,
-        ),
-      ]
-    case 'unknown':
-      return [
-        unknown(
-          step,
-          `${address} speaks first or cannot be asked: whether it expects ${sent} cannot be told`,
-        ),
-      ]
-    default:
-      return [ok(step, `${address} takes ${sent}`)]
-  }
+  return [headerFinding(step, forward, target, judge(sendProxy !== false, reactions), longest)]
 }
 
 /** Another end of ours says so, and need not be asked in a way that it counts as a client without a header. */
@@ -146,6 +123,19 @@ function refusedFindings({ name, refused }: Forward): Finding[] {
     if (told === undefined || count === 0) return []
     return [warning(`clients of ${name}`, `${count} ${told[0]} (${reason})`, told[1])]
   })
+}
+
+/** What the target's own reactions do not show: it may reset clients of some addresses, or of long names. */
+function resetFindings({ name, headerResets, proxyHeaderLimit, sendProxy }: Forward): Finding[] {
+  if (headerResets === 0) return []
+  const limit = sendProxy === 'v2' ? ` (forwards.${name}.proxyHeaderLimit is ${proxyHeaderLimit})` : ''
+  return [
+    warning(
+      `clients of ${name}`,
+      `${headerResets} were reset by the target right behind the PROXY header: it may not take one this long, or not from this host, or not expect one`,
+      `Look at the target's log, and at the table of docs/reverse-proxies.md for the length that it takes${limit}`,
+    ),
+  ]
 }
 
 /** Behind docker-proxy, or any proxy without a PROXY header, every client has the same private address. */

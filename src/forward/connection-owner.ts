@@ -1,10 +1,10 @@
 import type { ForwardConfig } from '../config/config.ts'
 import type { Descriptors } from '../descriptors.ts'
-import type { LineLimit } from '../line-limit.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Admission } from './admission.ts'
 import type { Connection } from './connection.ts'
+import type { ConnectionLines } from './connection-lines.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { End } from './trace.ts'
@@ -19,8 +19,7 @@ export interface ConnectionOwner {
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
   readonly log: Log
-  /** Lines of refused connections. */
-  readonly refusals: LineLimit
+  readonly lines: ConnectionLines
   readonly logConnections: () => boolean
   /** A link to this address that takes streams now, where one may be used. */
   readonly linkTo: (address: string) => Session | undefined

@@ -4,7 +4,7 @@ import type { Reset } from '../link/reset-reason.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { type CarrierEnd, carrierEnd } from './carrier.ts'
 import type { Hello } from './client-hello.ts'
-import { tellEnded, tellRefused } from './connection-lines.ts'
+import { tellEnded, tellHeaderReset, tellRefused } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { Timed } from './deadlines.ts'
 import type { Downstream } from './downstream.ts'
@@ -13,6 +13,9 @@ import type { RelayOwner } from './relay.ts'
 import { Silence } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import { answerTrace } from './trace.ts'
+
+/** Milliseconds that a check has for its end: those that are known end with their header. */
+const undecidedFor = 1000
 
 /**
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
@@ -25,7 +28,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   readonly #passage: Passage
   readonly #since = Date.now()
   #descriptors = 0
-  #phase: 'header' | 'hello' | 'dialling' | 'relaying' | 'closed' = 'dialling'
+  #phase: 'header' | 'undecided' | 'hello' | 'dialling' | 'relaying' | 'closed' = 'dialling'
   /** Why it is being ended by us. */
   #cause: CarrierEnd | undefined
   #silence: Silence | undefined
@@ -67,6 +70,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   expire(): void {
     const { header, connect } = this.forward.config.timeouts
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
+    else if (this.#phase === 'undecided') this.known()
     else if (this.#phase === 'hello') this.refuse('hello-timeout', `no whole ClientHello within ${header} ms`)
     else if (this.#phase === 'dialling') this.#passage.expire(`no answer within ${connect} ms`)
     else if (this.#phase === 'relaying') this.halfClosed()
@@ -79,10 +83,17 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     this.forward.deadlines.set(this, this.forward.config.timeouts.header)
   }
 
+  /** Its header may be that of a check: it is one if it ends now, and a client if it sends a byte or waits for one. */
+  awaitByte(): void {
+    this.#phase = 'undecided'
+    this.forward.deadlines.set(this, undecidedFor)
+  }
+
   /** The client is known: on to a target. */
   known(): void {
     const { admission, config, counters, deadlines } = this.forward
     const { client } = this.#downstream
+    client.mayBeCheck = false
     this.#phase = 'dialling'
     const refusal = client.isCheck ? admission.admitCheck() : admission.admit(this, client.source.address)
     if (refusal !== undefined) {
@@ -186,6 +197,8 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
   #done(end: CarrierEnd, detail: string): void {
     if (this.#phase === 'closed') return
     tellEnded(this, this.#downstream.client.isCheck, end, detail)
+    const { headerInQuestion } = this.#passage
+    if (end === 'target-reset' && headerInQuestion > 0) tellHeaderReset(this, headerInQuestion)
     this.#close()
   }
 

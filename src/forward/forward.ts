@@ -3,7 +3,6 @@ import { formatHostPorts, unmap } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
 import type { Descriptors } from '../descriptors.ts'
-import { LineLimit } from '../line-limit.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { ResetReason } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
@@ -14,6 +13,7 @@ import { version } from '../version.ts'
 import { Admission } from './admission.ts'
 import { Client } from './client.ts'
 import { Connection } from './connection.ts'
+import { type ConnectionLines, connectionLines } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import { Connections } from './connections.ts'
 import { Counters } from './counters.ts'
@@ -51,7 +51,7 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
-  readonly refusals: LineLimit
+  readonly lines: ConnectionLines
   readonly end: () => End
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
@@ -70,7 +70,7 @@ export class Forward implements ConnectionOwner {
     this.logConnections = options.logConnections
     this.deadlines = options.deadlines
     this.descriptors = options.descriptors
-    this.refusals = new LineLimit(options.log, 'connection refused', { forward: config.name })
+    this.lines = connectionLines(options.log, config.name)
     this.#linkTo = options.linkTo
     this.#seen = options.seen
     this.end = options.end ?? (() => ({ version, mtu: undefined }))
@@ -164,7 +164,7 @@ export class Forward implements ConnectionOwner {
 
   #countRefusal(reason: RefusalReason, client: string, detail: string): void {
     this.counters.refused[reason]++
-    this.refusals.warn(reason, { client, reason, detail })
+    this.lines.refused.warn(reason, { client, reason, detail })
   }
 
   get #noDescriptors(): string {
@@ -202,7 +202,7 @@ export class Forward implements ConnectionOwner {
   async drain(signal: AbortSignal): Promise<void> {
     this.upstreams.close()
     await this.#connections.drain(signal)
-    this.refusals.flush()
+    for (const lines of Object.values(this.lines)) lines.flush()
   }
 
   get active(): number {
@@ -210,7 +210,7 @@ export class Forward implements ConnectionOwner {
   }
 
   status(): ForwardStatus {
-    const { name, acceptProxy, sendProxy, upstream } = this.#config
+    const { name, acceptProxy, sendProxy, proxyHeaderLimit, upstream } = this.#config
     let { receivedBytes, sentBytes } = this.counters
     for (const connection of this.connections()) {
       receivedBytes += connection.receivedBytes
@@ -221,14 +221,13 @@ export class Forward implements ConnectionOwner {
       listeners: this.#listeners,
       acceptProxy,
       sendProxy,
+      proxyHeaderLimit,
       balance: upstream.balance,
       targets: this.upstreams.status(),
       active: this.active,
-      accepted: this.counters.accepted,
-      checks: this.counters.checks,
+      ...this.counters,
       receivedBytes,
       sentBytes,
-      droppedTlvs: this.counters.droppedTlvs,
       refused: { ...this.counters.refused },
     }
   }

@@ -8,7 +8,9 @@ import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { dialOptions, type ReadSocket } from '../reader.ts'
-import { encodeProxyV1, encodeProxyV2 } from './proxy-header.ts'
+import { checkHeader } from './check-header.ts'
+import { dialledEnds } from './ends.ts'
+import { encodeProxyV2 } from './proxy-header.ts'
 import type { Target } from './target.ts'
 
 /** How a target is tried. */
@@ -25,7 +27,7 @@ export interface KnockOptions {
 const quiet = 1000
 
 /**
- * Tries a target without a client: connects, says that this is a check (PROXY LOCAL or UNKNOWN) where headers are sent,
+ * Tries a target without a client: connects, says that nobody is behind it (see check-header.ts) where headers are sent,
  * and ends. An end like this one answers by closing, once it has reached its own target, or with a reset: it has not, or
  * drains. Over a link it is a stream that does the same, and is answered at once.
  */
@@ -85,14 +87,14 @@ export class Knock implements StreamOwner {
         good()
         return
       }
-      socket.resume().end(checkHeader(config.sendProxy))
+      socket.resume().end(checkHeader(config.sendProxy, dialledEnds(socket)))
       clearTimeout(this.#timer)
       this.#timer = setTimeout(good, quiet).unref()
     })
   }
 
   #open({ port }: Target, session: Session): void {
-    const stream = session.open(port, checkHeader('v2'))
+    const stream = session.open(port, encodeProxyV2(undefined, undefined, []).bytes)
     this.#stream = stream
     stream.owner = this
     session.send(stream.id, frame.end)
@@ -110,12 +112,4 @@ export class Knock implements StreamOwner {
     this.#isTold = true
     this.#told(error)
   }
-}
-
-/** What says that nobody is behind this connection. */
-function checkHeader(sendProxy: ForwardConfig['sendProxy']): Buffer {
-  if (sendProxy === false) return Buffer.alloc(0)
-  return sendProxy === 'v1'
-    ? encodeProxyV1(undefined, undefined)
-    : encodeProxyV2(undefined, undefined, []).bytes
 }
