@@ -1,5 +1,6 @@
 import { stateOf } from '../forward/status.ts'
 import { rungs } from '../tunnel/ladder.ts'
+import { headerMetrics } from './header-metrics.ts'
 import { type Metric, ofLinks, perForward, perPeer, sample, single, targetCounts } from './metric.ts'
 import { shortKey } from './status.ts'
 
@@ -188,20 +189,7 @@ export const metrics: readonly Metric[] = [
         Object.entries(refused).map(([reason, value]) => ({ value, labels: { forward: name, reason } })),
       ),
   },
-  {
-    name: 'wg_punchhole_forward_dropped_tlvs_total',
-    kind: 'counter',
-    help: 'TLVs left out of a PROXY header that would have grown too long.',
-    labels: ['forward'],
-    read: perForward(forward => forward.droppedTlvs),
-  },
-  {
-    name: 'wg_punchhole_forward_header_resets_total',
-    kind: 'counter',
-    help: 'Connections that their target reset right behind the PROXY header, before a byte of its own.',
-    labels: ['forward'],
-    read: perForward(forward => forward.headerResets),
-  },
+  ...headerMetrics,
   {
     name: 'wg_punchhole_forward_target_up',
     kind: 'gauge',

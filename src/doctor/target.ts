@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
-import { dialledEnds } from '../forward/ends.ts'
-import { encodeProxyV1, encodeProxyV2, newUniqueId, type Tlv } from '../forward/proxy-header.ts'
+import { dialledEnds, type Ends } from '../forward/ends.ts'
+import { encodeProxyV1, encodeProxyV2, type Tlv } from '../forward/proxy-header.ts'
 import { tlvType } from '../forward/tlv.ts'
 import { reach } from './reach.ts'
 
@@ -45,6 +45,12 @@ export type Verdict =
 /** Milliseconds that a target has to show what it makes of the first bytes: a mail server starts a process first. */
 const patience = 1000
 
+/**
+ * Goes out once a target has spoken. Exim greets whatever it was sent; that it missed a header it says of the first
+ * command.
+ */
+const emptyLine = '\r\n'
+
 /** Harmless before a request, no beginning of a header, and as many bytes as a short one: some wait for those. */
 const emptyLines = Buffer.alloc(32, '\n')
 
@@ -75,32 +81,42 @@ export async function reactionsOf(
 export function judge(sendsHeader: boolean, reactions: Reactions): Verdict {
   const { silence, lines, header, broken, long } = reactions
   if (silence.hasEnded) return 'closes'
+  const speaksFirst = silence.bytes > 0
   const speaksUp = header.bytes > silence.bytes
-  // It tells a header from what is none, and goes on, or answers by itself.
-  const isKnown = !isSame(header, broken) && (speaksUp || !header.hasEnded)
+  // It goes on behind a header, or says something, and does not do so behind what is none.
+  const isAtEase = speaksFirst ? isSame(header, silence) : speaksUp || !header.hasEnded
+  const isKnown = isAtEase && !isSame(header, broken)
   if (isKnown && sendsHeader) return isSame(header, long) ? 'fits' : 'too-long'
   if (isKnown) {
-    const isRequired = (lines.hasEnded && lines.bytes === 0) || (speaksUp && silence.bytes === 0)
+    const isRequired = (lines.hasEnded && lines.bytes === 0) || (speaksUp && !speaksFirst)
     return isRequired ? 'missing' : 'none'
   }
-  // One that speaks first has shown that it is there before it ended.
-  if (speaksUp || (header.hasEnded && silence.bytes > 0)) return sendsHeader ? 'unexpected' : 'none'
+  // One that speaks first has shown before it ended that it is not the connection which displeases it.
+  if (speaksUp || (header.hasEnded && speaksFirst)) return sendsHeader ? 'unexpected' : 'none'
   return header.hasEnded ? 'closes' : 'unknown'
 }
 
+/** What is said before a connection is closed may repeat what came, or tell the time. */
 function isSame(one: Reaction, other: Reaction): boolean {
-  return one.hasEnded === other.hasEnded && one.bytes === other.bytes
+  if (one.hasEnded !== other.hasEnded) return false
+  return one.hasEnded ? one.bytes > 0 === other.bytes > 0 : one.bytes === other.bytes
+}
+
+/** As of a client at this host's address. Headers differ in nothing that a target could answer, line by line. */
+function endsOf(socket: Socket): Ends {
+  const { source, destination } = dialledEnds(socket)
+  return { source: { ...source, port: 40_000 }, destination }
 }
 
 function lineOf(socket: Socket): Buffer {
-  const { source, destination } = dialledEnds(socket)
+  const { source, destination } = endsOf(socket)
   return encodeProxyV1(source, destination)
 }
 
-/** As of a client at this end of the connection, with a UNIQUE_ID, and filled up to so many bytes. */
+/** With a UNIQUE_ID, and filled up to so many bytes. */
 function headerOf(socket: Socket, length: number): Buffer {
-  const { source, destination } = dialledEnds(socket)
-  const id: Tlv = { type: tlvType.UNIQUE_ID, value: newUniqueId() }
+  const { source, destination } = endsOf(socket)
+  const id: Tlv = { type: tlvType.UNIQUE_ID, value: Buffer.from('wg-punchhole doc') }
   const { bytes } = encodeProxyV2(source, destination, [id])
   const room = length - bytes.length - 3
   if (room < 0) return bytes
@@ -134,6 +150,7 @@ async function reaction(
       resolve({ bytes, hasEnded })
     }
     socket.on('data', chunk => {
+      if (bytes === 0) socket.write(emptyLine)
       bytes += chunk.length
     })
     socket.on('end', () => settle(true))
