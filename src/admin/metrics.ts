@@ -161,7 +161,7 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_forward_checks_total',
     kind: 'counter',
-    help: 'Checks that were made through the forward: connections with LOCAL, or with a header of v1 that tells no client and nothing behind it.',
+    help: 'Checks by what stands in front; they are no connections of clients.',
     labels: ['forward'],
     read: perForward(forward => forward.checks),
   },

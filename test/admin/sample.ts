@@ -88,7 +88,7 @@ export function forward(name: string, state: 'unknown' | 'up' | 'down'): Forward
     receivedBytes: 2048,
     sentBytes: 20_971_520,
     droppedTlvs: 4,
-    headerResets: 5,
+    headerResets: 0,
     refused: Object.fromEntries(refused),
   }
 }

@@ -68,16 +68,17 @@ async function world(
 }
 
 for (const [sendProxy, bytes] of [
-  ['v2', local],
-  ['v1', Buffer.from('PROXY UNKNOWN\r\n').toString('hex')],
-  [false, ''],
+  ['v2', /^0d0a0d0a000d0a515549540a20000000$/],
+  // The ends of its own connection, as HAProxy's checks tell them: UNKNOWN is not taken everywhere.
+  ['v1', /^50524f58592054435034203132372e302e302e31203132372e302e302e3120(3\d){1,5}20(3\d){1,5}0d0a$/],
+  [false, /^$/],
 ] as const)
   t.test(`sendProxy ${sendProxy}: what a check sends, and then it closes`, async t => {
     const target = await service(t)
     await target.start()
     const { status } = await world(t, target, { sendProxy, check: often })
     await eventually(() => status().targets[0]?.state === 'up' && target.seen.length > 2)
-    t.ok(target.seen.every(seen => seen === bytes))
+    for (const seen of target.seen) t.match(seen, bytes)
     t.match(status(), { accepted: 0, checks: 0, active: 0, targets: [{ active: 0 }] })
   })
 
