@@ -49,7 +49,7 @@ export function headerFinding(
     case 'missing':
       return failed(
         step,
-        `${address} wants a PROXY header and takes connections with one, and this forward sends none`,
+        `${address} closes connections without a PROXY header and takes those with one, and this forward sends none`,
         `Set forwards.${name}.sendProxy: v2 (or v1), or turn the header off at the target`,
       )
     case 'unexpected':
