@@ -273,3 +273,25 @@ t.test('over a link a check is end to end: it tells of the target behind the far
   )
   ;(await open(near.port)).destroy()
 })
+
+t.test('without a link a check of v1 is end to end as well, and no limit refuses it', async t => {
+  const target = await service(t)
+  await target.start()
+  const far = await world(t, target, {
+    acceptProxy: 'v1',
+    limits: { allow: [{ address: '203.0.113.0', bits: 24, family: 4 }] },
+  })
+  const near = await forwarding(t, [
+    config(far.port, {
+      upstream: { ...to(at('127.0.0.1', far.port)), check: { interval: 50, rise: 1, fall: 1 } },
+      sendProxy: 'v1',
+    }),
+  ])
+  const state = () => near.status().targets[0]?.state
+  await eventually(() => state() === 'up' && far.status().checks > 2)
+  await target.stop()
+  await eventually(() => state() === 'down')
+  await target.start()
+  await eventually(() => state() === 'up')
+  t.match(far.status(), { accepted: 0, refused: { denied: 0 } })
+})
