@@ -17,7 +17,8 @@ export interface ConnectionLines {
 export function connectionLines(log: Log, forward: string): ConnectionLines {
   return {
     refused: new LineLimit(log, 'connection refused', { forward }),
-    shortened: new LineLimit(log, 'TLVs left out of a PROXY header: too long', { forward }),
+    // With a bound that is too low for what comes it is every connection.
+    shortened: new LineLimit(log, 'TLVs left out of a PROXY header: too long', { forward }, 1),
     headerResets: new LineLimit(log, 'target resets right behind the PROXY header', { forward }),
   }
 }

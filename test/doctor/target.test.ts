@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
+import { forwardFindings } from '../../src/doctor/forward.ts'
 import { headerFinding, longestHeader } from '../../src/doctor/header.ts'
 import { judge, reactionsOf, type Verdict } from '../../src/doctor/target.ts'
 import { ProxyHeaderError, parseProxyHeader } from '../../src/forward/proxy-header.ts'
@@ -169,6 +170,24 @@ t.test('how long a header a forward may send', async t => {
     600,
     'what is received',
   )
+})
+
+t.test('a target that resets right behind the header is named', async t => {
+  const down = { ...parts().forwards[0]!.targets[0]!, state: 'down' as const, error: 'ECONNREFUSED' }
+  const of = async (headerResets: number) => {
+    const forwards = [{ ...parts().forwards[0]!, targets: [down], headerResets }]
+    const findings = await forwardFindings(endStatus(parts({ forwards })))
+    return findings.filter(({ found }) => /right behind the PROXY header/.test(found))
+  }
+  t.same(await of(0), [])
+  t.match(await of(12), [
+    {
+      step: 'clients of https',
+      state: 'warning',
+      found: /^12 were reset by the target/,
+      fix: /forwards\.https\.proxyHeaderLimit is 107/,
+    },
+  ])
 })
 
 t.test('what is said of each', async t => {

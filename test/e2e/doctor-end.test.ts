@@ -23,6 +23,7 @@ const forwards = {
   silent: { listen: "tunnel:83", target: "127.0.0.1:8080", sendProxy: false }
   down: { listen: "tunnel:84", target: "127.0.0.1:9" }
   nowhere: { listen: "tunnel:85", target: "service.invalid:80" }
+  long: { listen: "tunnel:86", target: "127.0.0.1:8080", proxyHeaderLimit: 1536 }
 `,
 }
 
@@ -84,6 +85,11 @@ t.test('targets: refused, without an address, with a header too many or too few'
       ['target of nowhere', /service\.invalid has no address/, /getent hosts service\.invalid/],
       ['target of bare', /does not expect the PROXY header/, /proxy_protocol.*sendProxy: false/],
       ['target of silent', /closes connections without a PROXY header/, /silent\.sendProxy: v2/],
+      [
+        'target of long',
+        /takes a short PROXY header \(v2\), but not one of 1536 bytes/,
+        /forwards\.long\.proxyHeaderLimit/,
+      ],
     ),
   ])
 })
