@@ -79,4 +79,7 @@ if [[ $1 == @(test|full) ]] && ! scripts/go-tools.sh --have >/dev/null; then
   say "building helm and kubeconform"
   quietly scripts/go-tools.sh
 fi
-if [[ $1 == full ]]; then quietly scripts/go-tools.sh caddy; fi
+if [[ $1 == full ]]; then
+  quietly scripts/go-tools.sh caddy
+  quietly scripts/back-ends.sh
+fi

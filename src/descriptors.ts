@@ -51,6 +51,11 @@ export class Descriptors {
     return this.#usable - this.#used
   }
 
+  /** What to say where none is left. */
+  get shortage(): string {
+    return `${this.#used} descriptors are in use or spoken for, of ${this.limit} less a reserve`
+  }
+
   /** Whether one more connection to the link's port would be too many. */
   get isLinkReserveUsed(): boolean {
     return this.free <= -linkReserve

@@ -1,7 +1,7 @@
 import type { Log } from './log.ts'
 
-/** Lines of one reason within a window, and its milliseconds. */
-const most = 20
+/** Lines of one reason within a window, unless it is said otherwise; and the window's milliseconds. */
+const usual = 20
 const window = 10_000
 
 /**
@@ -12,32 +12,37 @@ export class LineLimit {
   readonly #log: Log
   readonly #message: string
   readonly #fields: object
+  readonly #most: number
   /** Of this window, by reason. */
   readonly #counts = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param fields also in the line that counts the others. */
-  constructor(log: Log, message: string, fields: object = {}) {
+  /**
+   * @param fields also in the line that counts the others.
+   * @param most lines of one reason within ten seconds.
+   */
+  constructor(log: Log, message: string, fields: object = {}, most = usual) {
     this.#log = log
     this.#message = message
     this.#fields = fields
+    this.#most = most
   }
 
   warn(reason: string, fields: object): void {
     const count = (this.#counts.get(reason) ?? 0) + 1
     this.#counts.set(reason, count)
     this.#timer ??= setTimeout(() => this.flush(), window).unref()
-    if (count <= most) this.#log.warn({ ...this.#fields, ...fields }, this.#message)
+    if (count <= this.#most) this.#log.warn({ ...this.#fields, ...fields }, this.#message)
   }
 
   /** Says what was left out until now. */
   flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const left = [...this.#counts].filter(([, count]) => count > most)
+    const left = [...this.#counts].filter(([, count]) => count > this.#most)
     this.#counts.clear()
     if (left.length === 0) return
-    const more = Object.fromEntries(left.map(([reason, count]) => [reason, count - most]))
+    const more = Object.fromEntries(left.map(([reason, count]) => [reason, count - this.#most]))
     this.#log.warn({ ...this.#fields, more }, `${this.#message}: more than lines are written for`)
   }
 }

@@ -1,5 +1,6 @@
 import { stateOf } from '../forward/status.ts'
 import { rungs } from '../tunnel/ladder.ts'
+import { headerMetrics } from './header-metrics.ts'
 import { type Metric, ofLinks, perForward, perPeer, sample, single, targetCounts } from './metric.ts'
 import { processMetrics } from './process-metrics.ts'
 import { shortKey } from './status.ts'
@@ -161,7 +162,7 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_forward_checks_total',
     kind: 'counter',
-    help: 'Connections that came with LOCAL or UNKNOWN.',
+    help: 'Checks by what stands in front; they are no connections of clients.',
     labels: ['forward'],
     read: perForward(forward => forward.checks),
   },
@@ -189,13 +190,7 @@ export const metrics: readonly Metric[] = [
         Object.entries(refused).map(([reason, value]) => ({ value, labels: { forward: name, reason } })),
       ),
   },
-  {
-    name: 'wg_punchhole_forward_dropped_tlvs_total',
-    kind: 'counter',
-    help: 'TLVs left out of a PROXY header that would have grown too long.',
-    labels: ['forward'],
-    read: perForward(forward => forward.droppedTlvs),
-  },
+  ...headerMetrics,
   {
     name: 'wg_punchhole_forward_target_up',
     kind: 'gauge',

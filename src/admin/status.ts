@@ -128,6 +128,7 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
     listeners: forward.listeners,
     acceptProxy: forward.acceptProxy,
     sendProxy: forward.sendProxy,
+    proxyHeaderLimit: forward.proxyHeaderLimit,
     balance: forward.balance,
     targets: forward.targets.map(
       ({ address, name, routes, state, since, error, active, behind, judged }) => ({
@@ -148,6 +149,7 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
     receivedBytes: forward.receivedBytes,
     sentBytes: forward.sentBytes,
     droppedTlvs: forward.droppedTlvs,
+    headerResets: forward.headerResets,
     refused: Object.fromEntries(refused) as ForwardStatus['refused'],
   }
 }

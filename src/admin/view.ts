@@ -115,14 +115,17 @@ function forwardRows({ forwards }: EndStatus): Cell[][] {
       formatBytes(forward.sentBytes),
       error,
     ]
-    if (targets.length === 1) return [row(targetText(first!), targetTrouble(first!))]
+    const resets =
+      forward.headerResets > 0 ? `the target reset ${forward.headerResets} right behind the PROXY header` : ''
+    if (targets.length === 1) return [row(targetText(first!), targetTrouble(first!) ?? resets)]
     const own = targets.map((target): Cell[] => {
       const { state, active } = target
       const open = { text: `${active}`, style: 'dim' as const }
       const trouble = targetTrouble(target) ?? ''
       return ['', '', targetText(target), { text: state, style: style[state] }, open, '', '', '', '', trouble]
     })
-    return [row(`${targets.filter(({ state }) => state === 'up').length} of ${targets.length} up`), ...own]
+    const up = targets.filter(({ state }) => state === 'up').length
+    return [row(`${up} of ${targets.length} up`, resets), ...own]
   })
   const header = [
     'forward',

@@ -82,6 +82,8 @@ export interface ForwardConfig {
   /** Who may send one. */
   readonly trustedProxies: readonly Cidr[]
   readonly sendProxy: false | 'v1' | 'v2'
+  /** Bytes of a whole header of v2 that a target gets, at most. The header that crosses a link is not a target's. */
+  readonly proxyHeaderLimit: number
   readonly timeouts: Timeouts
   readonly limits: Limits
 }

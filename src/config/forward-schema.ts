@@ -57,6 +57,8 @@ const targets = v.pipe(
   v.transform(given => (Array.isArray(given) ? given : [given])),
 )
 
+const HEADER_LIMIT = 'a whole number of bytes from 52 to 1536'
+
 const ROUTES = 'a mapping of one or more server names to targets'
 const ROUTE = 'a server name such as www.example.com, or *.example.com for all names below it'
 
@@ -124,6 +126,17 @@ export const forwardSchema = v.strictObject(
         v.description('The PROXY header that the target gets.'),
       ),
       'v2',
+    ),
+    proxyHeaderLimit: v.optional(
+      v.pipe(
+        v.number(HEADER_LIMIT),
+        v.integer(HEADER_LIMIT),
+        v.minValue(52, HEADER_LIMIT),
+        v.maxValue(1536, HEADER_LIMIT),
+        v.description(
+          'Bytes of the PROXY v2 header that a target gets, at most (default 107); what does not fit is left out: first what was received, then AUTHORITY, then UNIQUE_ID.',
+        ),
+      ),
     ),
     allow: v.optional(cidrs('The only clients that are let in, by the address that a PROXY header tells.')),
     deny: v.optional(cidrs('Clients that are refused, before allow is looked at.')),

@@ -5,6 +5,12 @@ import type { ForwardSection } from './forward-schema.ts'
 import type { Issue } from './issue.ts'
 import { resolveUpstreams } from './upstreams.ts'
 
+/**
+ * Bytes of a PROXY header that everybody has room for: as many as the longest of v1 has, for which nginx has made its
+ * buffer. docs/reverse-proxies.md tells what each back end takes.
+ */
+const leastTaken = 107
+
 /** What the keys of one forward mean together, and beside the tunnel. */
 export interface ForwardSource {
   readonly name: string
@@ -24,6 +30,11 @@ export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardC
   checkListen(source, report)
   const { upstream, routes } = resolveUpstreams(source, report)
   checkProxies(section, acceptProxy !== false, onTunnel, report)
+  if (section.proxyHeaderLimit !== undefined && section.sendProxy !== 'v2')
+    report(
+      'proxyHeaderLimit',
+      `found with sendProxy: ${section.sendProxy}; allowed: with sendProxy: v2, whose header alone has a length to choose; remove it`,
+    )
   return {
     name,
     listen: section.listen,
@@ -32,6 +43,7 @@ export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardC
     acceptProxy: acceptProxy === true ? 'any' : acceptProxy,
     trustedProxies: acceptProxy === false ? [] : (section.trustedProxies ?? trustedPeers(tunnel)),
     sendProxy: section.sendProxy,
+    proxyHeaderLimit: section.proxyHeaderLimit ?? leastTaken,
     timeouts: section.timeouts,
     limits: limitsOf(section),
   }

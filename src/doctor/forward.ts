@@ -8,13 +8,14 @@ import type { ForwardStatus, RefusalReason, TargetStatus, Verdict } from '../for
 import type { TraceAnswer } from '../forward/trace.ts'
 import { Names } from '../names/names.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
-import { type Finding, failed, ok, unknown, warning } from './finding.ts'
+import { type Finding, failed, unknown, warning } from './finding.ts'
+import { type HeaderSender, headerFinding, longestHeader } from './header.ts'
 import { nameFix } from './host.ts'
 import { loopError, loopFinding } from './loop.ts'
 import { ownAddress, sendMarked } from './marked.ts'
 import { otherEndFinding } from './other-end.ts'
 import { reach } from './reach.ts'
-import { headerExpected } from './target.ts'
+import { judge, reactionsOf } from './target.ts'
 
 type Forward = Dated<ForwardStatus>
 type Target = Dated<TargetStatus>
@@ -31,6 +32,7 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
       ...(await targetFindings(status, forward)),
       ...trustFindings(status, forward),
       ...refusedFindings(status, forward),
+      ...resetFindings(forward),
       ...clientFindings(status, forward),
     ]),
   )
@@ -43,10 +45,11 @@ async function targetFindings({ tunnel }: EndStatus, forward: Forward): Promise<
 }
 
 async function targetFinding(
-  { name, targets, sendProxy, listeners }: Pick<Forward, 'name' | 'targets' | 'sendProxy' | 'listeners'>,
+  forward: HeaderSender,
   target: Target,
   tunnel: EndStatus['tunnel'],
 ): Promise<Finding[]> {
+  const { name, targets, sendProxy } = forward
   const { address, error = '', behind, since } = target
   const step = targets.length === 1 ? `target of ${name}` : `target ${address} of ${name}`
   const where = parseHostPorts(address)
@@ -64,65 +67,31 @@ async function targetFinding(
   }
   const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
-  const loop = loopFinding(step, address, addresses, { listeners }, tunnel)
+  const loop = loopFinding(step, address, addresses, forward, tunnel)
   if (loop !== undefined) return [loop]
-  const sent = sendProxy === false ? 'no PROXY header' : `a PROXY header (${sendProxy})`
   const answer = sendProxy === false ? undefined : await otherEnd(addresses[0]!, where.first)
   if (answer !== undefined) {
     const reached = `another end of ours answers at ${address}, and reaches its target ${answer.target}`
     return [otherEndFinding(step, reached, answer)]
   }
-  const expected = await headerExpected(addresses[0]!, where.first, sendProxy)
-  if (typeof expected === 'object')
+  const longest = longestHeader(forward, target)
+  const reactions = await reactionsOf(addresses[0]!, where.first, sendProxy || 'v2', longest)
+  if ('error' in reactions)
     return [
       failed(
         step,
-        `${address} does not take connections: ${expected.error}`,
-        targetFix(expected.error, where.host, peer),
+        `${address} does not take connections: ${reactions.error}`,
+        targetFix(reactions.error, where.host, peer),
       ),
     ]
-  switch (expected) {
-    case 'missing':
-      return [
-        failed(
-          step,
-          `${address} closes connections without a PROXY header and takes those with one, and this forward sends none`,
-          `Set forwards.${name}.sendProxy: v2 (or v1), or turn the header off at the target`,
-        ),
-      ]
-    case 'unexpected':
-      return [
-        failed(
-          step,
-          `${address} does not expect the PROXY header that it is sent (${sendProxy}): it takes the header for a broken request`,
-          `Turn it on at the target (nginx: listen ... proxy_protocol; Traefik: entryPoints.NAME.proxyProtocol.trustedIPs; HAProxy: accept-proxy), or set forwards.${name}.sendProxy: false, which loses the client's address`,
-        ),
-      ]
-    case 'unknown':
-      return [
-        unknown(
-          step,
-          `${address} speaks first or cannot be asked: whether it expects ${sent} cannot be told`,
-        ),
-      ]
-    default:
-      return [ok(step, `${address} takes ${sent}`)]
-  }
+  return [headerFinding(step, forward, target, judge(sendProxy !== false, reactions), longest)]
 }
 
 /** What a target that has just taken a connection makes of what this forward sends. */
-export async function judgeTarget(
-  name: string,
-  address: string,
-  sendProxy: Forward['sendProxy'],
-): Promise<Verdict | undefined> {
+export async function judgeTarget(forward: HeaderSender, address: string): Promise<Verdict | undefined> {
   const since = new Date().toISOString()
   const target: Target = { address, name: undefined, state: 'up', since, error: undefined, active: 0 }
-  const [finding] = await targetFinding(
-    { name, targets: [target], sendProxy, listeners: [] },
-    target,
-    undefined,
-  )
+  const [finding] = await targetFinding(forward, target, undefined)
   return finding && { state: finding.state, found: finding.found, fix: finding.fix }
 }
 
@@ -202,6 +171,19 @@ function refusedFindings({ startedAt }: EndStatus, { name, refused }: Forward): 
     const found = `${count} ${told[0]} (${reason}), in the ${age} that this end has run`
     return [warning(`clients of ${name}`, found, told[1])]
   })
+}
+
+/** What the target's own reactions do not show: it may reset clients of some addresses, or of long names. */
+function resetFindings({ name, headerResets, proxyHeaderLimit, sendProxy }: Forward): Finding[] {
+  if (headerResets === 0) return []
+  const limit = sendProxy === 'v2' ? ` (forwards.${name}.proxyHeaderLimit is ${proxyHeaderLimit})` : ''
+  return [
+    warning(
+      `clients of ${name}`,
+      `${headerResets} were reset by the target right behind the PROXY header: it may not take one this long, or not from this host, or not expect one`,
+      `Look at the target's log, and at the table of docs/reverse-proxies.md for the length that it takes${limit}`,
+    ),
+  ]
 }
 
 /** Behind docker-proxy, or any proxy without a PROXY header, every client has the same private address. */

@@ -1,9 +1,12 @@
 import type { Socket } from 'node:net'
-import { type SocketAddress, unmap } from '../config/address.ts'
+import type { SocketAddress } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
+import { checkHeader } from './check-header.ts'
+import { acceptedEnds } from './ends.ts'
 import {
   encodeProxyV1,
   encodeProxyV2,
+  encodeUnspecV2,
   newUniqueId,
   type ProxyHeader,
   type Tlv,
@@ -15,14 +18,22 @@ import { isTrace } from './trace-mark.ts'
 
 const none: readonly Tlv[] = []
 
+export interface EncodedHeader {
+  readonly bytes: Buffer
+  /** TLVs that were too long, or that did not fit. */
+  readonly droppedTlvs: number
+}
+
 /** Who a connection comes from and where it was to go: as its socket says, until a PROXY header says better. */
 export class Client {
   source: SocketAddress
   destination: SocketAddress
   /** Who stands before this end: where its socket, or its link, comes from. */
   readonly neighbour: string
-  /** The header was LOCAL or UNKNOWN: a health check by what stands before this end, to be made end to end. */
+  /** A health check by what stands before this end, to be made end to end. */
   isCheck = false
+  /** Its header was one of v1 that tells nobody behind the sender: a check, if it ends without a byte. */
+  mayBeCheck = false
   /** UNIQUE_ID in hex, where it has one. */
   id: string | undefined
   /** Its header is marked: see trace.ts. */
@@ -40,17 +51,19 @@ export class Client {
   }
 
   static of(socket: Socket): Client {
-    // Both are undefined when the client was gone before it was accepted.
-    return new Client(
-      { address: unmap(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 },
-      { address: unmap(socket.localAddress ?? ''), port: socket.localPort ?? 0 },
-    )
+    const { source, destination } = acceptedEnds(socket)
+    return new Client(source, destination)
   }
 
-  /** Takes what a received header says. */
-  learn({ command, source, destination, tlvs }: ProxyHeader): void {
-    this.isCheck = command === 'LOCAL'
+  /**
+   * Takes what a received header says. Only LOCAL of v2 says that it is a check. v1 has UNKNOWN, or a line with the
+   * ends of the connection itself (HAProxy's checks), for checks and for clients of whom nothing else is known.
+   */
+  learn({ version, command, source, destination, tlvs }: ProxyHeader): void {
+    this.isCheck = version === 2 && command === 'LOCAL'
     this.#anonymous = source === undefined || destination === undefined
+    const tellsOwn = isSame(source, this.source) && isSame(destination, this.destination)
+    this.mayBeCheck = version === 1 && (this.#anonymous || tellsOwn)
     this.source = source ?? this.source
     this.destination = destination ?? this.destination
     this.#tlvs = tlvs
@@ -72,22 +85,36 @@ export class Client {
 
   /** Gives it a UNIQUE_ID if it has none and one can be sent on: LOCAL stays bare, v1 has no room for it. */
   identify(sendProxy: ForwardConfig['sendProxy']): void {
-    if (sendProxy !== 'v2' || this.#anonymous) return
+    if (sendProxy !== 'v2' || this.isCheck || this.#anonymous) return
     const { tlvs, id } = withUniqueId(this.#tlvs, newUniqueId)
     this.#tlvs = tlvs
     this.id = id.toString('hex')
   }
 
-  /** The header that tells the target all this. */
-  encode(sendProxy: ForwardConfig['sendProxy']): { bytes: Buffer | undefined; droppedTlvs: number } {
-    const source = this.#anonymous ? undefined : this.source
-    const destination = this.#anonymous ? undefined : this.destination
-    if (sendProxy === 'v2') return encodeProxyV2(source, destination, this.#tlvs)
-    return { bytes: sendProxy === 'v1' ? encodeProxyV1(source, destination) : undefined, droppedTlvs: 0 }
+  /**
+   * The header that tells the target all this; of a client without addresses, that there is nothing to tell.
+   * @param limit bytes of a header of v2.
+   */
+  encode(sendProxy: 'v1' | 'v2', limit: number): EncodedHeader {
+    if (this.isCheck || this.#anonymous) return { bytes: checkHeader(sendProxy), droppedTlvs: 0 }
+    if (sendProxy === 'v2') return encodeProxyV2(this.source, this.destination, this.#tlvs, limit)
+    return { bytes: encodeProxyV1(this.source, this.destination), droppedTlvs: 0 }
+  }
+
+  /** The header that tells another end of ours, over a link. */
+  encodeForLink(): EncodedHeader {
+    if (this.isCheck) return encodeProxyV2(undefined, undefined, [])
+    return this.#anonymous
+      ? encodeUnspecV2(this.#tlvs)
+      : encodeProxyV2(this.source, this.destination, this.#tlvs)
   }
 
   /** No other target will be told: an open connection costs less without what only a header needs. */
   told(): void {
     this.#tlvs = none
   }
+}
+
+function isSame(a: SocketAddress | undefined, b: SocketAddress): boolean {
+  return a?.port === b.port && a.address === b.address
 }

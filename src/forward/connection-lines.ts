@@ -1,3 +1,5 @@
+import { LineLimit } from '../line-limit.ts'
+import type { Log } from '../log.ts'
 import type { CarrierEnd } from './carrier.ts'
 import type { Connection } from './connection.ts'
 import type { RefusalReason } from './status.ts'
@@ -5,11 +7,27 @@ import type { Target } from './target.ts'
 
 /** What is counted and logged of a connection beside its bytes: one line at its end. */
 
+/** The lines of a forward that its clients and targets could make a flood of. */
+export interface ConnectionLines {
+  readonly refused: LineLimit
+  readonly shortened: LineLimit
+  readonly headerResets: LineLimit
+}
+
+export function connectionLines(log: Log, forward: string): ConnectionLines {
+  return {
+    refused: new LineLimit(log, 'connection refused', { forward }),
+    // With a bound that is too low for what comes it is every connection.
+    shortened: new LineLimit(log, 'TLVs left out of a PROXY header: too long', { forward }, 1),
+    headerResets: new LineLimit(log, 'target resets right behind the PROXY header', { forward }),
+  }
+}
+
 export function tellRefused(connection: Connection, reason: RefusalReason, detail: string): void {
   const { client, serverName, target, id } = connection.status()
-  const { counters, refusals } = connection.forward
+  const { counters, lines } = connection.forward
   counters.refused[reason]++
-  refusals.warn(reason, { client, serverName, target, reason, detail, id })
+  lines.refused.warn(reason, { client, serverName, target, reason, detail, id })
 }
 
 /** A target did not take it, and the next one is asked. */
@@ -29,10 +47,14 @@ export function tellEnded(connection: Connection, isCheck: boolean, end: Carrier
 
 export function tellDropped(connection: Connection, droppedTlvs: number): void {
   if (droppedTlvs === 0) return
-  const { forward, client, id } = connection.status()
+  const { client, id } = connection.status()
   connection.forward.counters.droppedTlvs += droppedTlvs
-  connection.forward.log.warn(
-    { forward, client, id, droppedTlvs },
-    'TLVs left out of a PROXY header: too long',
-  )
+  connection.forward.lines.shortened.warn('too-long', { client, id, droppedTlvs })
+}
+
+/** The target has reset it right behind its header. */
+export function tellHeaderReset(connection: Connection, headerBytes: number): void {
+  const { client, serverName, target, id } = connection.status()
+  connection.forward.counters.headerResets++
+  connection.forward.lines.headerResets.warn(target ?? '', { client, serverName, target, headerBytes, id })
 }

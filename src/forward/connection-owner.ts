@@ -1,13 +1,14 @@
 import type { ForwardConfig } from '../config/config.ts'
 import type { Descriptors } from '../descriptors.ts'
-import type { LineLimit } from '../line-limit.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Admission } from './admission.ts'
 import type { Connection } from './connection.ts'
+import type { ConnectionLines } from './connection-lines.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { Loops } from './loops.ts'
+import type { ForwardStatus } from './status.ts'
 import type { Tracing } from './trace.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -20,14 +21,14 @@ export interface ConnectionOwner {
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
   readonly log: Log
-  /** Lines of refused connections. */
-  readonly refusals: LineLimit
+  readonly lines: ConnectionLines
   readonly logConnections: () => boolean
   readonly loops: Loops
   /** A link to this address that takes streams now, where one may be used. */
   readonly linkTo: (address: string) => Session | undefined
   /** What is told of this end to who traces a connection. */
   readonly tracing: Tracing
+  status(): ForwardStatus
   trusts(address: string): boolean
   ended(connection: Connection): void
 }

@@ -4,7 +4,7 @@ import type { Reset } from '../link/reset-reason.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { type CarrierEnd, carrierEnd } from './carrier.ts'
 import type { Hello } from './client-hello.ts'
-import { tellEnded, tellRefused } from './connection-lines.ts'
+import { tellEnded, tellHeaderReset, tellRefused } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { Timed } from './deadlines.ts'
 import type { Downstream } from './downstream.ts'
@@ -17,6 +17,8 @@ import { answerTrace } from './trace.ts'
 
 /** Milliseconds that a client has for its first bytes, where it comes from where others came back from. */
 const hearing = 500
+/** Milliseconds that a check has for its end: those that are known end with their header. */
+const undecidedFor = 1000
 
 /**
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
@@ -30,7 +32,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   readonly #passage: Passage
   readonly #since = Date.now()
   #descriptors = 0
-  #phase: 'header' | 'hello' | 'hearing' | 'dialling' | 'relaying' | 'closed' = 'dialling'
+  #phase: 'header' | 'undecided' | 'hello' | 'hearing' | 'dialling' | 'relaying' | 'closed' = 'dialling'
   /** Why it is being ended by us. */
   #cause: CarrierEnd | undefined
   #silence: Silence | undefined
@@ -73,6 +75,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   expire(): void {
     const { header, connect } = this.forward.config.timeouts
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
+    else if (this.#phase === 'undecided') this.known()
     else if (this.#phase === 'hello') this.refuse('hello-timeout', `no whole ClientHello within ${header} ms`)
     else if (this.#phase === 'hearing') this.#seek()
     else if (this.#phase === 'dialling') this.#passage.expire(`no answer within ${connect} ms`)
@@ -86,10 +89,17 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     this.forward.deadlines.set(this, this.forward.config.timeouts.header)
   }
 
+  /** Its header may be that of a check: it is one if it ends now, and a client if it sends a byte or waits for one. */
+  awaitByte(): void {
+    this.#phase = 'undecided'
+    this.forward.deadlines.set(this, undecidedFor)
+  }
+
   /** The client is known: on to a target. */
   known(): void {
     const { admission, config, counters, deadlines } = this.forward
     const { client } = this.#downstream
+    client.mayBeCheck = false
     this.#phase = 'dialling'
     if (this.#isLoop(this.lineage.known())) return
     const refusal = client.isCheck ? admission.admitCheck(this) : admission.admit(this, client.source.address)
@@ -225,6 +235,8 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   #done(end: CarrierEnd, detail: string): void {
     if (this.#phase === 'closed') return
     tellEnded(this, this.#downstream.client.isCheck, end, detail)
+    const { headerInQuestion } = this.#passage
+    if (end === 'target-reset' && headerInQuestion > 0) tellHeaderReset(this, headerInQuestion)
     this.#close()
   }
 

@@ -5,6 +5,7 @@ export class Counters {
   accepted = 0
   checks = 0
   droppedTlvs = 0
+  headerResets = 0
   /** Of connections that have ended. */
   receivedBytes = 0
   /** Of connections that have ended. */

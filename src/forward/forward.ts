@@ -3,17 +3,17 @@ import { formatHostPorts, unmap } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
 import type { Descriptors } from '../descriptors.ts'
-import { LineLimit } from '../line-limit.ts'
 import type { Arrival } from '../link/acceptor.ts'
-import type { ResetReason } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
 import { version } from '../version.ts'
 import { Admission } from './admission.ts'
+import { clientOf } from './arrival.ts'
 import { Client } from './client.ts'
 import { Connection } from './connection.ts'
+import { type ConnectionLines, connectionLines } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import { Connections } from './connections.ts'
 import { Counters } from './counters.ts'
@@ -22,7 +22,6 @@ import { type Downstream, StreamDownstream } from './downstream.ts'
 import { Knock } from './knock.ts'
 import type { Loops } from './loops.ts'
 import { nobodyTrusted } from './nobody-trusted.ts'
-import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
 import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
@@ -55,7 +54,7 @@ export class Forward implements ConnectionOwner {
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
   readonly loops: Loops
-  readonly refusals: LineLimit
+  readonly lines: ConnectionLines
   readonly tracing: Tracing
   readonly #seen: ForwardOptions['seen']
   readonly counters = new Counters()
@@ -75,7 +74,7 @@ export class Forward implements ConnectionOwner {
     this.deadlines = options.deadlines
     this.descriptors = options.descriptors
     this.loops = options.loops
-    this.refusals = new LineLimit(options.log, 'connection refused', { forward: config.name })
+    this.lines = connectionLines(options.log, config.name)
     this.#linkTo = options.linkTo
     this.#seen = options.seen
     this.tracing = options.tracing ?? { end: () => ({ version, mtu: undefined }) }
@@ -121,35 +120,15 @@ export class Forward implements ConnectionOwner {
   }
 
   /** A client that another end took and sent over a link, as if it had come to one of its listeners. */
-  acceptStream({ stream, localAddress, remoteAddress, port, header }: Arrival, offset: number): void {
-    const { acceptProxy } = this.#config
-    const refuse = (reason: RefusalReason & ResetReason, detail: string) => {
-      this.#countRefusal(reason, remoteAddress, detail)
-      stream.abort({ reason, detail })
-    }
-    if (this.descriptors.free < 1) {
-      refuse('descriptor-limit', this.#noDescriptors)
+  acceptStream(arrival: Arrival, offset: number): void {
+    const { stream, remoteAddress } = arrival
+    const client = clientOf(arrival, this)
+    if (client instanceof Client) {
+      this.#begin(new StreamDownstream(stream, client), offset, 1)
       return
     }
-    if (acceptProxy === false) {
-      refuse('proxy-not-accepted', `forward ${this.#config.name} has acceptProxy: false`)
-      return
-    }
-    if (!this.trusts(remoteAddress)) {
-      refuse('untrusted-source', `${remoteAddress} is not in trustedProxies`)
-      return
-    }
-    const client = new Client({ address: remoteAddress, port: 0 }, { address: localAddress, port })
-    try {
-      const parsed = parseProxyHeader(header, 'v2')
-      if (parsed?.length !== header.length) throw new ProxyHeaderError('v2-too-short', 'not one whole header')
-      client.learn(parsed)
-    } catch (error) {
-      if (!(error instanceof ProxyHeaderError)) throw error
-      refuse('header-invalid', error.message)
-      return
-    }
-    this.#begin(new StreamDownstream(stream, client), offset, 1)
+    this.#countRefusal(client.reason, remoteAddress, client.detail)
+    stream.abort(client)
   }
 
   #begin(downstream: Downstream, offset: number, descriptors: number): void {
@@ -162,19 +141,14 @@ export class Forward implements ConnectionOwner {
 
   /** At once: one more would take the descriptors that established connections, probes and health checks need. */
   #turnAway(socket: Socket): void {
-    this.#countRefusal('descriptor-limit', unmap(socket.remoteAddress ?? ''), this.#noDescriptors)
+    this.#countRefusal('descriptor-limit', unmap(socket.remoteAddress ?? ''), this.descriptors.shortage)
     socket.on('error', () => {})
     reset(socket)
   }
 
   #countRefusal(reason: RefusalReason, client: string, detail: string): void {
     this.counters.refused[reason]++
-    this.refusals.warn(reason, { client, reason, detail })
-  }
-
-  get #noDescriptors(): string {
-    const { used, limit } = this.descriptors
-    return `${used} descriptors are in use or spoken for, of ${limit} less a reserve`
+    this.lines.refused.warn(reason, { client, reason, detail })
   }
 
   /** Whether a PROXY header from there is believed. */
@@ -206,7 +180,7 @@ export class Forward implements ConnectionOwner {
   async drain(signal: AbortSignal): Promise<void> {
     this.upstreams.close()
     await this.#connections.drain(signal)
-    this.refusals.flush()
+    for (const lines of Object.values(this.lines)) lines.flush()
   }
 
   get active(): number {
@@ -214,7 +188,7 @@ export class Forward implements ConnectionOwner {
   }
 
   status(): ForwardStatus {
-    const { name, acceptProxy, sendProxy, upstream } = this.#config
+    const { name, acceptProxy, sendProxy, proxyHeaderLimit, upstream } = this.#config
     let { receivedBytes, sentBytes } = this.counters
     for (const connection of this.connections()) {
       receivedBytes += connection.receivedBytes
@@ -225,6 +199,7 @@ export class Forward implements ConnectionOwner {
       listeners: this.#listeners,
       acceptProxy,
       sendProxy,
+      proxyHeaderLimit,
       balance: upstream.balance,
       targets: this.upstreams.status(),
       active: this.active,

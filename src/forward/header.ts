@@ -11,7 +11,7 @@ export interface Tlv {
 /** What a PROXY header says. Addresses are canonical, IPv4-mapped IPv6 un-mapped. */
 export interface ProxyHeader {
   readonly version: 1 | 2
-  /** LOCAL: a connection of the sender's own, a health check for example. UNKNOWN of v1 is taken as one. */
+  /** LOCAL: a connection of the sender's own, a health check for example. UNKNOWN of v1 says no more than LOCAL does. */
   readonly command: 'PROXY' | 'LOCAL'
   /** `undefined` where the header tells none: LOCAL, UNKNOWN, AF_UNIX, an UNSPEC family or transport. */
   readonly source: SocketAddress | undefined

@@ -8,9 +8,10 @@ import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { dialOptions, type ReadSocket } from '../reader.ts'
+import { checkHeader } from './check-header.ts'
 import type { Leg } from './comebacks.ts'
 import type { Loops } from './loops.ts'
-import { encodeProxyV1, encodeProxyV2 } from './proxy-header.ts'
+import { encodeProxyV2 } from './proxy-header.ts'
 import type { Target } from './target.ts'
 import type { Sender } from './way-back.ts'
 
@@ -33,7 +34,7 @@ export interface Knocker extends Sender {
 const quiet = 1000
 
 /**
- * Tries a target without a client: connects, says that this is a check (PROXY LOCAL or UNKNOWN) where headers are sent,
+ * Tries a target without a client: connects, says that nobody is behind it (see check-header.ts) where headers are sent,
  * and ends. An end like this one answers by closing, once it has reached its own target, or with a reset: it has not, or
  * drains. Over a link it is a stream that does the same, and is answered at once.
  */
@@ -111,7 +112,7 @@ export class Knock implements StreamOwner, Leg {
   }
 
   #open({ port }: Target, session: Session): void {
-    const stream = session.open(port, checkHeader('v2'))
+    const stream = session.open(port, encodeProxyV2(undefined, undefined, []).bytes)
     this.#stream = stream
     stream.owner = this
     session.send(stream.id, frame.end)
@@ -129,12 +130,4 @@ export class Knock implements StreamOwner, Leg {
     this.#isTold = true
     this.#told(error)
   }
-}
-
-/** What says that nobody is behind this connection. */
-function checkHeader(sendProxy: ForwardConfig['sendProxy']): Buffer {
-  if (sendProxy === false) return Buffer.alloc(0)
-  return sendProxy === 'v1'
-    ? encodeProxyV1(undefined, undefined)
-    : encodeProxyV2(undefined, undefined, []).bytes
 }

@@ -3,6 +3,7 @@ import { type Reset, refusalsOfEnd } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd } from '../link/stream-owner.ts'
 import type { Carrier } from './carrier.ts'
+import type { EncodedHeader } from './client.ts'
 import type { Connection } from './connection.ts'
 import { tellAttempt, tellDropped } from './connection-lines.ts'
 import { Dial, type DialOwner } from './dial.ts'
@@ -10,6 +11,9 @@ import type { Downstream } from './downstream.ts'
 import type { RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
+
+/** Milliseconds from a header to the reset that answers it: a slow tunnel's round trips, and a busy target. */
+const moment = 2000
 
 /**
  * The way of one connection from its client to a target: over a link, or by a connection that begins with the header and
@@ -24,6 +28,9 @@ export class Passage implements DialOwner {
   #dial: Dial | undefined
   #target: Target | undefined
   #carrier: Carrier | undefined
+  /** Bytes of the header that a target of this end was sent, 0: none; and when, on performance.now()'s clock. */
+  #headerBytes = 0
+  #dialledAt = 0
 
   constructor(connection: Connection, downstream: Downstream, offset: number) {
     this.#connection = connection
@@ -47,6 +54,15 @@ export class Passage implements DialOwner {
   /** What carries the bytes, once there is a target. */
   get carrier(): Carrier | undefined {
     return this.#carrier
+  }
+
+  /**
+   * Bytes of the header that the target got, if it has sent nothing, and only a moment has passed: a reset now is its
+   * answer to the header. 0 where it is not.
+   */
+  get headerInQuestion(): number {
+    const isSoon = performance.now() - this.#dialledAt < moment
+    return isSoon && this.#carrier?.sentBytes === 0 ? this.#headerBytes : 0
   }
 
   /** To one of these targets. A link takes it at once. */
@@ -119,7 +135,7 @@ export class Passage implements DialOwner {
     this.#connection.hold(1)
     this.#identify('v2')
     this.#serve(target)
-    const header = this.#header('v2')!
+    const header = this.#told(this.#downstream.client.encodeForLink())
     const mayReturn = this.#upstream!.hasAnother(target, this.#dial?.tried)
     const port = target.port + this.#offset
     this.#carrier = this.#downstream.cross(this.#connection, session, port, header, mayReturn)
@@ -133,7 +149,13 @@ export class Passage implements DialOwner {
     this.#serve(target)
     // What a check has found, only a check takes back: an end that drains still takes clients.
     if (!target.isDead) target.succeeded()
-    const header = this.#header(this.#connection.forward.config.sendProxy)
+    const { sendProxy, proxyHeaderLimit } = this.#connection.forward.config
+    const header =
+      sendProxy === false
+        ? undefined
+        : this.#told(this.#downstream.client.encode(sendProxy, proxyHeaderLimit))
+    this.#headerBytes = header?.length ?? 0
+    this.#dialledAt = Math.round(performance.now())
     this.#carrier = this.#downstream.relay(this.#connection, socket, header)
     this.#downstream.client.told()
     this.#connection.halfClosed()
@@ -165,8 +187,7 @@ export class Passage implements DialOwner {
     this.#connection.found()
   }
 
-  #header(sendProxy: false | 'v1' | 'v2'): Buffer | undefined {
-    const { bytes, droppedTlvs } = this.#downstream.client.encode(sendProxy)
+  #told({ bytes, droppedTlvs }: EncodedHeader): Buffer {
     tellDropped(this.#connection, droppedTlvs)
     return bytes
   }

@@ -10,7 +10,7 @@ import { parseV2, signature } from './proxy-v2.ts'
 
 export { type HeaderReason, type ProxyHeader, ProxyHeaderError, type Tlv } from './header.ts'
 export { encodeProxyV1 } from './proxy-v1.ts'
-export { encodeProxyV2 } from './proxy-v2.ts'
+export { encodeProxyV2, encodeUnspecV2, greatestSent } from './proxy-v2.ts'
 export { newUniqueId, uniqueIdOf, withUniqueId } from './tlv.ts'
 
 /**

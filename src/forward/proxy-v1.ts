@@ -115,8 +115,11 @@ function fault(reason: HeaderReason, message: string): ProxyHeaderError {
 }
 
 /**
- * The line for a TCP connection. UNKNOWN in its short form, the only one that every receiver takes, when there is
- * nothing to tell; families that differ are both written as IPv6.
+ * The line for a TCP connection. Families that differ are both written as IPv6.
+ *
+ * UNKNOWN where there is nothing to tell, in its short form (section 2.1). No form of it is taken everywhere: the short
+ * one is refused by Apache 2.4.71, Twisted 26.10, Varnish 7.1.1, Postfix 3.7.11 and gunicorn 27.0.1, the long one by
+ * HAProxy 2.6, Varnish, Postfix and gunicorn. LOCAL of v2 is.
  */
 export function encodeProxyV1(
   source: SocketAddress | undefined,

@@ -22,7 +22,7 @@ const DGRAM = 2
 /** Bytes after the first 16; a header of 64 KiB is an attack, not an address. */
 const greatestReceived = 4096
 /** Bytes of a whole header that goes out: several times what proxies add of their own. */
-const greatestSent = 1536
+export const greatestSent = 1536
 
 /** `undefined`: a valid beginning. @throws ProxyHeaderError */
 export function parseV2(bytes: Buffer): ProxyHeader | undefined {
@@ -111,20 +111,22 @@ function readV6(bytes: Buffer, at: number): string {
 
 /**
  * The header for a TCP connection. Bare LOCAL when there is nothing to tell; families that differ are both written as
- * IPv6. TLVs go out as they are, in order, and CRC32C is computed anew; those that are too long, and from the last one
- * on those that no longer fit, are left out and counted.
+ * IPv6. TLVs go out as they are, in order, and CRC32C is computed anew; those that are too long, and those that do not
+ * fit (see `fitTlvs`), are left out and counted.
+ * @param limit bytes of the whole header, 52 to 1536.
  */
 export function encodeProxyV2(
   source: SocketAddress | undefined,
   destination: SocketAddress | undefined,
   tlvs: readonly Tlv[],
+  limit = greatestSent,
 ): { bytes: Buffer; droppedTlvs: number } {
   if (!isTellable(source) || !isTellable(destination))
     return { bytes: fixedPart(LOCAL, UNSPEC, 0), droppedTlvs: 0 }
   const [from, to] = [unmap(source.address), unmap(destination.address)]
   const family = from.includes(':') || to.includes(':') ? AF_INET6 : AF_INET
   const tlvsAt = fixedLength + addressLengths[family]
-  const { kept, size } = fitTlvs(tlvs, greatestSent - tlvsAt)
+  const { kept, size } = fitTlvs(tlvs, limit - tlvsAt)
   const bytes = fixedPart(PROXY, (family << 4) | STREAM, tlvsAt - fixedLength + size)
   if (family === AF_INET) {
     writeV4(bytes, 16, from)
@@ -136,6 +138,17 @@ export function encodeProxyV2(
   bytes.writeUInt16BE(source.port, tlvsAt - 4)
   bytes.writeUInt16BE(destination.port, tlvsAt - 2)
   writeTlvs(bytes, tlvsAt, kept)
+  return { bytes, droppedTlvs: tlvs.length - kept.length }
+}
+
+/**
+ * The header of a client whose addresses nobody knows: family UNSPEC. A receiver may refuse it (section 2.2), and most do,
+ * HAProxy among them, so it is only for another end of ours.
+ */
+export function encodeUnspecV2(tlvs: readonly Tlv[]): { bytes: Buffer; droppedTlvs: number } {
+  const { kept, size } = fitTlvs(tlvs, greatestSent - fixedLength)
+  const bytes = fixedPart(PROXY, UNSPEC, size)
+  writeTlvs(bytes, fixedLength, kept)
   return { bytes, droppedTlvs: tlvs.length - kept.length }
 }
 

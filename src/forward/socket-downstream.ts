@@ -155,6 +155,7 @@ export class SocketDownstream implements Downstream, Sink {
     this.#held = this.#heldBytes === 0 ? [] : [bytes.subarray(header.length)]
     this.client.learn(header)
     if (this.client.isTrace) this.#connection?.traced(this.#socket)
+    else if (this.client.mayBeCheck && this.#heldBytes === 0) this.#connection?.awaitByte()
     else this.#connection?.known()
   }
 
@@ -171,6 +172,7 @@ export class SocketDownstream implements Downstream, Sink {
     this.#held.push(chunk)
     this.#heldBytes += chunk.length
     if (this.#expected !== false) this.#receiveHeader()
+    else if (this.client.mayBeCheck) this.#connection?.known()
     else if (this.#heldBytes === chunk.length && this.#connection?.begins(chunk) === false) return
     else if (this.#hello !== undefined) this.#readHello(chunk)
     else if (this.#heldBytes >= heldLimit) this.#socket.pause()
@@ -190,11 +192,15 @@ export class SocketDownstream implements Downstream, Sink {
   static #onEnd(this: ClientSocket): void {
     const { downstream } = this
     if (downstream.#expected !== false) SocketDownstream.#onGone.call(this)
-    else downstream.#connection?.halfClosed()
+    else if (downstream.client.mayBeCheck) {
+      downstream.client.isCheck = true
+      downstream.#connection?.known()
+    } else downstream.#connection?.halfClosed()
   }
 
   static #onGone(this: ClientSocket): void {
     const { downstream } = this
+    if (downstream.client.mayBeCheck) downstream.client.isCheck = true
     if (downstream.#expected === false)
       downstream.#connection?.gone('client-reset', 'before its target was connected')
     else

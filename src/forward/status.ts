@@ -7,13 +7,15 @@ export interface ForwardStatus {
   readonly listeners: readonly string[]
   readonly acceptProxy: false | 'any' | 'v1' | 'v2'
   readonly sendProxy: false | 'v1' | 'v2'
+  /** Bytes of a whole header of v2 that a target gets, at most. */
+  readonly proxyHeaderLimit: number
   readonly balance: Balance
   /** In order; each address of a name is one. */
   readonly targets: readonly TargetStatus[]
   readonly active: number
   /** Connections whose client is known (no header expected, or a whole one received), checks not among them. */
   readonly accepted: number
-  /** Connections that came with LOCAL or UNKNOWN. */
+  /** Connections that came with LOCAL, or with a header of v1 that tells no client and nothing behind it. */
   readonly checks: number
   /** Client to target, PROXY headers not counted. */
   readonly receivedBytes: number
@@ -21,6 +23,8 @@ export interface ForwardStatus {
   readonly sentBytes: number
   /** TLVs left out of a header that would have grown too long. */
   readonly droppedTlvs: number
+  /** Connections that their target reset right behind the header, before a byte of its own. */
+  readonly headerResets: number
   /** Connections ended before they were relayed, by reason. */
   readonly refused: Readonly<Record<RefusalReason, number>>
 }

@@ -3,7 +3,7 @@ import { crc32c } from './crc32c.ts'
 import { type HeaderReason, ProxyHeaderError, type Tlv } from './header.ts'
 
 // Specification.
-export const tlvType = { AUTHORITY: 0x02, CRC32C: 0x03, UNIQUE_ID: 0x05 } as const
+export const tlvType = { AUTHORITY: 0x02, CRC32C: 0x03, NOOP: 0x04, UNIQUE_ID: 0x05 } as const
 /** Bytes of the type and the length before a value. */
 const prefixLength = 3
 const checksumLength = 4
@@ -64,12 +64,28 @@ function checksumOf(header: Buffer, at: number): number {
   return crc32c(header.subarray(at + checksumLength), before)
 }
 
-/** Those that may go out within `room` bytes, and their size. */
+/**
+ * Those that may go out within `room` bytes, in their order, and their size. Where room is short, UNIQUE_ID has it first,
+ * then AUTHORITY, then what else was received, from the first on.
+ */
 export function fitTlvs(tlvs: readonly Tlv[], room: number): { kept: readonly Tlv[]; size: number } {
-  const kept = tlvs.filter(isSendable)
-  let size = kept.reduce((sum, { value }) => sum + prefixLength + value.length, 0)
-  while (size > room) size -= prefixLength + kept.pop()!.value.length
-  return { kept, size }
+  const sendable = tlvs.every(isSendable) ? tlvs : tlvs.filter(isSendable)
+  const whole = sendable.reduce((sum, { value }) => sum + prefixLength + value.length, 0)
+  if (whole <= room) return { kept: sendable, size: whole }
+  const chosen = new Set<Tlv>()
+  let size = 0
+  for (const tlv of sendable.toSorted((a, b) => rankOf(a) - rankOf(b))) {
+    const grown = size + prefixLength + tlv.value.length
+    if (grown > room) continue
+    chosen.add(tlv)
+    size = grown
+  }
+  return { kept: sendable.filter(tlv => chosen.has(tlv)), size }
+}
+
+function rankOf({ type }: Tlv): number {
+  if (type === tlvType.UNIQUE_ID) return 0
+  return type === tlvType.AUTHORITY ? 1 : 2
 }
 
 function isSendable({ type, value: { length } }: Tlv): boolean {

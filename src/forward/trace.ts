@@ -5,7 +5,7 @@ import type { ForwardConfig } from '../config/config.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
 import type { Loops } from './loops.ts'
-import type { Verdict } from './status.ts'
+import type { ForwardStatus, Verdict } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -20,11 +20,7 @@ export interface End {
 }
 
 /** Judges a target, `ip:port`, of a forward. */
-export type Judge = (
-  forward: string,
-  target: string,
-  sendProxy: ForwardConfig['sendProxy'],
-) => Promise<Verdict | undefined>
+export type Judge = (forward: ForwardStatus, target: string) => Promise<Verdict | undefined>
 
 /** What is told, as one line of JSON. */
 export interface TraceAnswer extends End {
@@ -58,6 +54,7 @@ interface Traced {
   readonly upstreams: Upstreams
   readonly tracing: Tracing
   readonly loops: Loops
+  status(): ForwardStatus
 }
 
 /** Answers and closes. Never rejects. */
@@ -76,9 +73,7 @@ export async function answerTrace(
   const { target, error } = await reach(traced, upstream, offset)
   const targetMs = error === undefined ? performance.now() - began : undefined
   const text = target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset)
-  const verdict = await within(
-    targetMs === undefined ? undefined : tracing.judge?.(config.name, text, config.sendProxy),
-  )
+  const verdict = await within(targetMs === undefined ? undefined : tracing.judge?.(traced.status(), text))
   if (verdict !== undefined) target?.judge(verdict)
   const answer: TraceAnswer = {
     ...tracing.end(),

@@ -74,6 +74,7 @@ export function forward(name: string, state: 'unknown' | 'up' | 'down'): Forward
     listeners: ['0.0.0.0:443', '[::]:443'],
     acceptProxy: false,
     sendProxy: 'v2',
+    proxyHeaderLimit: 107,
     balance: 'first',
     targets: [
       {
@@ -91,6 +92,7 @@ export function forward(name: string, state: 'unknown' | 'up' | 'down'): Forward
     receivedBytes: 2048,
     sentBytes: 20_971_520,
     droppedTlvs: 4,
+    headerResets: 0,
     refused: Object.fromEntries(refused),
   }
 }

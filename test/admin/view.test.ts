@@ -108,6 +108,15 @@ t.test('behind a peer that is not reached nothing is up or down, and one line is
     t.match(text, new RegExp(`^${name} .* unknown .*behind peer UGVlcktl, which is not reached$`, 'm'))
 })
 
+t.test('targets that reset right behind the header are told of', async t => {
+  const [one] = parts().forwards
+  const text = (forward: object) =>
+    formatStatus(endStatus(parts({ forwards: [{ ...one!, ...forward }] })), { color: false, now })
+  t.match(text({ headerResets: 3 }), /^https .*the target reset 3 right behind the PROXY header$/m)
+  const targets = [one!.targets[0]!, { ...one!.targets[0]!, address: '10.1.10.3:443' }]
+  t.match(text({ headerResets: 3, targets }), /^https .*of 2 up.*the target reset 3 right behind/m)
+})
+
 t.test('a foreign end cannot write to the terminal', async t => {
   const [forward] = parts().forwards
   const hostile = {

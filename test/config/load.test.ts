@@ -178,6 +178,20 @@ t.test('what the keys of a forward mean together', async t => {
       'listen: ":80", target: "x:80", acceptProxy: true, trustedProxies: []',
       /a.trustedProxies: found a list; allowed: a list of one/,
     ],
+    ['listen: ":80", target: "x:80", proxyHeaderLimit: 52', undefined],
+    ['listen: ":80", target: "x:80", sendProxy: v2, proxyHeaderLimit: 1536', undefined],
+    [
+      'listen: ":80", target: "x:80", proxyHeaderLimit: 51',
+      /a.proxyHeaderLimit: found 51; allowed: a whole number of bytes from 52 to 1536/,
+    ],
+    [
+      'listen: ":80", target: "x:80", proxyHeaderLimit: 1537',
+      /a.proxyHeaderLimit: found 1537; allowed: a whole number of bytes from 52 to 1536/,
+    ],
+    [
+      'listen: ":80", target: "x:80", sendProxy: v1, proxyHeaderLimit: 107',
+      /a.proxyHeaderLimit: found with sendProxy: v1; allowed: with sendProxy: v2/,
+    ],
     ['listen: ":80-81", target: "x:80"', /a.target: found ports 80; allowed: those of listen, 80-81/],
     ['listen: ":80", target: "x:80-81"', /a.target: found ports 80-81; allowed: those of listen, 80,/],
     ['listen: ":80-81", target: "x:90-91"', /a.target: found ports 90-91/],

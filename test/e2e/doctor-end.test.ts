@@ -24,6 +24,7 @@ const forwards = {
   silent: { listen: "tunnel:83", target: "127.0.0.1:8080", sendProxy: false }
   down: { listen: "tunnel:84", target: "127.0.0.1:9" }
   nowhere: { listen: "tunnel:85", target: "service.invalid:80" }
+  long: { listen: "tunnel:86", target: "127.0.0.1:8080", proxyHeaderLimit: 1536 }
 `,
 }
 
@@ -70,10 +71,15 @@ t.test('what is fine', async t => {
       [peer.cluster, /^data passes/],
       [
         'target of http',
-        /another end of ours answers .*; it says: 127\.0\.0\.1:8080 takes a PROXY header \(v2\)/,
+        /another end of ours answers .*; it says: 127\.0\.0\.1:8080 takes a PROXY header \(v2, up to 107 bytes\)/,
       ],
     ),
-    finds(t, 'cluster', [peer.gateway, /^data passes/], ['target of http', /takes a PROXY header \(v2\)/]),
+    finds(
+      t,
+      'cluster',
+      [peer.gateway, /^data passes/],
+      ['target of http', /takes a PROXY header \(v2, up to 107 bytes\)/],
+    ),
   ])
   t.notMatch(cluster.output, /connection refused/, 'and nobody is counted as a client for it')
 })
@@ -97,6 +103,11 @@ t.test('targets: refused, without an address, with a header too many or too few'
       ['target of nowhere', /service\.invalid has no address/, /getent hosts service\.invalid/],
       ['target of bare', /does not expect the PROXY header/, /proxy_protocol.*sendProxy: false/],
       ['target of silent', /closes connections without a PROXY header/, /silent\.sendProxy: v2/],
+      [
+        'target of long',
+        /takes a short PROXY header \(v2\), but not one of 1536 bytes/,
+        /forwards\.long\.proxyHeaderLimit/,
+      ],
     ),
   ])
 })

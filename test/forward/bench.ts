@@ -29,6 +29,7 @@ export function config(target: number, changes: Partial<ForwardConfig> = {}): Fo
     acceptProxy: false,
     trustedProxies: [{ address: '127.0.0.0', bits: 8, family: 4 }],
     sendProxy: false,
+    proxyHeaderLimit: 107,
     limits: {},
     timeouts: { connect: 5_000, header: 5_000, idle: 0, halfClosed: 300_000 },
     ...changes,

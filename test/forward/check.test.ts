@@ -68,16 +68,17 @@ async function world(
 }
 
 for (const [sendProxy, bytes] of [
-  ['v2', local],
-  ['v1', Buffer.from('PROXY UNKNOWN\r\n').toString('hex')],
-  [false, ''],
+  ['v2', /^0d0a0d0a000d0a515549540a20000000$/],
+  // The ends of its own connection, as HAProxy's checks tell them: UNKNOWN is not taken everywhere.
+  ['v1', /^50524f58592054435034203132372e302e302e31203132372e302e302e3120(3\d){1,5}20(3\d){1,5}0d0a$/],
+  [false, /^$/],
 ] as const)
   t.test(`sendProxy ${sendProxy}: what a check sends, and then it closes`, async t => {
     const target = await service(t)
     await target.start()
     const { status } = await world(t, target, { sendProxy, check: often })
     await eventually(() => status().targets[0]?.state === 'up' && target.seen.length > 2)
-    t.ok(target.seen.every(seen => seen === bytes))
+    for (const seen of target.seen) t.match(seen, bytes)
     t.match(status(), { accepted: 0, checks: 0, active: 0, targets: [{ active: 0 }] })
   })
 
@@ -271,4 +272,26 @@ t.test('over a link a check is end to end: it tells of the target behind the far
     () => far.logged('listener open again').length + near.logged('listener open again').length === 2,
   )
   ;(await open(near.port)).destroy()
+})
+
+t.test('without a link a check of v1 is end to end as well, and no limit refuses it', async t => {
+  const target = await service(t)
+  await target.start()
+  const far = await world(t, target, {
+    acceptProxy: 'v1',
+    limits: { allow: [{ address: '203.0.113.0', bits: 24, family: 4 }] },
+  })
+  const near = await forwarding(t, [
+    config(far.port, {
+      upstream: { ...to(at('127.0.0.1', far.port)), check: { interval: 50, rise: 1, fall: 1 } },
+      sendProxy: 'v1',
+    }),
+  ])
+  const state = () => near.status().targets[0]?.state
+  await eventually(() => state() === 'up' && far.status().checks > 2)
+  await target.stop()
+  await eventually(() => state() === 'down')
+  await target.start()
+  await eventually(() => state() === 'up')
+  t.match(far.status(), { accepted: 0, refused: { denied: 0 } })
 })

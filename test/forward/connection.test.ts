@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { ForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2, parseProxyHeader, uniqueIdOf } from '../../src/forward/proxy-header.ts'
@@ -88,7 +89,7 @@ for (const [what, header, sendProxy, out] of [
     'v2',
     '0d0a0d0a000d0a515549540a20000000',
   ],
-  ['UNKNOWN of v1', Buffer.from('PROXY UNKNOWN\r\n'), 'v1', Buffer.from('PROXY UNKNOWN\r\n').toString('hex')],
+  ['UNKNOWN of v1', Buffer.from('PROXY UNKNOWN\r\n'), 'v2', '0d0a0d0a000d0a515549540a20000000'],
 ] as const) {
   t.test(`${what} is a check: dialled, sent on bare, counted apart, logged at debug`, async t => {
     const { backend, port, status, logged, lines } = await world(t, { acceptProxy: 'any', sendProxy })
@@ -108,8 +109,164 @@ for (const [what, header, sendProxy, out] of [
   })
 }
 
+/** PROXY TCP4 with the ends of the socket itself. */
+const ownLine = ({ localPort, remotePort }: Socket) =>
+  Buffer.from(`PROXY TCP4 127.0.0.1 127.0.0.1 ${localPort} ${remotePort}\r\n`)
+
+t.test('a check of v1 tells the ends of its own connection, received and sent', async t => {
+  const { backend, port, status } = await world(t, { acceptProxy: 'any', sendProxy: 'v1' })
+  const socket = await open(port)
+  socket.end(ownLine(socket))
+  const target = await backend.socket()
+  const { received } = await outcome(target)
+  t.equal(received, `PROXY TCP4 127.0.0.1 127.0.0.1 ${target.remotePort} ${backend.port}\r\n`)
+  target.end()
+  await eventually(() => status().active === 0)
+  t.match(status(), { checks: 1, accepted: 0 })
+})
+
+const unknown = Buffer.from('PROXY UNKNOWN\r\n')
+const unspec = Buffer.from('0d0a0d0a000d0a515549540a21000000', 'hex')
+const unix = Buffer.concat([Buffer.from('0d0a0d0a000d0a515549540a213100d8', 'hex'), Buffer.alloc(216)])
+
+for (const [what, header] of [
+  ['UNKNOWN of v1', () => unknown],
+  ['the ends of its own connection in v1', ownLine],
+  ['UNSPEC of v2', () => unspec],
+  ['AF_UNIX of v2', () => unix],
+] as const)
+  t.test(`a client with ${what} is judged by the address of the sender`, async t => {
+    const sender = { address: '127.0.0.1', bits: 32, family: 4 } as const
+    const base = { acceptProxy: 'any', sendProxy: 'v2' } as const
+    const denied = await world(t, { ...base, limits: { deny: [sender] } })
+    for (const pieces of [1, 2]) {
+      const socket = await open(denied.port)
+      const first = header(socket)
+      if (pieces === 1) socket.write(Buffer.concat([first, Buffer.from('GET /')]))
+      else {
+        socket.write(first)
+        setTimeout(() => socket.write('GET /'), 50)
+      }
+      t.match(await outcome(socket), { received: '', end: 'ECONNRESET' }, `in pieces: ${pieces}`)
+    }
+    t.match(denied.status(), { checks: 0, accepted: 0, refused: { denied: 2 } })
+    const allowed = await world(t, { ...base, limits: { allow: [sender], maxConnections: 1 } })
+    const socket = await open(allowed.port)
+    socket.write(Buffer.concat([header(socket), Buffer.from('GET /')]))
+    const target = await allowed.backend.socket()
+    const [bytes] = (await once(target, 'data')) as [Buffer]
+    const told = parseProxyHeader(bytes, 'v2')!
+    // What is not known is not invented: the target sees whom it would see without a header.
+    const ends = { source: { port: target.remotePort }, destination: { port: allowed.backend.port } }
+    const isOwnLine = what.startsWith('the ends')
+    t.match(told, { command: 'PROXY', ...(!isOwnLine && ends) })
+    t.equal(bytes.subarray(told.length).toString(), 'GET /')
+    t.match(allowed.status(), { accepted: 1, checks: 0 })
+    const second = await open(allowed.port)
+    second.write(Buffer.concat([header(second), Buffer.from('GET /')]))
+    t.match(await outcome(second), { end: 'ECONNRESET' }, 'and counted among the clients')
+    t.match(allowed.status().refused, { 'connection-limit': 1 })
+    socket.destroy()
+  })
+
+t.test('UNKNOWN and silence: a client, of a server that speaks first', async t => {
+  const { backend, port, status } = await world(t, { acceptProxy: 'v1', sendProxy: 'v1' })
+  const socket = await open(port)
+  socket.write('PROXY UNKNOWN\r\n')
+  const read = outcome(socket)
+  const target = await backend.socket()
+  target.end('220')
+  t.equal((await read).received, '220')
+  t.match(status(), { accepted: 1, checks: 0 })
+  socket.destroy()
+})
+
+t.test('UNKNOWN and a reset: a check that was over at once, no line of a client', async t => {
+  const { port, status, logged } = await world(t, { acceptProxy: 'v1', sendProxy: 'v1' })
+  const socket = await open(port)
+  socket.write('PROXY UNKNOWN\r\n')
+  await eventually(() => status().active === 1)
+  await new Promise(resolve => setTimeout(resolve, 50))
+  socket.resetAndDestroy()
+  await eventually(() => status().active === 0)
+  t.same(logged('connection ended'), [])
+  t.same(logged('connection refused'), [])
+})
+
+t.test('a target that resets right behind the header is counted, and told', async t => {
+  const { backend, port, status, logged } = await world(t, { acceptProxy: false, sendProxy: 'v2' })
+  const socket = await open(port)
+  socket.write('GET /')
+  const target = await backend.socket()
+  await once(target, 'data')
+  const end = outcome(socket)
+  target.resetAndDestroy()
+  t.match(await end, { end: 'ECONNRESET' })
+  await eventually(() => status().active === 0)
+  t.equal(status().headerResets, 1)
+  t.match(logged('target resets right behind the PROXY header'), [
+    { forward: 'web', target: `127.0.0.1:${backend.port}`, headerBytes: 47 },
+  ])
+
+  t.comment('and in a flood, with few lines')
+  const many = Array.from({ length: 40 }, async () => {
+    const one = await open(port)
+    const end = outcome(one)
+    one.write('GET /')
+    const at = await backend.socket()
+    await once(at, 'data')
+    at.resetAndDestroy()
+    await end
+  })
+  await Promise.all(many)
+  await eventually(() => status().headerResets === 41)
+  t.equal(logged('target resets right behind the PROXY header').length, 20)
+})
+
+t.test('what is no answer to the header is not counted as one', async t => {
+  const without = await world(t, { acceptProxy: false, sendProxy: false })
+  const cases = [
+    ['no header was sent', without, async (target: Socket) => target.resetAndDestroy()],
+    [
+      'a byte came before',
+      undefined,
+      async (target: Socket, socket: Socket) => {
+        target.write('x')
+        await once(socket, 'data')
+        target.resetAndDestroy()
+      },
+    ],
+    ['the target closed', undefined, async (target: Socket) => target.destroy()],
+    ['the client did it', undefined, async (_: Socket, socket: Socket) => socket.resetAndDestroy()],
+    [
+      'it was long after',
+      undefined,
+      async (target: Socket) => {
+        await new Promise(resolve => setTimeout(resolve, 2100))
+        target.resetAndDestroy()
+      },
+    ],
+  ] as const
+  await Promise.all(
+    cases.map(async ([what, given, act]) => {
+      const { backend, port, status } = given ?? (await world(t, { acceptProxy: false, sendProxy: 'v2' }))
+      const socket = await open(port)
+      const target = await backend.socket()
+      target.resume()
+      await act(target, socket)
+      socket.resume().end()
+      await eventually(() => status().active === 0)
+      t.equal(status().headerResets, 0, what)
+    }),
+  )
+})
+
 t.test('TLVs that no longer fit are left out, counted and logged', async t => {
-  const { backend, port, status, logged } = await world(t, { acceptProxy: 'v2', sendProxy: 'v2' })
+  const { backend, port, status, logged } = await world(t, {
+    acceptProxy: 'v2',
+    sendProxy: 'v2',
+    proxyHeaderLimit: 1536,
+  })
   const tlvs = [1, 2, 3].map(i => ({ type: 0xe0 + i, value: Buffer.alloc(700, i) }))
   const whole = Buffer.concat([
     encodeProxyV2(client, gateway, []).bytes,
@@ -122,9 +279,20 @@ t.test('TLVs that no longer fit are left out, counted and logged', async t => {
   socket.write(whole)
   const target = await backend.socket()
   await once(target, 'data')
-  t.equal(status().droppedTlvs, 2, 'the last of them, and the UNIQUE_ID that was to be added')
+  t.equal(status().droppedTlvs, 1, 'the last of them, and not the UNIQUE_ID that was added')
   t.equal(logged('TLVs left out of a PROXY header: too long').length, 1)
   socket.destroy()
+  const others = await Promise.all(
+    Array.from({ length: 30 }, async () => {
+      const one = await open(port)
+      one.write(whole)
+      await once(await backend.socket(), 'data')
+      return one
+    }),
+  )
+  t.equal(status().droppedTlvs, 31)
+  t.equal(logged('TLVs left out of a PROXY header: too long').length, 1, 'not one for each connection')
+  for (const one of others) one.destroy()
 })
 
 t.test('a header in single bytes', async t => {

@@ -98,6 +98,35 @@ t.test('a header has at most 1536 bytes, the last TLVs are left out', async t =>
   t.equal(last.droppedTlvs, 1, 'and the checksum is that of what is left')
 })
 
+t.test('where room is short, UNIQUE_ID has it first, then AUTHORITY, then what was received', async t => {
+  const id = tlv(UNIQUE_ID, 16)
+  const left = (limit: number, ...tlvs: Tlv[]) => {
+    const { bytes, droppedTlvs } = encodeProxyV2(source, destination, tlvs, limit)
+    t.ok(bytes.length <= limit, `${bytes.length} of ${limit}`)
+    return { types: parseProxyHeader(bytes, 'v2')!.tlvs.map(({ type }) => type), droppedTlvs }
+  }
+  const received = [tlv(SSL, 40), tlv(AUTHORITY, 15), tlv(ALPN, 8), id]
+  t.same(left(107, ...received), { types: [AUTHORITY, ALPN, UNIQUE_ID], droppedTlvs: 1 }, 'in their order')
+  t.same(left(65, ...received), { types: [AUTHORITY, UNIQUE_ID], droppedTlvs: 2 })
+  t.same(left(64, ...received), { types: [ALPN, UNIQUE_ID], droppedTlvs: 2 })
+  t.same(left(46, ...received), { types: [AUTHORITY], droppedTlvs: 3 })
+  t.same(left(28, ...received), { types: [], droppedTlvs: 4 })
+  // The longest names beside a UNIQUE_ID in nginx's buffer of 107 bytes.
+  t.same(left(107, tlv(AUTHORITY, 57), id), { types: [AUTHORITY, UNIQUE_ID], droppedTlvs: 0 })
+  t.same(left(107, tlv(AUTHORITY, 58), id), { types: [UNIQUE_ID], droppedTlvs: 1 })
+  const [from, to] = [
+    { address: '2001:db8::7', port: 1 },
+    { address: '2001:db8::1', port: 443 },
+  ]
+  for (const [name, size, droppedTlvs] of [
+    [33, 107, 0],
+    [34, 71, 1],
+  ] as const) {
+    const sent6 = encodeProxyV2(from, to, [tlv(AUTHORITY, name), id], 107)
+    t.same([sent6.bytes.length, sent6.droppedTlvs], [size, droppedTlvs], `IPv6, a name of ${name}`)
+  }
+})
+
 t.test('the unique id', async t => {
   const [first, second, other] = [tlv(UNIQUE_ID, 16), tlv(UNIQUE_ID, 8), tlv(ALPN, 2)]
   const never = () => t.fail('an id is there') as never
