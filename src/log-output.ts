@@ -53,7 +53,9 @@ export class LogOutput {
     this.#fd = stdout.fd
     this.#mayWait = stdout.mayWait
     process.on('exit', () => {
-      this.#mayWait = false
+      // What a thread has is written still.
+      if (this.#isWriting) this.#chunk = undefined
+      this.#isWriting = this.#mayWait = false
       this.#writeAll()
     })
   }

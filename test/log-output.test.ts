@@ -30,7 +30,7 @@ class Flood {
   static async start(t: Test, stdout: number | 'pipe', wrapper: readonly string[] = []): Promise<Flood> {
     const [command, ...args] = [...wrapper, process.execPath, script]
     const env = { ...process.env, NODE_V8_COVERAGE: '' }
-    const child = spawn(command!, args, { stdio: ['ignore', stdout, 'inherit', 'ipc'], env })
+    const child = spawn(command!, args, { stdio: ['ignore', stdout, 'pipe', 'ipc'], env })
     t.teardown(() => child.kill('SIGKILL'))
     const flood = new Flood(child)
     await once(child, 'message')
@@ -118,6 +118,21 @@ t.test('nobody ever reads: it ends when its time is over, and what the pipe hold
     const { took } = await flood.end(1_500)
     t.ok(took >= 1_400, `${kind}: ${took} ms`)
     if (kind === 'pipe') complete(t, await pipe.read())
+  }
+})
+
+t.test('a process that ends by an exception writes its last lines', async t => {
+  for (const stdout of ['file', 'pipe'] as const) {
+    const file = join(scratchFolder(), 'log')
+    const pipe = new Pipe()
+    const fd = openSync(file, 'w')
+    const flood = await Flood.start(t, stdout === 'file' ? fd : pipe.writeEnd)
+    closeSync(fd)
+    pipe.spawned()
+    flood.child.send('throw')
+    await once(flood.child, 'close')
+    const text = stdout === 'file' ? readFile(file) : await pipe.read()
+    t.match(text.trimEnd().split('\n').at(-1), '"msg":"about to throw"', stdout)
   }
 })
 

@@ -86,8 +86,7 @@ function linesOf(t: Test, log: string): { msg: string; lines?: number }[] {
 t.test('nobody reads the log: clients are served, what was dropped is told, in a metric too', async t => {
   const pipe = new Pipe()
   const { host, child, exited } = await startEnd(t, 'stuck', { pipe, drainTimeout: '30s' })
-  const droppedNow = async () =>
-    Number(/^wg_punchhole_log_lines_dropped_total (\d+)$/m.exec((await ask(host, '/metrics')).body)?.[1])
+  const droppedNow = async () => JSON.parse((await ask(host, '/status.json')).body).logLinesDropped
   t.equal(await droppedNow(), 0)
   let clients = 0
   // 1 MiB of lines is kept, and each has the name of its forward.
@@ -97,6 +96,7 @@ t.test('nobody reads the log: clients are served, what was dropped is told, in a
   }
   const dropped = await droppedNow()
   t.ok(dropped > 0)
+  t.match((await ask(host, '/metrics')).body, `\nwg_punchhole_log_lines_dropped_total ${dropped}\n`)
   await pipe.read({ until: log => log.includes('log lines dropped') })
   t.equal(await pings(host, 10), 10)
   child.kill('SIGTERM')
@@ -117,7 +117,7 @@ t.test('SIGTERM: a slow reader gets every line', async t => {
   const lines = linesOf(t, await pipe.read({ bytes: 4_000, every: 5 }))
   t.same(await exited, { code: 0, signal: null })
   t.equal(lines.filter(({ msg }) => msg === 'connection ended').length, 1_000)
-  t.match(lines.slice(-2), [{ msg: 'draining' }, { msg: 'listeners closed' }])
+  for (const last of ['draining', 'listeners closed']) t.ok(lines.slice(-4).some(({ msg }) => msg === last))
   t.notOk(lines.some(({ msg }) => msg === 'log lines dropped'))
 })
 

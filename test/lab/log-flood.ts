@@ -3,14 +3,18 @@ import { createLog } from '../../src/log.ts'
 
 /**
  * A process that logs on its stdout whatever that is, and tells over IPC how it went. Sent a number it logs so many lines,
- * `n` in each counting on; sent `{ end }` it logs the last one, ends the log with so many milliseconds of time, and itself.
+ * `n` in each counting on; sent `throw` it logs one and throws; sent `{ end }` it logs the last one, gives the log so many
+ * milliseconds to end, and ends itself.
  */
 const log = createLog('info')
 let n = 0
 process.send!('ready')
-process.on('message', async (order: number | { end: number }) => {
+process.on('message', async (order: number | 'throw' | { end: number }) => {
   if (typeof order === 'number') await flood(order)
-  else {
+  else if (order === 'throw') {
+    log.info({ n: n++ }, 'about to throw')
+    throw new Error('as it was told')
+  } else {
     log.info({ n: n++ }, 'last')
     const began = performance.now()
     await log.output.end(AbortSignal.timeout(order.end))

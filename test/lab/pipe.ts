@@ -47,10 +47,6 @@ export class Pipe {
     return this.text
   }
 
-  close(): void {
-    closeSync(this.#readEnd)
-  }
-
   #readOnce(bytes: number): void {
     try {
       const count = readSync(this.#readEnd, this.#buffer, 0, Math.min(bytes, this.#buffer.length), null)
