@@ -50,46 +50,58 @@ export function readFilter(
 }
 
 function readRule(rule: AccessRule, reading: Reading, refusesOthers: boolean, ledger: Ledger): Reading {
-  const { line, action, condition } = rule
-  const { accepted, allow, hello, isDecided } = reading
-  if (isDecided) {
-    ledger.leaveOut(line, 'after a rule without a condition')
+  if (reading.isDecided) {
+    ledger.leaveOut(rule.line, 'after a rule without a condition')
     return {}
   }
-  const asksHello = condition?.kind === 'hello'
-  // `reject if !hello`, and a reject of all that `accept if hello` has left.
-  if (
-    (asksHello && action === 'reject' && condition.negated) ||
-    (hello !== undefined && action === 'reject' && !condition)
-  ) {
+  return readHelloRule(rule, reading, refusesOthers, ledger) ?? readSourceRule(rule, reading, ledger)
+}
+
+/** Rules that tell TLS from other connections, and those behind one; `undefined` for others. */
+function readHelloRule(
+  { line, action, condition }: AccessRule,
+  { hello }: Reading,
+  refusesOthers: boolean,
+  ledger: Ledger,
+): Reading | undefined {
+  const isPlain = condition?.kind === 'hello' && condition.negated
+  const isTls = condition?.kind === 'hello' && !condition.negated
+  const isLast = condition === undefined
+  if (action === 'accept' && isTls) {
+    ledger.leaveOut(line, 'a ClientHello is waited for where there are routes')
+    return { hello: line }
+  }
+  if (action === 'reject' && (isPlain || (isLast && hello !== undefined))) {
     if (refusesOthers) ledger.leaveOut(line, 'what is not TLS has no route, and is refused')
     else
       ledger.error(
         line,
-        `found a reject of what is not TLS; here it goes to the target: remove default_backend to refuse it, or remove the reject`,
+        'found a reject of what is not TLS; here it goes to the target: remove default_backend to refuse it, or remove the reject',
       )
-    return condition === undefined ? { isDecided: true } : {}
+    return { isDecided: isLast }
   }
-  if (asksHello && action === 'accept' && !condition.negated) {
-    ledger.leaveOut(line, 'a ClientHello is waited for where there are routes')
-    return { hello: line }
-  }
-  if (hello !== undefined && condition !== undefined) {
-    ledger.error(
-      line,
-      `found a rule behind that of line ${hello}, so for what is not TLS alone; write it before that one`,
-    )
+  if (isPlain || isTls) {
+    ledger.error(line, ORDER)
     return {}
   }
+  if (hello === undefined || isLast) return undefined
+  ledger.error(
+    line,
+    `found a rule behind that of line ${hello}, so for what is not TLS alone; write it before that one`,
+  )
+  return {}
+}
+
+function readSourceRule(rule: AccessRule, { accepted, allow, deny }: Reading, ledger: Ledger): Reading {
+  const { line, action, condition } = rule
   if (condition === undefined) return decide(rule, accepted, ledger)
-  if (asksHello) ledger.error(line, ORDER)
-  else if (action === 'accept' && !condition.negated && allow === undefined)
+  if (action === 'accept' && !condition.negated && allow === undefined)
     return { accepted: add(accepted, condition) }
-  else if (action === 'reject' && !condition.negated && accepted === undefined)
-    return { deny: add(reading.deny, condition) }
-  else if (action === 'reject' && condition.negated && accepted === undefined && allow === undefined)
-    return { allow: condition }
-  else ledger.error(line, ORDER)
+  if (action === 'reject' && accepted === undefined) {
+    if (!condition.negated) return { deny: add(deny, condition) }
+    if (allow === undefined) return { allow: condition }
+  }
+  ledger.error(line, ORDER)
   return {}
 }
 

@@ -4,8 +4,9 @@ import { type Arities, arities, nameParams, type Param } from './params.ts'
 /**
  * The flags that HAProxy keeps for the PROXY header of a server, `pp_opts` in its source: a header is sent where any is
  * set, v2 where `v2` is, else v1. So `no-send-proxy-v2` takes away v2 alone, and what belongs to v2 alone sends v1.
+ * Each has the line that set it.
  */
-export type ProxyFlags = ReadonlySet<string>
+export type ProxyFlags = ReadonlyMap<string, number>
 
 const sets: Readonly<Record<string, readonly string[]>> = {
   'send-proxy': ['v1'],
@@ -26,29 +27,35 @@ export const proxyArities: Arities = {
 }
 
 /** The flags after one more parameter. */
-export function changeFlags(flags: ProxyFlags, { name, values: [value = ''] }: Param): ProxyFlags {
+export function changeFlags(
+  flags: ProxyFlags,
+  { name, values: [value = ''] }: Param,
+  line: number,
+): ProxyFlags {
+  const set = (names: readonly string[]) => new Map([...flags, ...names.map(flag => [flag, line] as const)])
   if (name === OPTIONS) {
     const options = value.split(',')
-    const ofTls = options.some(option => /^cert-|^ssl-/.test(option)) ? ['ssl'] : []
-    return new Set([...flags, ...options, ...ofTls])
+    return set(options.some(option => /^cert-|^ssl-/.test(option)) ? [...options, 'ssl'] : options)
   }
-  const isOff = name.startsWith('no-')
-  const named = new Set(sets[isOff ? name.slice('no-'.length) : name])
-  return isOff ? new Set([...flags].filter(flag => !named.has(flag))) : new Set([...flags, ...named])
+  if (!name.startsWith('no-')) return set(sets[name]!)
+  const cleared = sets[name.slice('no-'.length)]!
+  return new Map([...flags].filter(([flag]) => !cleared.includes(flag)))
 }
 
 /** The header that a server gets. */
-export function sendProxyOf(flags: ProxyFlags, line: number, ledger: Ledger): false | 'v1' | 'v2' {
-  const others = [...flags].filter(flag => flag !== 'v1' && flag !== 'v2')
+export function sendProxyOf(flags: ProxyFlags, ledger: Ledger): false | 'v1' | 'v2' {
+  const others = [...flags].filter(([flag]) => flag !== 'v1' && flag !== 'v2')
+  const line = Math.max(...others.map(([, line]) => line))
+  const names = nameParams(others.map(([flag]) => flag))
   if (flags.has('v2') && others.length > 0)
     ledger.error(
       line,
-      `found ${nameParams(others)} in the v2 header of a server, by proxy-v2-options or send-proxy-v2-ssl; what it tells beside the addresses is no choice here: write send-proxy-v2 alone`,
+      `found ${names} in the v2 header of a server, by proxy-v2-options or send-proxy-v2-ssl; what it tells beside the addresses is no choice here: write send-proxy-v2 alone`,
     )
   if (!flags.has('v2') && !flags.has('v1') && others.length > 0)
     ledger.warn(
       line,
-      `found ${nameParams(others)} for a v2 header without send-proxy-v2: HAProxy sends a v1 header, and so does this`,
+      `found ${names} for a v2 header without send-proxy-v2: HAProxy sends a v1 header, and so does this`,
     )
   if (flags.has('v2')) return 'v2'
   return flags.size > 0 ? 'v1' : false

@@ -5,7 +5,7 @@ import type { Ledger } from './ledger.ts'
 import { arities, nameParams, type Param, readParams } from './params.ts'
 import type { Directive } from './section.ts'
 import { changeFlags, type ProxyFlags, proxyArities, sendProxyOf } from './send-proxy.ts'
-import { parseTime, timeProblem } from './time.ts'
+import { parseTime, type Setting, timeProblem } from './time.ts'
 
 /** What parameters say of a server; those of `default-server` lines are where the ones after them begin. */
 export interface ServerParams {
@@ -19,10 +19,11 @@ export interface ServerParams {
   readonly disabled: boolean
   readonly weight: number
   readonly maxConnections: number | undefined
-  readonly tls: boolean
+  /** By `ssl`. */
+  readonly tls: Setting<boolean>
   /** Checks within TLS or through a proxy, or to another port or address. */
-  readonly checkParams: readonly string[]
-  readonly tlsParams: readonly string[]
+  readonly checkParams: readonly Setting<string>[]
+  readonly tlsParams: readonly Setting<string>[]
   /** Parameters that a forward does without. */
   readonly without: readonly string[]
   /** Parameters that mean something beside other servers only. */
@@ -43,7 +44,7 @@ export interface Server extends ServerParams {
 
 /** HAProxy's defaults, section 5.2 of its configuration manual. */
 export const serverDefaults: ServerParams = {
-  proxyFlags: new Set(),
+  proxyFlags: new Map(),
   check: false,
   interval: 2000,
   rise: 2,
@@ -52,7 +53,7 @@ export const serverDefaults: ServerParams = {
   disabled: false,
   weight: 1,
   maxConnections: undefined,
-  tls: false,
+  tls: { value: false, line: 0 },
   checkParams: [],
   tlsParams: [],
   without: [],
@@ -67,8 +68,6 @@ const flags: Readonly<Record<string, Partial<ServerParams>>> = {
   'no-backup': { backup: false },
   disabled: { disabled: true },
   enabled: { disabled: false },
-  ssl: { tls: true },
-  'no-ssl': { tls: false },
 }
 
 /** What a forward does without. */
@@ -83,7 +82,7 @@ const harmless = arities({
 /** Without `ssl` or a check within TLS they mean nothing. */
 const ofTls = arities({
   0:
-    'allow-0rtt force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 no-check-ssl no-ssl-reuse no-sslv3 no-tls-tickets ' +
+    'allow-0rtt force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 no-ssl-reuse no-sslv3 no-tls-tickets ' +
     'no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 ssl-reuse sslv3 tls-tickets tlsv10 tlsv11 tlsv12 tlsv13',
   1: 'alpn ca-file ciphers ciphersuites client-sigalgs crl-file crt curves npn sigalgs sni ssl-max-ver ssl-min-ver verify verifyhost',
 })
@@ -101,7 +100,7 @@ const instead: Readonly<Record<string, string>> = {
 /** Those above, and what a target has nothing for: so that all of a line are told at once. */
 const known = {
   ...arities({
-    0: `${Object.keys(flags).join(' ')} agent-check`,
+    0: `${Object.keys(flags).join(' ')} agent-check no-check-ssl no-ssl ssl`,
     1: 'inter rise fall weight maxconn minconn cookie redir namespace proto socks4 source track usesrc interface',
   }),
   ...proxyArities,
@@ -121,33 +120,30 @@ export function readServer(
     return undefined
   }
   const said = readServerParams({ line, name: 'server', args: params }, defaults, ledger)
-  refuseTls(said, line, ledger)
+  refuseTls(said, ledger)
   const where = parseServerAddress(address)
   if (where === undefined) {
     ledger.error(line, `${found(address)} at a server; allowed: HOST:PORT, or HOST for the same port`)
     return undefined
   }
-  const without = [
-    ...said.without,
-    ...(said.tls ? [] : said.tlsParams),
-    ...(said.check ? [] : said.checkParams),
-  ]
-  return { ...said, ...where, line, without, sendProxy: sendProxyOf(said.proxyFlags, line, ledger) }
+  const idle = [...(said.tls.value ? [] : said.tlsParams), ...(said.check ? [] : said.checkParams)]
+  const without = [...said.without, ...idle.map(({ value }) => value)]
+  return { ...said, ...where, line, without, sendProxy: sendProxyOf(said.proxyFlags, ledger) }
 }
 
-/** In one sentence, for one leads to the other. */
-function refuseTls({ tls, check, tlsParams, checkParams }: ServerParams, line: number, ledger: Ledger): void {
-  const ofCheck = check ? checkParams.filter(name => name !== 'no-check-ssl') : []
-  if (tls)
-    ledger.error(
-      line,
-      `found ${nameParams(['ssl', ...ofCheck, ...tlsParams])} at a server; TLS ends at the reverse proxy behind the target; remove them`,
-    )
-  else if (ofCheck.length > 0)
-    ledger.error(
-      line,
-      `found ${nameParams([...ofCheck, ...tlsParams])} at a server; a check is a TCP connect to the target; remove them`,
-    )
+/** In one sentence, for one leads to the other; at the line that begins it, which may be of `default-server`. */
+function refuseTls({ tls, check, tlsParams, checkParams }: ServerParams, ledger: Ledger): void {
+  const ofCheck = check ? checkParams : []
+  const [first] = tls.value ? [tls] : ofCheck
+  if (first === undefined) return
+  const names = nameParams([
+    ...(tls.value ? ['ssl'] : []),
+    ...[...ofCheck, ...tlsParams].map(({ value }) => value),
+  ])
+  const fix = tls.value
+    ? 'TLS ends at the reverse proxy behind the target'
+    : 'a check is a TCP connect to the target'
+  ledger.error(first.line, `found ${names} at a server; ${fix}; remove them`)
 }
 
 /** @returns `defaults` with what this line says on top. */
@@ -171,10 +167,13 @@ function readParam(param: Param, params: ServerParams, line: number, ledger: Led
     values: [value],
   } = param
   if (Object.hasOwn(flags, name)) return flags[name]!
-  if (Object.hasOwn(proxyArities, name)) return { proxyFlags: changeFlags(params.proxyFlags, param) }
+  if (Object.hasOwn(proxyArities, name)) return { proxyFlags: changeFlags(params.proxyFlags, param, line) }
   if (Object.hasOwn(harmless, name)) return { without: [...params.without, name] }
-  if (Object.hasOwn(ofTls, name)) return { tlsParams: [...params.tlsParams, name] }
-  if (Object.hasOwn(ofChecks, name)) return { checkParams: [...params.checkParams, name] }
+  if (name === 'ssl' || name === 'no-ssl') return { tls: { value: name === 'ssl', line } }
+  if (name === 'no-check-ssl')
+    return { checkParams: params.checkParams.filter(({ value }) => value !== 'check-ssl') }
+  if (Object.hasOwn(ofTls, name)) return { tlsParams: [...params.tlsParams, { value: name, line }] }
+  if (Object.hasOwn(ofChecks, name)) return { checkParams: [...params.checkParams, { value: name, line }] }
   if (Object.hasOwn(valued, name)) return valued[name]!(value, line, ledger)
   const fix = Object.hasOwn(instead, name) ? instead[name] : 'a target has no such thing, remove it'
   ledger.error(line, `${found(name)} at a server; ${fix}`)

@@ -2,7 +2,7 @@ import { helloFor, message, records, serverNames } from '../forward/hello.ts'
 import type { Probe } from './probes.ts'
 
 /**
- * Small files that HAProxy takes, each for one thing that it means. `<0>` to `<9>` are ports, the servers are back ends
+ * Small files that HAProxy takes, each for one thing that it means. `<0>` to `<19>` are ports, the servers are back ends
  * of probes.ts.
  */
 
@@ -35,7 +35,7 @@ const rows: Row[] = []
 
 function add(row: Pick<Row, 'name' | 'file' | 'cases'> & Partial<Row>): void {
   const isSlow = row.messages !== undefined || row.cases.some(({ after = 0 }) => after > 0)
-  const port = 10_000 + 10 * rows.length
+  const port = 10_000 + 20 * rows.length
   rows.push({ messages: undefined, warnings: undefined, port, isSlow, ...row })
 }
 
@@ -80,30 +80,43 @@ const said = (answer: string, probe: Partial<Case> = {}): Case => ({
 
 const v1 = said(`${A} v1 127.0.0.1 127.0.0.1:<0>`)
 const v2 = said(`${A} v2 127.0.0.1 127.0.0.1:<0>`)
-for (const [first, then, header] of [
-  ['', '', said(`${A} ${bare}`)],
-  ['', 'send-proxy', v1],
-  ['', 'send-proxy-v2', v2],
-  ['', 'send-proxy-v2 send-proxy', v2],
-  ['send-proxy', 'no-send-proxy-v2', v1],
-  ['send-proxy send-proxy-v2', 'no-send-proxy-v2', v1],
-  ['send-proxy send-proxy-v2', 'no-send-proxy', v2],
-  ['send-proxy-v2', 'no-send-proxy-v2', said(`${A} ${bare}`)],
-  ['send-proxy-v2', 'no-send-proxy-v2 send-proxy', v1],
-  ['send-proxy-v2', 'no-send-proxy-v2-ssl', said(`${A} ${bare}`)],
-  ['send-proxy', 'no-send-proxy-v2-ssl-cn', v1],
-  ['send-proxy-v2-ssl', 'no-send-proxy-v2-ssl', said(`${A} ${bare}`)],
-  ['send-proxy-v2-ssl', 'no-send-proxy-v2', v1],
-  ['send-proxy-v2-ssl-cn', 'no-send-proxy-v2-ssl', v1],
-  ['send-proxy-v2-ssl-cn', 'no-send-proxy-v2-ssl-cn', said(`${A} ${bare}`)],
-  ['', 'proxy-v2-options crc32c', v1],
-  ['proxy-v2-options ssl,unique-id', 'no-send-proxy-v2', v1],
-] as const)
-  same(
-    `default-server ${first || 'absent'}, then ${then || 'nothing'}`,
-    listen(...(first === '' ? [] : [`default-server ${first}`]), `server a ${A} ${then}`),
-    header,
-  )
+const headers = [
+  ['', '', bare],
+  ['', 'send-proxy', 'v1'],
+  ['', 'send-proxy-v2', 'v2'],
+  ['', 'send-proxy-v2 send-proxy', 'v2'],
+  ['send-proxy', 'no-send-proxy-v2', 'v1'],
+  ['send-proxy send-proxy-v2', 'no-send-proxy-v2', 'v1'],
+  ['send-proxy send-proxy-v2', 'no-send-proxy', 'v2'],
+  ['send-proxy-v2', 'no-send-proxy-v2', bare],
+  ['send-proxy-v2', 'no-send-proxy-v2 send-proxy', 'v1'],
+  ['send-proxy-v2', 'no-send-proxy-v2-ssl', bare],
+  ['send-proxy', 'no-send-proxy-v2-ssl-cn', 'v1'],
+  ['send-proxy-v2-ssl', 'no-send-proxy-v2-ssl', bare],
+  ['send-proxy-v2-ssl', 'no-send-proxy-v2', 'v1'],
+  ['send-proxy-v2-ssl-cn', 'no-send-proxy-v2-ssl', 'v1'],
+  ['send-proxy-v2-ssl-cn', 'no-send-proxy-v2-ssl-cn', bare],
+  ['', 'proxy-v2-options crc32c', 'v1'],
+  ['proxy-v2-options ssl,unique-id', 'no-send-proxy-v2', 'v1'],
+] as const
+/** A listen section for each, on ports of their own. */
+const eachOf = (sections: readonly (readonly string[])[]) =>
+  `${defaults}${sections.map((lines, i) => `listen l${i}\n${lines.map(line => ` ${line}\n`).join('')}`).join('')}`
+same(
+  'flags of the PROXY header, of default-server and server',
+  eachOf(
+    headers.map(([first, then], i) => [
+      `bind 127.0.0.1:<${i}>`,
+      ...(first === '' ? [] : [`default-server ${first}`]),
+      `server a ${A} ${then}`,
+    ]),
+  ),
+  ...headers.map(([, , header], i) =>
+    said(`${A} ${header === bare ? bare : `${header} 127.0.0.1 127.0.0.1:<${i}>`}`, {
+      to: `127.0.0.1:<${i}>`,
+    }),
+  ),
+)
 same(
   'default-server lines add up, and count from there on',
   `${listen('default-server send-proxy', 'default-server send-proxy-v2', `server a ${A}`)}listen m\n bind 127.0.0.1:<1>\n server a ${A}\n default-server send-proxy\n`,
@@ -517,6 +530,28 @@ same(
   `${defaults}frontend f\n bind 127.0.0.1:<0>\n default_backend l\nlisten l\n server b ${B}\n`,
   turns(B),
 )
+const later = { waits: 1000, after: 1000 }
+for (const lines of [
+  [`server a ${A} check inter 100ms fall 1 check-ssl verify none no-check-ssl`],
+  ['default-server check-ssl verify none', `server a ${A} check inter 100ms fall 1 no-check-ssl`],
+  [`server a ${A} ssl verify none no-ssl check inter 100ms fall 1`],
+  ['option httpchk', 'option tcp-check', `server a ${A} check inter 100ms fall 1`],
+  ['tcp-check expect string nothing', `server a ${A} check inter 100ms fall 1`],
+  [`server a ${A} port 7999`],
+])
+  same(`checks: ${lines.join('; ')}`, servers(...lines), said(`${A} ${bare}`, later), turns(A))
+refused(
+  'a check of another port',
+  servers(`server a ${A} check port 7999 inter 100ms fall 1`),
+  ['haproxy.cfg:8: error: found port at a server; a check is a TCP connect to the target; remove them'],
+  { ...said(none), isEventual: true },
+)
+refused(
+  'a check beyond a connect',
+  servers('option ssl-hello-chk', `server a ${A} check inter 100ms fall 1`),
+  ['haproxy.cfg:8: error: found option ssl-hello-chk; a check is a TCP connect to the target, remove it'],
+  { ...said(none), isEventual: true },
+)
 refused(
   'a backup beside a server that nothing checks',
   servers('server a 127.1.0.1:7999', `server b ${B} backup`),
@@ -537,22 +572,32 @@ refused('balance by source', servers('balance source', `server a ${A}`, `server 
 
 // Where clients connect.
 
-const both4and6 = [said(`${A} ${bare}`), said(`${A} ${bare}`, { to: '[::1]:<0>' })] as const
-const only4 = [both4and6[0], said(none, { to: '[::1]:<0>' })] as const
 const bind = (...binds: string[]) =>
   `${defaults}listen l\n${binds.map(bind => ` bind ${bind}\n`).join('')} server a ${A}\n`
-for (const [binds, cases] of [
-  [['*:<0>'], only4],
-  [[':<0>'], only4],
-  [['ipv4@:<0>'], only4],
-  [[':::<0>'], both4and6],
-  [['[::]:<0> v4v6'], both4and6],
-  [['ipv6@:<0>'], both4and6],
-  [['*:<0>', ':::<0> v6only'], both4and6],
-  [['127.0.0.1:<0>,::1:<0>'], both4and6],
-  [['127.0.0.1:<0> alpn h2 strict-sni verify none ssl-min-ver TLSv1.2 level admin mode 600'], only4],
-] as const)
-  same(`bind ${binds.join(' and ')}`, bind(...binds), ...cases)
+const binds = [
+  [['*:PORT'], 4],
+  [[':PORT'], 4],
+  [['ipv4@:PORT'], 4],
+  [[':::PORT'], 46],
+  [['[::]:PORT v4v6'], 46],
+  [['ipv6@:PORT'], 46],
+  [['*:PORT', ':::PORT v6only'], 46],
+  [['127.0.0.1:PORT,::1:PORT'], 46],
+  [['127.0.0.1:PORT alpn h2 strict-sni verify none ssl-min-ver TLSv1.2 level admin mode 600'], 4],
+] as const
+same(
+  'which families a bind takes, and which parameters mean nothing',
+  eachOf(
+    binds.map(([lines], i) => [
+      ...lines.map(line => `bind ${line.replaceAll('PORT', `<${i}>`)}`),
+      `server a ${A}`,
+    ]),
+  ),
+  ...binds.flatMap(([, families], i) => [
+    said(`${A} ${bare}`, { to: `127.0.0.1:<${i}>` }),
+    said(families === 46 ? `${A} ${bare}` : none, { to: `[::1]:<${i}>` }),
+  ]),
+)
 same(
   'a range to the same ports, and an offset',
   `${defaults}listen m
@@ -580,7 +625,7 @@ refused(
     'haproxy.cfg:7: error: found v6only; a listener on every IPv6 address takes IPv4, too: name the address, or add a bind on *',
   ],
   said(none),
-  both4and6[1],
+  said(`${A} ${bare}`, { to: '[::1]:<0>' }),
 )
 
 // How words are written.

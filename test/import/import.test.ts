@@ -483,6 +483,70 @@ t.test('no secret and no line break gets into the comments', async t => {
   t.match(yaml, 'log x?y: z??[2J')
 })
 
+t.test('what checks do beyond a connect', async t => {
+  const checked = (...lines: string[]) =>
+    forward('bind 192.0.2.1:80', ...lines, 'server s 10.1.10.2:80 check', 'server t 10.1.10.3:80 check')
+  for (const [lines, message] of [
+    [['option tcp-check', 'tcp-check connect'], /interval: 2s/],
+    [['tcp-check expect string x'], /interval: 2s/],
+    [['option httpchk', 'option tcp-check', 'http-check expect status 200'], /interval: 2s/],
+    [['option tcp-check', 'tcp-check expect string x'], /^h\.cfg:8: error: found tcp-check expect; [^\n]*$/],
+    [['option smtpchk', 'tcp-check connect'], /^h\.cfg:7: error: found option smtpchk; [^\n]*$/],
+    [['default-server check-sni str(x)'], /^h\.cfg:7: error: found check-sni at a server; [^\n]*$/],
+    [
+      ['default-server check-ssl port 81 no-check-ssl'],
+      /^h\.cfg:7: error: found port at a server; a check [^\n]*$/,
+    ],
+    [['default-server check-ssl no-check-ssl verify none'], /interval: 2s/],
+    [['default-server ssl verify none no-ssl'], /interval: 2s/],
+    [['default-server ssl verify none'], /^h\.cfg:7: error: found ssl, verify at a server; [^\n]*$/],
+    [
+      ['default-server send-proxy-v2-ssl-cn'],
+      /^h\.cfg:7: error: found ssl, cert-cn in the v2 header [^\n]*$/,
+    ],
+  ] as const)
+    t.match(await checked(...lines), message, lines.join())
+})
+
+t.test('every parameter of a line is told', async t => {
+  t.match(
+    await forward(
+      'bind *:80 interface eth0 what is that maxconn x transparent',
+      'server s 10.1.10.2 a b track c/d',
+    ),
+    new RegExp(
+      [
+        /^h\.cfg:6: error: found "interface" at a bind; .*/,
+        /h\.cfg:6: error: found "what" at a bind; .*/,
+        /h\.cfg:6: error: found "x" as a limit; .*/,
+        /h\.cfg:6: error: found "transparent" at a bind; .*/,
+        /h\.cfg:7: error: found "a" at a server; .*/,
+        /h\.cfg:7: error: found "track" at a server; .*$/,
+      ]
+        .map(({ source }) => source)
+        .join('\\n'),
+    ),
+  )
+})
+
+t.test('rules about TLS', async t => {
+  const rules = (...lines: string[]) => forward(...base, ...lines)
+  t.match(await rules('tcp-request content accept if { req_ssl_hello_type 1 }'), 'listen: "192.0.2.1:80"')
+  for (const [lines, message] of [
+    [
+      ['tcp-request connection accept if { req.ssl_hello_type 1 }'],
+      /only tcp-request content sees a ClientHello/,
+    ],
+    [['tcp-request content reject if { req.ssl_hello_type 1 }'], /found an order of rules/],
+    [['tcp-request content reject unless { req.ssl_hello_type 1 }'], /found a reject of what is not TLS/],
+    [['acl a src 10.0.0.1', 'acl a req.ssl_sni -i b.test'], /:9: error: .*a asks something else before/],
+    [['acl a req.ssl_sni -m reg ^a'], /allowed: src PREFIX…, req\.ssl_sni -i NAME…/],
+    [['acl a req.ssl_hello_type 2'], /found "req\.ssl_hello_type 2" as a condition/],
+    [['server-template t 2 x.test:80'], /write one server with the name/],
+  ] as const)
+    t.match(await rules(...lines), message, lines.join())
+})
+
 t.test('with --wg-conf what is bound to the tunnel is tunnel:', async t => {
   const path = folder(t, {
     'wg0.conf': wgConf,

@@ -58,9 +58,9 @@ async function hostOf(lab: Lab, name: string): Promise<Host> {
   return host
 }
 
-/** `<0>` to `<9>` are ports of the row's own. */
+/** `<0>` to `<19>` are ports of the row's own. */
 export function withPorts(row: Row, text: string): string {
-  return text.replace(/<(\d)>/g, (_, digit) => String(row.port + Number(digit)))
+  return text.replace(/<(\d+)>/g, (_, index) => String(row.port + Number(index)))
 }
 
 export function fileOf(row: Row): string {
