@@ -112,9 +112,13 @@ export function formatFindings(findings: readonly Finding[], color: boolean): st
       const [word, style] = shown[state]
       const head = word.padEnd(8)
       const painted = color ? styleText(style, head, { validateStream: false }) : head
-      // Control characters of a foreign end would reach the terminal.
-      const line = `${painted} ${step.padEnd(width)}  ${found.replace(/\p{Cc}/gu, '?')}\n`
-      return fix === undefined ? line : `${line}${' '.repeat(11 + width)}→ ${fix}\n`
+      const line = `${painted} ${visible(step).padEnd(width)}  ${visible(found)}\n`
+      return fix === undefined ? line : `${line}${' '.repeat(11 + width)}→ ${visible(fix)}\n`
     })
     .join('')
+}
+
+/** Control characters of a foreign end would reach the terminal. */
+function visible(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?')
 }

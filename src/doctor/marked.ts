@@ -32,13 +32,23 @@ export async function sendMarked(
   socket.on('error', () => {})
   try {
     await new Promise(resolve => socket.once('end', resolve).once('close', resolve))
-    return JSON.parse(Buffer.concat(chunks).toString())
+    const answer: unknown = JSON.parse(Buffer.concat(chunks).toString())
+    return isAnswer(answer) ? answer : undefined
   } catch {
     return undefined
   } finally {
     clearTimeout(timer)
     socket.destroy()
   }
+}
+
+/** What is shown of it is what it should be; a service may answer JSON of its own. */
+function isAnswer(value: unknown): value is TraceAnswer {
+  const { forward, from, client, target, targetMs } = (value ?? {}) as Partial<TraceAnswer>
+  return (
+    [forward, from, client, target].every(text => typeof text === 'string') &&
+    (targetMs === undefined || typeof targetMs === 'number')
+  )
 }
 
 export function ownAddress(socket: Socket): SocketAddress {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { formatFindings } from '../../src/doctor/doctor.ts'
 import { sendMarked } from '../../src/doctor/marked.ts'
 import { otherEndFinding } from '../../src/doctor/other-end.ts'
 import type { TraceAnswer } from '../../src/forward/trace.ts'
@@ -85,5 +86,17 @@ t.test('what is no other end', async t => {
   t.equal(await marked(t, () => {}), undefined, 'it says nothing')
   t.equal(await marked(t, socket => socket.end()), undefined)
   t.equal(await marked(t, socket => socket.resetAndDestroy()), undefined)
+  for (const json of ['null', '7', '{"error":"no"}', JSON.stringify({ ...answer, targetMs: '1 ms' })])
+    t.equal(await marked(t, socket => socket.end(json)), undefined, json)
   t.equal(await marked(t, socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')), undefined)
+})
+
+t.test('its words cannot write to the terminal', async t => {
+  const evil = 'x\u001b]0;owned\u0007\r\ny'
+  const hop = otherEndFinding(`hop 3: ${evil}`, 'connected', {
+    ...answer,
+    verdict: { state: 'failed', found: evil, fix: evil },
+  })
+  for (const color of [true, false])
+    t.notMatch(formatFindings([hop], color).replaceAll(/\u001b\[\d+m/g, ''), /[^\P{Cc}\n]/u)
 })

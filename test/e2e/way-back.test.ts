@@ -26,10 +26,11 @@ const forwards = `forwards:
   bare: { listen: "tunnel:81", target: "127.0.0.1:8080", acceptProxy: false }
 `
 const folder = await endFolder(world.lab, 'cluster', { config: tunnel() + forwards, wgConf: conf })
-startEnd(world.cluster, folder)
+const cluster = startEnd(world.cluster, folder)
 const peer = world.keys.gateway.publicKey
 
 t.test('not ready, and why', async t => {
+  await cluster.logged(line => line.msg === 'running')
   const { status } = await becomes(world, 'cluster', ({ tunnel }) => tunnel?.peers[0]?.path.state === 'up')
   t.equal(status.health.status, 'unready')
   t.match(status.health.reasons, [
