@@ -78,12 +78,17 @@ export class Comebacks {
     return earlier?.forward === leg.forward && earlier.yields?.(client.neighbour) ? earlier.cause : earlier
   }
 
-  /** The leg whose header these first bytes of a client are: what a listener without PROXY headers takes for payload. */
-  begunBy(bytes: Buffer): Leg | undefined {
+  /**
+   * The leg whose header these first bytes of a client are: what a listener without PROXY headers takes for payload.
+   * `part`: they may be the beginning of one.
+   */
+  begunBy(bytes: Buffer): Leg | 'part' | undefined {
     // `\r` of the signature, `P` of `PROXY`.
     if (bytes[0] !== 13 && bytes[0] !== 80) return undefined
     try {
-      const { source, destination, tlvs = [] } = parseProxyHeader(bytes, 'any') ?? {}
+      const header = parseProxyHeader(bytes, 'any')
+      if (header === undefined) return 'part'
+      const { source, destination, tlvs } = header
       if (source === undefined || destination === undefined) return undefined
       return this.#told({ id: uniqueIdOf(tlvs)?.toString('hex'), source, destination })
     } catch (error) {

@@ -139,7 +139,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   begins(bytes: Buffer): boolean {
     // Those of a stream that was opened to this end are its target's.
     if (this.#downstream.mayCross && this.#isLoop(this.lineage.begins(bytes))) return false
-    if (this.#phase === 'hearing') this.#seek()
+    if (this.#phase === 'hearing' && !this.lineage.isSuspect) this.#seek()
     return true
   }
 

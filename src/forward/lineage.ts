@@ -16,6 +16,9 @@ export class Lineage implements Leg {
   readonly #owner: LineageOwner
   readonly #client: Client
   #cause: Leg | undefined
+  /** First bytes that may be the beginning of a header; and whether there are enough of them to know. */
+  #begun: Buffer | undefined
+  #isHeard = false
 
   constructor(owner: LineageOwner, client: Client) {
     this.#owner = owner
@@ -43,16 +46,25 @@ export class Lineage implements Leg {
    * comes back to a listener like that. Returns why it must not go on.
    */
   begins(bytes: Buffer): string | undefined {
-    if (this.#hasHeader) return undefined
-    this.#cause ??= this.#comebacks.begunBy(bytes)
+    if (this.#isHeard || this.#hasHeader) return undefined
+    const begun = this.#begun === undefined ? bytes : Buffer.concat([this.#begun, bytes])
+    const cause = this.#comebacks.begunBy(begun)
+    if (cause === 'part') {
+      // A copy: they may be in a buffer that all sockets share.
+      this.#begun = Buffer.from(begun)
+      return undefined
+    }
+    this.#isHeard = true
+    this.#begun = undefined
+    this.#cause ??= cause
     const loop = loopOf(this)
     if (loop !== undefined) this.#comebacks.cameFrom(this.#client.neighbour)
     return loop
   }
 
-  /** Whether its first bytes are to be heard before it is sent on. */
+  /** Whether its first bytes are still to be heard before it is sent on. */
   get isSuspect(): boolean {
-    return !this.#hasHeader && this.#comebacks.mayComeFrom(this.#client.neighbour)
+    return !this.#isHeard && !this.#hasHeader && this.#comebacks.mayComeFrom(this.#client.neighbour)
   }
 
   /** Its client is being told as it is now. */

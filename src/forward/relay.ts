@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { systemCode } from '../errors.ts'
+import { beginning } from '../link/stream-owner.ts'
 import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
 import type { Carrier } from './carrier.ts'
@@ -8,7 +9,7 @@ import type { Carrier } from './carrier.ts'
 export interface RelayOwner {
   /** Both sockets are closed. */
   relayEnded(end: 'complete' | 'client-reset' | 'target-reset' | 'aborted', detail: string): void
-  /** The client's first bytes, unless they came before its target was there. Returns whether to go on. */
+  /** The client's first bytes, without those that came before its target was there. Returns whether to go on. */
   begins(bytes: Buffer): boolean
   /** One direction has ended. */
   halfClosed(): void
@@ -75,7 +76,7 @@ export class Relay implements Carrier, Sink {
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean {
     const side = socket as Side
     if (side === this.#client) {
-      if (this.receivedBytes === 0 && !this.#owner.begins(chunk)) return false
+      if (this.receivedBytes < beginning && !this.#owner.begins(chunk)) return false
       this.receivedBytes += chunk.length
     } else this.sentBytes += chunk.length
     return side.other.write(isShared ? Buffer.from(chunk) : chunk)

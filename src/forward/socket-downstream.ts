@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { leave } from '../link/joint.ts'
 import type { Session } from '../link/session.ts'
+import { beginning } from '../link/stream-owner.ts'
 import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
@@ -173,7 +174,7 @@ export class SocketDownstream implements Downstream, Sink {
     this.#heldBytes += chunk.length
     if (this.#expected !== false) this.#receiveHeader()
     else if (this.client.mayBeCheck) this.#connection?.known()
-    else if (this.#heldBytes === chunk.length && this.#connection?.begins(chunk) === false) return
+    else if (this.#heldBytes - chunk.length < beginning && this.#connection?.begins(chunk) === false) return
     else if (this.#hello !== undefined) this.#readHello(chunk)
     else if (this.#heldBytes >= heldLimit) this.#socket.pause()
   }

@@ -3,6 +3,9 @@ import type { Reset } from './reset-reason.ts'
 /** How a stream ended. `local` is the socket at this end, `far` the one at the other. */
 export type StreamEnd = 'complete' | 'local-reset' | 'far-reset' | 'link-lost' | 'aborted'
 
+/** Bytes: the longest PROXY header that an end sends. */
+export const beginning = 1536
+
 export interface StreamOwner {
   /**
    * It was cut. Whether the owner takes the local socket back as it is, to join it with something else: then that is not
@@ -13,7 +16,7 @@ export interface StreamOwner {
   streamEnded(end: StreamEnd, why: Reset | undefined): void
   /** One direction has ended, the other has not. */
   halfClosed(): void
-  /** The first bytes of the local socket. Returns whether to go on. */
+  /** The first bytes of the local socket, up to `beginning` and no more than a read beyond. Returns whether to go on. */
   begins?(bytes: Buffer): boolean
   /** The far end has answered: by bytes, an end or credit. Called more than once. */
   answered?(): void

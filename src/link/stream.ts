@@ -8,7 +8,7 @@ import { type Joined, join } from './joint.ts'
 import { copied } from './outbox.ts'
 import { decodeReset, encodeReset, type Reset } from './reset-reason.ts'
 import type { Session } from './session.ts'
-import type { StreamEnd, StreamOwner } from './stream-owner.ts'
+import { beginning, type StreamEnd, type StreamOwner } from './stream-owner.ts'
 
 /**
  * One connection across a link: a local socket at both ends, and between them frames. A long one is promoted: at a
@@ -130,12 +130,12 @@ export class Stream implements Joined {
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean {
     if (this.#isOver) return false
     if (socket === this.#lane) return this.#takeFromLane(isShared ? Buffer.from(chunk) : chunk)
-    return (this.sentBytes > 0 || this.owner?.begins?.(chunk) !== false) && this.#send(chunk, isShared)
+    if (this.sentBytes < beginning && this.owner?.begins?.(chunk) === false) return false
+    return this.#send(chunk, isShared)
   }
 
   ended(socket: ReadSocket): void {
-    if (socket === this.#lane) this.#endThere()
-    else this.#endHere()
+    socket === this.#lane ? this.#endThere() : this.#endHere()
   }
 
   drained(socket: ReadSocket): void {
