@@ -36,6 +36,8 @@ export class Client {
   mayBeCheck = false
   /** UNIQUE_ID in hex, where it has one. */
   id: string | undefined
+  /** This end gave it. */
+  isIdOwn = false
   /** Its header is marked: see trace.ts. */
   isTrace = false
   /** What the client called its target in its ClientHello, where that was looked at. */
@@ -87,6 +89,7 @@ export class Client {
   identify(sendProxy: ForwardConfig['sendProxy']): void {
     if (sendProxy !== 'v2' || this.isCheck || this.#anonymous) return
     const { tlvs, id } = withUniqueId(this.#tlvs, newUniqueId)
+    this.isIdOwn ||= this.id === undefined
     this.#tlvs = tlvs
     this.id = id.toString('hex')
   }

@@ -11,7 +11,10 @@ export interface Leg {
   readonly cause: Leg | undefined
   /** What it has sent out has come back to its own forward, and was refused there. */
   cameBack?(why: string): void
-  /** Whether this neighbour has lost sight of it and sends the same client once more; then it ends. */
+  /**
+   * Whether this neighbour gave its id, and so may tell it once more: what goes round comes in from elsewhere the second
+   * time, where it came in first. A leg that the neighbour has lost sight of ends.
+   */
   yields?(neighbour: string): boolean
 }
 
@@ -45,8 +48,8 @@ const mostSuspects = 1000
 
 /**
  * Recognises connections that this end has sent out and that come back to it, whatever they went through: by both addresses
- * of the socket that it dialled, by the UNIQUE_ID that it gave or passed on, and where a header has none by the addresses
- * in it. What it knows is of connections that are open now, so it is bounded as they are.
+ * of the socket that it dialled, by the UNIQUE_ID that it gave, or passed on and gets from another neighbour, and where it
+ * sent none by the addresses of a client that came without a header. What it knows is of connections that are open now, so it is bounded as they are.
  */
 export class Comebacks {
   /** Neighbours, and until when; the latest is the last. */
@@ -72,7 +75,7 @@ export class Comebacks {
   /** The leg that this one came of, now that a header has told its client; from now on it is told like this itself. */
   known(leg: Leg, client: Told & { readonly neighbour: string }): Leg | undefined {
     const earlier = this.#told(client)
-    this.tell(leg, client)
+    if (client.id !== undefined) this.tell(leg, client)
     const cause = this.at(client)
     if (cause !== undefined) return cause
     return earlier?.forward === leg.forward && earlier.yields?.(client.neighbour) ? earlier.cause : earlier

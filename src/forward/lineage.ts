@@ -69,7 +69,9 @@ export class Lineage implements Leg {
 
   /** Its client is being told as it is now. */
   tell(): void {
-    if (this.#client.isTellable) this.#comebacks.tell(this, this.#client)
+    // Addresses from a header need not be those of one connection.
+    const isOneOfAKind = this.#client.id !== undefined || !this.#hasHeader
+    if (this.#client.isTellable && isOneOfAKind) this.#comebacks.tell(this, this.#client)
   }
 
   end(): void {
@@ -78,8 +80,8 @@ export class Lineage implements Leg {
   }
 
   yields(neighbour: string): boolean {
-    if (!this.#owner.isForsaken || this.#client.neighbour !== neighbour) return false
-    this.#owner.sentAgain()
+    if (this.#client.isIdOwn || this.#client.neighbour !== neighbour) return false
+    if (this.#owner.isForsaken) this.#owner.sentAgain()
     return true
   }
 

@@ -168,7 +168,7 @@ t.test('over a link a client without addresses is one still, and is judged by th
   socket.write(unknown)
   const target = await backend.socket()
   const [first] = (await once(target, 'data')) as [Buffer]
-  t.match(parseProxyHeader(first, 'v2'), { command: 'PROXY', source: { port: target.remotePort } })
+  t.match(parseProxyHeader(first, 'v2'), { command: 'LOCAL', source: undefined })
   t.match(near.status(), { accepted: 1, checks: 0 })
   t.match(far.status(), { accepted: 1, checks: 0 })
   const check = await open(near.port)
