@@ -34,33 +34,41 @@ export interface FileCoverage {
   readonly covered: number
 }
 
+/** Of each file that V8 may have run, by its URL; found once. */
+let points: Promise<ReadonlyMap<string, readonly Point[]>> | undefined
+
 /** Reads all that V8 recorded in these folders; gives each file of src/ that has code. */
 export async function readCoverage(folders: readonly string[]): Promise<FileCoverage[]> {
-  const points = new Map<string, readonly Point[]>()
-  const missed = new Map<string, Set<number>>()
-  const totals = new Map<string, number>()
-  for (const path of globSync('src/**/*.ts', { cwd: root }).sort()) {
-    const found = await pointsOfSource(path)
-    const lines = new Set(found.map(({ line }) => line))
-    if (lines.size === 0) continue
-    points.set(pathToFileURL(join(root, path)).href, found)
-    missed.set(path, lines)
-    totals.set(path, lines.size)
-  }
-  for (const file of globSync('dist/*.js', { cwd: root }))
-    points.set(pathToFileURL(join(root, file)).href, pointsOfBundle(file))
-  for (const file of folders.flatMap(folder => globSync(join(folder, '*.json')))) {
-    for (const { url, functions } of scriptsIn(file))
-      for (const { path, line } of ran(
-        points.get(url) ?? [],
-        functions.flatMap(({ ranges }) => ranges),
-      ))
-        missed.get(path)?.delete(line)
-  }
-  return Array.from(missed, ([path, lines]) => {
-    const total = totals.get(path)!
-    return { path, total, covered: total - lines.size }
+  points ??= findPoints()
+  const known = await points
+  const files = Array.from(sources(), path => {
+    const lines = new Set(known.get(urlOf(path))!.map(({ line }) => line))
+    return { path, total: lines.size, missed: lines }
   })
+  const missed = new Map(files.map(({ path, missed }) => [path, missed]))
+  for (const file of folders.flatMap(folder => globSync(join(folder, '*.json'))))
+    for (const { url, functions } of scriptsIn(file)) {
+      const ranges = functions.flatMap(({ ranges }) => ranges)
+      for (const { path, line } of ran(known.get(url) ?? [], ranges)) missed.get(path)?.delete(line)
+    }
+  return files
+    .filter(({ total }) => total > 0)
+    .map(({ path, total, missed }) => ({ path, total, covered: total - missed.size }))
+}
+
+async function findPoints(): Promise<Map<string, readonly Point[]>> {
+  const found = new Map<string, readonly Point[]>()
+  for (const path of sources()) found.set(urlOf(path), await pointsOfSource(path))
+  for (const path of globSync('dist/*.js', { cwd: root })) found.set(urlOf(path), pointsOfBundle(path))
+  return found
+}
+
+function sources(): string[] {
+  return globSync('src/**/*.ts', { cwd: root }).sort()
+}
+
+function urlOf(path: string): string {
+  return pathToFileURL(join(root, path)).href
 }
 
 function scriptsIn(file: string): Script[] {
@@ -92,12 +100,14 @@ async function pointsOfSource(path: string): Promise<Point[]> {
     .sort((a, b) => a.offset - b.offset)
 }
 
-function pointsOfBundle(file: string): Point[] {
-  const starts = lineStarts(readFileSync(join(root, file), 'utf8'))
-  const { mappings, sources } = JSON.parse(readFileSync(join(root, `${file}.map`), 'utf8'))
+function pointsOfBundle(path: string): Point[] {
+  const starts = lineStarts(readFileSync(join(root, path), 'utf8'))
+  const { mappings, sources } = JSON.parse(readFileSync(join(root, `${path}.map`), 'utf8'))
   return segments(mappings).flatMap(({ generatedLine, generatedColumn, source, line }) => {
-    const path: string = sources[source].replace(/^\.\.\//, '')
-    return path.startsWith('src/') ? { offset: starts[generatedLine]! + generatedColumn, path, line } : []
+    const from: string = sources[source].replace(/^\.\.\//, '')
+    return from.startsWith('src/')
+      ? { offset: starts[generatedLine]! + generatedColumn, path: from, line }
+      : []
   })
 }
 

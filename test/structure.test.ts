@@ -83,6 +83,17 @@ t.test('what is loaded later is a file of src/', async t => {
   }
 })
 
+t.test('whatever starts the program starts the built one', async t => {
+  // Joined here, so that this file does not name it.
+  const source = ['src', 'main.ts'].join('/')
+  const files = globSync('{test,scripts,bench}/**/*.{ts,sh}')
+  t.same(
+    files.filter(file => readFileSync(file, 'utf8').includes(source)).sort(),
+    // The bundler, and the test that compares what both cover.
+    ['scripts/build.ts', 'test/coverage.test.ts'],
+  )
+})
+
 t.test(`a source file has at most ${maxLines} lines`, async t => {
   for (const path of sources) {
     const lines = readFileSync(path, 'utf8').trimEnd().split('\n').length
