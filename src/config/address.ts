@@ -33,6 +33,11 @@ export function familyOf(text: string): 4 | 6 | 0 {
   return isIPv6(text) && !text.includes('%') ? 6 : 0
 }
 
+/** Whether a host is an address and no name; with a zone, too, where it is an IPv6 one (`fe80::1%eth0`). */
+export function isLiteral(host: string): boolean {
+  return familyOf(host.replace(/(?<=:.*)%[^%]+$/, '')) !== 0
+}
+
 /** Canonical text of a valid address: IPv6 compressed and lower case (RFC 5952), IPv4-mapped un-mapped. */
 export function canonical(address: string): string {
   if (isIPv4(address)) return address
