@@ -35,7 +35,9 @@ export function familyOf(text: string): 4 | 6 | 0 {
 
 /** Whether a host is an address and no name; with a zone, too, where it is an IPv6 one (`fe80::1%eth0`). */
 export function isLiteral(host: string): boolean {
-  return familyOf(host.replace(/(?<=:.*)%[^%]+$/, '')) !== 0
+  const [address = '', zone, ...more] = host.split('%')
+  if (zone === undefined) return familyOf(host) !== 0
+  return familyOf(address) === 6 && zone !== '' && more.length === 0
 }
 
 /** Canonical text of a valid address: IPv6 compressed and lower case (RFC 5952), IPv4-mapped un-mapped. */
