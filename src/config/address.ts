@@ -33,6 +33,13 @@ export function familyOf(text: string): 4 | 6 | 0 {
   return isIPv6(text) && !text.includes('%') ? 6 : 0
 }
 
+/** Whether a host is an address and no name; with a zone, too, where it is an IPv6 one (`fe80::1%eth0`). */
+export function isLiteral(host: string): boolean {
+  const [address = '', zone, ...more] = host.split('%')
+  if (zone === undefined) return familyOf(host) !== 0
+  return familyOf(address) === 6 && zone !== '' && more.length === 0
+}
+
 /** Canonical text of a valid address: IPv6 compressed and lower case (RFC 5952), IPv4-mapped un-mapped. */
 export function canonical(address: string): string {
   if (isIPv4(address)) return address

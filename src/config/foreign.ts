@@ -67,7 +67,7 @@ const kinds: readonly Kind[] = [
       /^\$ANSIBLE_VAULT;/,
       /^\0GITCRYPT\0/,
       /^(Salted__|U2FsdGVkX1)/,
-      /^[^#]*[:=]\s*ENC\[AES256_GCM,/m,
+      /^[^#\n]*[:=][ \t]*ENC\[AES256_GCM,/m,
     ),
     DECRYPT,
   ),
@@ -93,21 +93,38 @@ const kinds: readonly Kind[] = [
     has(2, /^apiVersion:/m, /^kind:/m),
     'name a file with what is below its data, or mount that as a volume',
   ),
-  both('a compose file', has(1, /^services:\s*$/m), 'name the file that it mounts'),
+  both('a compose file', has(1, /^services:[ \t\r]*$/m), 'name the file that it mounts'),
   both(
     'what wg show prints, which has no keys in it',
-    has(2, /^interface: \S+\s*$/m, /^ {2}(public key|listening port): /m, /^peer: \S+\s*$/m),
+    has(2, /^interface: \S+[ \t\r]*$/m, /^ {2}(public key|listening port): /m, /^peer: \S+[ \t\r]*$/m),
     'take the file in /etc/wireguard that wg-quick is started with',
   ),
   both(
     'a haproxy.cfg',
-    has(2, /^\s*(global|defaults)\s*(#.*)?$/m, /^\s*(frontend|listen) \S+/m, /^\s*backend \S+/m),
+    has(
+      2,
+      /^[ \t]*(global|defaults)[ \t\r]*(#.*)?$/m,
+      /^[ \t]*(frontend|listen) \S+/m,
+      /^[ \t]*backend \S+/m,
+    ),
     'turn it into a config: wg-punchhole import FILE',
   ),
-  both('a config of nginx', has(1, /^\s*(events|http|stream|server)\s*\{/m), 'write its forwards by hand'),
+  both(
+    'a config of nginx',
+    has(1, /^[ \t]*(events|http|stream|server)[ \t]*\{/m),
+    'write its forwards by hand',
+  ),
   both(
     'a profile of OpenVPN',
-    has(2, /^client\s*$/m, /^dev tun/m, /^remote \S+/m, /^<ca>/m, /^proto (udp|tcp)/m, /^auth-user-pass/m),
+    has(
+      2,
+      /^client[ \t\r]*$/m,
+      /^dev tun/m,
+      /^remote \S+/m,
+      /^<ca>/m,
+      /^proto (udp|tcp)/m,
+      /^auth-user-pass/m,
+    ),
     OTHER_PROTOCOL,
   ),
   both(
@@ -124,13 +141,13 @@ const kinds: readonly Kind[] = [
   both('a script of MikroTik', has(1, /^\/interface[ /]wireguard/m), AS_WG_QUICK),
   both(
     'the account of wgcf, not its profile',
-    has(2, /^access_token\s*=/m, /^device_id\s*=/m),
+    has(2, /^access_token[ \t]*=/m, /^device_id[ \t]*=/m),
     'run wgcf generate, and name wgcf-profile.conf',
   ),
   onlyWg('JSON', isJson, 'make a WireGuard profile where this one is from'),
   onlyConfig(
     'the wg-quick file',
-    has(1, /^\s*\[\s*(Interface|Peer)\s*\]/im),
+    has(1, /^[ \t]*\[[ \t]*(Interface|Peer)[ \t]*\]/im),
     'name it in a config.yaml: tunnel: {wgConf: wg0.conf}',
   ),
   onlyConfig(
@@ -140,10 +157,14 @@ const kinds: readonly Kind[] = [
   ),
   onlyWg(
     "this program's config",
-    text => !hasSection(text) && has(1, /^(tunnel|forwards)\s*:/m)(text),
+    text => !hasSection(text) && has(1, /^(tunnel|forwards)[ \t]*:/m)(text),
     'name it with --config, and in it the wg-quick file: tunnel: {wgConf: wg0.conf}',
   ),
-  onlyConfig('a TOML file', has(2, /^\[\[?[\w.]+\]\]?\s*$/m, /^\w+\s*=\s*["\d]/m), 'write it as YAML'),
+  onlyConfig(
+    'a TOML file',
+    has(2, /^\[\[?[\w.]+\]\]?[ \t\r]*$/m, /^\w+[ \t]*=\s*["\d]/m),
+    'write it as YAML',
+  ),
   onlyWg(
     'nothing',
     text => text.replace(/#.*$/gm, '').trim() === '',
@@ -151,14 +172,14 @@ const kinds: readonly Kind[] = [
   ),
   onlyWg(
     'keys without a section',
-    text => !hasSection(text) && has(1, /^\s*(Address|PrivateKey|PublicKey)\s*=/im)(text),
+    text => !hasSection(text) && has(1, /^[ \t]*(Address|PrivateKey|PublicKey)[ \t]*=/im)(text),
     'write [Interface] above the first of them, and [Peer] above those of each peer',
   ),
   onlyWg('another kind of file', text => !hasSection(text), 'name the right file'),
 ]
 
 function hasSection(text: string): boolean {
-  return /^\s*\[\s*(Interface|Peer)\s*\]/im.test(text)
+  return /^[ \t]*\[[ \t]*(Interface|Peer)[ \t]*\]/im.test(text)
 }
 
 /** A comment in another encoding than UTF-8 has some bytes that are none, an encrypted file has little else. */
@@ -173,7 +194,7 @@ function isEncoded(text: string): boolean {
   if (!/^[A-Za-z0-9+/]{16,}={0,2}$/.test(packed)) return false
   return has(
     1,
-    /^\s*\[(Interface|Peer)\]/im,
+    /^[ \t]*\[(Interface|Peer)\]/im,
     /^(tunnel|forwards):/m,
   )(Buffer.from(packed, 'base64').toString())
 }

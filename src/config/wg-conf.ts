@@ -128,16 +128,16 @@ function withoutTwins(peers: readonly WgPeer[], report: Report): WgPeer[] {
 
 /** The kernel has an address once: an IPv4 one once for each length of its prefix. */
 function withoutTwinAddresses(addresses: readonly Placed<Cidr>[], report: Report): Placed<Cidr>[] {
-  const same = (a: Cidr, b: Cidr) => a.address === b.address && (a.family === 6 || a.bits === b.bits)
-  return addresses.filter(({ value, ...at }, index) => {
-    const twin = addresses.slice(0, index).find(other => same(other.value, value))
-    if (twin === undefined) return true
-    report(
-      'error',
-      at,
-      'Interface.Address',
-      `found ${value.address} of line ${twin.line} again; remove it here`,
-    )
+  const lines = new Map<string, number>()
+  return addresses.filter(({ value: { address, bits, family }, line, column }) => {
+    const name = family === 6 ? address : `${address}/${bits}`
+    const before = lines.get(name)
+    if (before === undefined) {
+      lines.set(name, line)
+      return true
+    }
+    const message = `found ${address} of line ${before} again; remove it here`
+    report('error', { line, column }, 'Interface.Address', message)
     return false
   })
 }

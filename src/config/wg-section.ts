@@ -46,69 +46,86 @@ const neverExecuted = ['DNS', 'PreUp', 'PostUp', 'PreDown', 'PostDown', 'SaveCon
 export function readSections(text: string, report: Report): Section[] {
   const sections: Section[] = []
   const warned = new Set<string>()
-  let section: Section | 'unknown' | undefined
-  let isWgQuicks = false
+  let open: OpenSection | 'unknown' | undefined
   for (const [index, line] of text.split('\n').entries()) {
     const code = line.replace(/#.*$/s, '')
     const content = trimmed(code)
     if (content === '') continue
     const at = { line: index + 1, column: code.indexOf(content) + 1 }
-    if (content.startsWith('[')) {
-      section = openSection(content, at, report)
-      if (section !== 'unknown') sections.push(section)
-      isWgQuicks = content.toLowerCase() === '[interface]'
+    if (!content.startsWith('[')) {
+      readLine(content, at, open, report, warned)
       continue
     }
-    const equals = content.indexOf('=')
-    const written = trimmed(content.slice(0, Math.max(equals, 0)))
-    const value = trimmed(content.slice(equals + 1))
-    const name = section === undefined || section === 'unknown' ? undefined : section.name
-    const own = name && spelled(written, keysOfWgQuick[name])
-    const key = own ?? (name && spelled(withoutBlanks(written), keysOfWg[name]))
-    const hook = name === 'Interface' ? spelled(written, neverExecuted) : undefined
-    // Not quoted: it may be a key on a line of its own, or the rest of one that was broken in two.
-    const isEntry = equals >= 0 && (key !== undefined || hook !== undefined || isLikelyKey(written, value))
-    if (!isEntry)
-      report(
-        'error',
-        at,
-        undefined,
-        'found a line of another kind; allowed: [Section], Key = value, # comment',
-      )
-    else if (section === undefined)
-      report('error', at, written, 'found outside a section; write [Interface] or [Peer] above it')
-    else if (section !== 'unknown') {
-      if ((own ?? hook) !== undefined && !isWgQuicks)
-        report(
-          'error',
-          at,
-          `Interface.${own ?? hook}`,
-          "found below a section whose name has blanks in it, which is not wg-quick's; write [Interface]",
-        )
-      else if (key !== undefined)
-        section.entries.push({ key, value, line: at.line, column: at.column + content.length - value.length })
-      else if (hook === undefined)
-        report('error', at, `${section.name}.${written}`, unknownName('key', written, keysOf(section.name)))
-      else if (!warned.has(hook)) {
-        warned.add(hook)
-        report(
-          'warning',
-          at,
-          `Interface.${hook}`,
-          `${hook} is never executed; remove it, and do in another way what it does`,
-        )
-      }
-    }
+    open = openSection(content, at, report)
+    if (open !== 'unknown') sections.push(open)
   }
   return sections
 }
 
-function openSection(content: string, at: Place, report: Report): Section | 'unknown' {
+interface OpenSection extends Section {
+  /** wg-quick takes its own keys out of it. */
+  readonly isWgQuicks: boolean
+}
+
+function openSection(content: string, at: Place, report: Report): OpenSection | 'unknown' {
   const written = withoutBlanks(content).replace(/^\[|\]$/g, '')
-  const name = /\]$/.test(content) ? spelled(written, sectionNames) : undefined
-  if (name !== undefined) return { ...at, name, entries: [] }
+  const name = content.endsWith(']') ? spelled(written, sectionNames) : undefined
+  if (name !== undefined)
+    return { ...at, name, entries: [], isWgQuicks: content.toLowerCase() === '[interface]' }
   report('error', at, undefined, `${found(content)}; ${unknownName('section', written, sectionNames)}`)
   return 'unknown'
+}
+
+/** @param warned the keys of what is never executed that were named before. */
+function readLine(
+  content: string,
+  at: Place,
+  section: OpenSection | 'unknown' | undefined,
+  report: Report,
+  warned: Set<string>,
+): void {
+  const equals = content.indexOf('=')
+  const written = trimmed(content.slice(0, Math.max(equals, 0)))
+  const value = trimmed(content.slice(equals + 1))
+  const { own, key, hook } = keyOf(written, section)
+  // Not quoted: it may be a key on a line of its own, or the rest of one that was broken in two.
+  if (equals < 0 || (key === undefined && hook === undefined && !isLikelyKey(written, value)))
+    report('error', at, undefined, 'found a line of another kind; allowed: [Section], Key = value, # comment')
+  else if (section === undefined)
+    report('error', at, written, 'found outside a section; write [Interface] or [Peer] above it')
+  else if (section === 'unknown') return
+  else if ((own ?? hook) !== undefined && !section.isWgQuicks)
+    report(
+      'error',
+      at,
+      `Interface.${own ?? hook}`,
+      "found below a section whose name has blanks in it, which is not wg-quick's; write [Interface]",
+    )
+  else if (key !== undefined)
+    section.entries.push({ key, value, line: at.line, column: at.column + content.length - value.length })
+  else if (hook === undefined)
+    report('error', at, `${section.name}.${written}`, unknownName('key', written, keysOf(section.name)))
+  else if (!warned.has(hook)) {
+    warned.add(hook)
+    report(
+      'warning',
+      at,
+      `Interface.${hook}`,
+      `${hook} is never executed; remove it, and do in another way what it does`,
+    )
+  }
+}
+
+/** `own`: a key of wg-quick's; `key`: that or one of wg's; `hook`: one that is never executed. */
+function keyOf(
+  written: string,
+  section: OpenSection | 'unknown' | undefined,
+): Partial<Record<'own' | 'key' | 'hook', string>> {
+  if (section === undefined || section === 'unknown') return {}
+  const own = spelled(written, keysOfWgQuick[section.name])
+  const key = own ?? spelled(withoutBlanks(written), keysOfWg[section.name])
+  const hook = section.name === 'Interface' ? spelled(written, neverExecuted) : undefined
+  return { ...(own && { own }), ...(key && { key }), ...(hook && { hook }) }
 }
 
 /** What is before `=` may be shown when it looks like a key of somebody's, and something is behind it. */

@@ -1,4 +1,12 @@
-import { type Cidr, canonical, familyOf, formatHostPort, isHostName, parseCidr } from './address.ts'
+import {
+  type Cidr,
+  canonical,
+  familyOf,
+  formatHostPort,
+  isHostName,
+  isLiteral,
+  parseCidr,
+} from './address.ts'
 
 /**
  * The values of a wg-quick file, each read as the program that it is for reads it: what is for wg(8) comes without
@@ -41,9 +49,7 @@ export function endpointOf(text: string): { host: string; port: number } | undef
 
 function hostOf(text: string): string | undefined {
   if (familyOf(text) !== 0) return canonical(text)
-  const [address = '', zone, ...rest] = text.split('%')
-  if (zone !== undefined)
-    return familyOf(address) === 6 && /^[\w.@-]+$/.test(zone) && rest.length === 0 ? text : undefined
+  if (isLiteral(text)) return /%[\w.@-]+$/.test(text) ? text : undefined
   return shortAddress(text) ?? (isHostName(text) ? text : undefined)
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { canonical, covers, familyOf, formatHostPort } from '../config/address.ts'
+import { canonical, covers, formatHostPort, isLiteral } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -130,7 +130,7 @@ export class EndpointNames {
    */
   async refresh({ publicKey }: PeerConfig, { ifGone }: { ifGone: boolean }): Promise<boolean> {
     const endpoint = this.#endpoints.get(publicKey)
-    if (endpoint === undefined || familyOf(endpoint.host) !== 0) return false
+    if (endpoint === undefined || isLiteral(endpoint.host)) return false
     const { host, port } = endpoint
     const fields = { peer: shortKey(publicKey), host }
     let found: readonly string[]
@@ -216,13 +216,13 @@ export class EndpointNames {
 
 function carriedOn(before: Endpoint | undefined, host: string, port: number): Endpoint {
   if (before?.host === host && before.port === port) return before
-  const isLiteral = familyOf(host) !== 0
+  const isAddress = isLiteral(host)
   return {
     host,
     port,
-    address: isLiteral ? formatHostPort(host, port) : undefined,
+    address: isAddress ? formatHostPort(host, port) : undefined,
     why: 'not resolved yet',
-    resolves: isLiteral,
+    resolves: isAddress,
     followed: false,
     isNew: false,
     moved: before !== undefined,

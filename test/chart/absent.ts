@@ -1,4 +1,6 @@
-import { cpSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { parse, stringify } from 'yaml'
 import { chart, helm, read } from './helm.ts'
@@ -28,7 +30,8 @@ export const everything = {
 
 /** All templates with other default values; the notes, which `helm template` leaves out, as one of them. */
 export async function renderWith(t: Test, values: object, given: object) {
-  const copy = t.testdir()
+  const copy = mkdtempSync(join(tmpdir(), 'chart-'))
+  t.teardown(() => rmSync(copy, { recursive: true }))
   cpSync(chart, copy, { recursive: true })
   cpSync(`${copy}/templates/NOTES.txt`, `${copy}/NOTES.txt`)
   writeFileSync(`${copy}/templates/notes.yaml`, 'notes: {{ tpl (.Files.Get "NOTES.txt") . | toJson }}\n')

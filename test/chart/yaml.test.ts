@@ -137,6 +137,51 @@ t.test('whatever looks like a number', { skip }, async t => {
   await compare(t, cases([...texts], ['block', 'sequence']))
 })
 
+t.test('what Helm writes into the ConfigMap is read here as it was given', { skip }, async t => {
+  const chart = t.testdir({
+    'Chart.yaml': 'apiVersion: v2\nname: write\nversion: 1.0.0\n',
+    templates: { 'x.yaml': 'data:\n  config.yaml: |\n    {{- toYaml .Values.x | nindent 4 }}\n' },
+  })
+  const words = '::1 ::/0 :8080 on y No ~ null 0420 1_000 0x1f 0o17 0b1 .inf = 1:30 2001-01-01 1e3'.split(' ')
+  const odd = [
+    '',
+    ' ',
+    'a: b',
+    'a #b',
+    '- a',
+    '*a',
+    '&a',
+    '!a',
+    '%a',
+    '@a',
+    '`a',
+    'a\nb',
+    '\t',
+    'é',
+    '"',
+    "'",
+  ]
+  // Helm writes what is too large for a number, such as 1e999, as the text that it is; here it is infinite.
+  const numbers = fc
+    .sample(fc.stringMatching(/^[-+.]?[0-9][0-9a-fxXbBoOeE_.]{0,7}$/), 200)
+    .filter(text => Math.abs(Number(text)) !== Infinity)
+  const texts = [...words, ...odd, ...numbers]
+  const x = {
+    list: [...texts, 420, 1_000_000, 65_535, true],
+    keys: Object.fromEntries(texts.map(text => [`k${text}`, text])),
+  }
+  const { status, stdout, stderr } = await helmWith(
+    JSON.stringify({ x }),
+    'template',
+    'home',
+    chart,
+    '--values',
+    '-',
+  )
+  t.equal(status, 0, stderr)
+  t.same(parseDocument(parseDocument(stdout).toJS().data['config.yaml']).toJS(), x)
+})
+
 t.test('what the documents show means the same to both', async t => {
   let count = 0
   for (const file of ['README.md', ...globSync('{docs,chart}/*.md', { cwd: root })])

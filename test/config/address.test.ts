@@ -7,6 +7,7 @@ import {
   formatHostPort,
   fromNumber,
   isHostName,
+  isLiteral,
   networkOf,
   parseCidr,
   parseHostPorts,
@@ -166,4 +167,11 @@ t.test('names', async t => {
     'a/b',
   ])
     t.notOk(isHostName(name), name)
+})
+
+t.test('an address with a zone is no name', async t => {
+  for (const host of ['10.1.10.1', 'fe80::1', 'fe80::1%eth0', 'fe80::1%1'])
+    t.equal(isLiteral(host), true, host)
+  for (const host of ['', 'a', 'a%b', '10.1.10.1%eth0', 'fe80::1%', 'fe80::1%a%b', '%eth0'])
+    t.equal(isLiteral(host), false, host)
 })

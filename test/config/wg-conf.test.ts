@@ -303,3 +303,34 @@ t.test('any text is read without an exception', async () => {
     }),
   )
 })
+
+t.test('a large file is read at once', async t => {
+  const start = process.cpuUsage()
+  for (const piece of [
+    '\n',
+    ' ',
+    '#',
+    '=',
+    '[',
+    ']',
+    ':',
+    '%',
+    '.',
+    ',',
+    '/',
+    '0',
+    '1,',
+    '1.',
+    ' \v',
+    'a=',
+    '::',
+    '10.1.10.1/32,',
+  ])
+    for (const key of ['', 'Address = ', 'PrivateKey = ', 'MTU = ', 'ListenPort = ', 'x = '])
+      read(`[Interface]\n${key}${piece.repeat(100_000)}x`)
+  for (const piece of [' ', '%', ':', '.', '[', ',', '/0', '10.1.10.1 '])
+    for (const key of ['Endpoint = ', 'Endpoint = a', 'AllowedIPs = ', 'PublicKey = '])
+      read(`[Peer]\n${key}${piece.repeat(100_000)}x`)
+  const { user } = process.cpuUsage(start)
+  t.ok(user < 30_000_000, `${user} µs of CPU time`)
+})

@@ -30,13 +30,15 @@ const resolved = (made: EndpointNames) =>
 
 t.test('literals are known at once, and nothing is resolved', async t => {
   const literal = peer('A', [], { endpoint: { host: '2001:db8::1', port: 7 } })
+  const scoped = peer('C', [], { endpoint: { host: 'fe80::1%eth0', port: 7 } })
   const none = peer('B', [])
-  const made = new EndpointNames([literal, none], {
+  const made = new EndpointNames([literal, scoped, none], {
     log: new KeptLog(),
     resolve: () => t.fail('resolved') as never,
   })
   made.follow(new AbortController().signal, () => t.fail('called'))
   t.equal(made.take(literal), '[2001:db8::1]:7')
+  t.equal(made.take(scoped), '[fe80::1%eth0]:7')
   t.equal(made.take(none), undefined)
   t.strictSame(made.takeNew(), [])
   t.strictSame(made.reasons(), [])
