@@ -11,7 +11,7 @@ import type { Loaded } from './config/load.ts'
 import { Descriptors, raiseOpenFiles } from './descriptors.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
-import type { ForwardPlan } from './forward/plan.ts'
+import { literalTargets, planOf } from './forward/plan.ts'
 import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
@@ -26,6 +26,7 @@ import { Names, type ResolveOptions } from './resolve.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
+import { allOpen } from './ways.ts'
 
 /** When to end: `drain` is aborted by the first SIGTERM or SIGINT, `now` by the second. */
 export interface Stop {
@@ -60,6 +61,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const current = () => reload?.config ?? config
   const names = new Names()
   const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
+  /** With their way known: the kernel is asked before somebody connects. */
+  const resolveTarget = async (host: string) => {
+    const addresses = await resolve(host)
+    await tunnel?.guard.learn(addresses)
+    return addresses
+  }
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
   const host = readHost()
@@ -73,11 +80,14 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     log,
     descriptors,
     logConnections: () => current().log.connections,
-    resolve,
+    resolve: resolveTarget,
+    ways: tunnel?.guard ?? allOpen,
     end: () => ({ version, mtu: tunnel?.status().mtu }),
     seen: (address, throughTunnel) =>
       throughTunnel ? tunnel?.connectionFrom(address) : hidden.seen(address),
   })
+
+  tunnel?.guard.serve(forwarder.reached)
 
   const health = new Health({
     sources: [
@@ -130,6 +140,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     if (stop.drain.aborted) return true
     throw error
   }
+  await tunnel?.guard.learn(literalTargets(config))
   const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? [], linksPerPeer))
   listeners.commit()
   tellLimit(descriptors, log)
@@ -150,6 +161,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       await change?.rollback()
       throw error
     }
+    await tunnel?.guard.learn(literalTargets(now))
     change?.commit()
     ownLog.level = now.log.level
     const keys = needRestart(now, before)
@@ -174,21 +186,6 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   await forwarder.drain(late, delay)
   await allSent(tunnel?.addresses ?? [], late)
   return !stop.now.aborted
-}
-
-function planOf(
-  { forwards, drainTimeout, link, tunnel }: Config,
-  tunnelAddresses: readonly string[],
-  perPeer: () => number,
-): ForwardPlan {
-  const peers = (tunnel?.peers ?? []).flatMap(({ address }) => address ?? [])
-  const trusted = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
-  return {
-    forwards,
-    tunnelAddresses,
-    drainTimeout,
-    link: link && { port: link.port, perPeer, peers, trusted },
-  }
 }
 
 /** What of a config is fixed once the end has started. */

@@ -35,8 +35,10 @@ export interface HealthOptions {
 const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend' | 'warning'>> = {
   starting: 'end',
   'tunnel-process-down': 'end',
+  'device-changed': 'end',
   'listen-failed': 'end',
   draining: 'end',
+  'no-tunnel-route': 'peer',
   'no-handshake': 'peer',
   'handshake-stale': 'peer',
   'path-dead': 'peer',
@@ -112,7 +114,7 @@ function identity({ code, peer, forward }: Reason): string {
 
 function verdict(reasons: readonly Reason[], policy: HealthPolicy): HealthReport['status'] {
   if (reasons.length === 0) return 'ready'
-  if (reasons.some(({ code }) => scopes[code] === 'end')) return 'unready'
+  if (reasons.some(({ code, serving }) => scopes[code] === 'end' && !serving)) return 'unready'
   const affected = reasons.filter(({ code, serving }) => scopes[code] === 'peer' && !serving)
   const peers = new Set(affected.map(({ peer }) => peer))
   if (all(policy.peers, peers)) return 'unready'

@@ -94,6 +94,7 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
     mtu: tunnel.mtu,
     congestionControl: tunnel.congestionControl,
     process: { state, since: iso(since), pid, restarts },
+    device: { putBack: { ...tunnel.device.putBack } },
     peers: tunnel.peers.map(peer => ({
       publicKey: peer.publicKey,
       allowedIps: peer.allowedIps,

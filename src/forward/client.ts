@@ -19,6 +19,8 @@ const none: readonly Tlv[] = []
 export class Client {
   source: SocketAddress
   destination: SocketAddress
+  /** Who stands before this end: where its socket, or its link, comes from. */
+  readonly neighbour: string
   /** The header was LOCAL or UNKNOWN: a health check by what stands before this end, to be made end to end. */
   isCheck = false
   /** UNIQUE_ID in hex, where it has one. */
@@ -34,6 +36,7 @@ export class Client {
   constructor(source: SocketAddress, destination: SocketAddress) {
     this.source = source
     this.destination = destination
+    this.neighbour = source.address
   }
 
   static of(socket: Socket): Client {

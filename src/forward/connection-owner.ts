@@ -3,6 +3,7 @@ import type { Descriptors } from '../descriptors.ts'
 import type { LineLimit } from '../line-limit.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
+import type { Ways } from '../ways.ts'
 import type { Admission } from './admission.ts'
 import type { Connection } from './connection.ts'
 import type { Counters } from './counters.ts'
@@ -22,6 +23,7 @@ export interface ConnectionOwner {
   /** Lines of refused connections. */
   readonly refusals: LineLimit
   readonly logConnections: () => boolean
+  readonly ways: Ways
   /** A link to this address that takes streams now, where one may be used. */
   readonly linkTo: (address: string) => Session | undefined
   /** What is told of this end to who traces a connection. */

@@ -63,6 +63,20 @@ export class Connection implements Timed, RelayOwner, StreamOwner {
     else this.#cut('drain-timeout', 'the drain time is over')
   }
 
+  /** Ends it with a reset if it has a connection with this address, to which data does not leave through the tunnel. */
+  cut(address: string, why: string): void {
+    const { carrier, target } = this.#passage
+    const isItsClients = this.#downstream.client.neighbour === address
+    if (carrier !== undefined && (isItsClients || target?.address === address))
+      this.#cut('no-tunnel-route', why)
+    else if (isItsClients) this.refuse('no-tunnel-route', why)
+  }
+
+  /** Addresses that it has connections with. */
+  get addresses(): string[] {
+    return [this.#downstream.client.neighbour, this.#passage.target?.address ?? '']
+  }
+
   /** A deadline has passed: that of the header, of the hello, of the dial, or for a look for silence. */
   expire(): void {
     const { header, connect } = this.forward.config.timeouts

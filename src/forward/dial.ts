@@ -4,6 +4,7 @@ import { messageOf, systemCode } from '../errors.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import { dialOptions, type ReadSocket } from '../reader.ts'
+import type { Ways } from '../ways.ts'
 import type { RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
@@ -15,6 +16,7 @@ const none: readonly never[] = []
 
 /** Who wants a target. One of `dialled`, `linked` and `dialFailed` is called, at once or later, unless the dial is cancelled first. */
 export interface DialOwner {
+  readonly ways: Ways
   /** A link to this address, where one may be used. */
   linkTo(address: string): Session | undefined
   dialled(target: Target, socket: Socket): void
@@ -121,6 +123,11 @@ export class Dial {
   }
 
   #attempt(target: Target): void {
+    const shut = this.#owner.ways.shut(target.address)
+    if (shut !== undefined) {
+      this.#shut(target, shut)
+      return
+    }
     const socket: AttemptSocket = connect({
       ...dialOptions,
       host: target.address,
@@ -163,6 +170,12 @@ export class Dial {
       dial.#upstream.overtaken(earlier.target)
     }
     dial.#forget(this.attempt!)
+    const astray = dial.#owner.ways.astray(target.address, this.localAddress)
+    if (astray !== undefined) {
+      this.destroy()
+      dial.#shut(target, astray)
+      return
+    }
     dial.cancel()
     dial.#owner.dialled(target, this)
   }
@@ -176,9 +189,15 @@ export class Dial {
     this.#upstream.descriptors.give(1)
   }
 
-  #fail(target: Target, error: string): void {
+  /** What is for it does not go through the tunnel. */
+  #shut(target: Target, why: string): void {
+    this.#fail(target, why, 'no-tunnel-route')
+    this.next()
+  }
+
+  #fail(target: Target, error: string, reason?: RefusalReason): void {
     this.#upstream.failed(target, error)
-    this.#failed(target, error)
+    this.#failed(target, error, reason)
   }
 
   #failed(target: Target, error: string, reason: RefusalReason = 'target-failed'): void {

@@ -11,6 +11,7 @@ import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
 import { version } from '../version.ts'
+import type { Ways } from '../ways.ts'
 import { Admission } from './admission.ts'
 import { Client } from './client.ts'
 import { Connection } from './connection.ts'
@@ -22,7 +23,7 @@ import { type Downstream, StreamDownstream } from './downstream.ts'
 import { Knock } from './knock.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import { SocketDownstream } from './socket-downstream.ts'
-import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
+import type { ForwardStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { End } from './trace.ts'
 import { Upstreams } from './upstreams.ts'
@@ -35,6 +36,7 @@ export interface ForwardOptions {
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
+  readonly ways: Ways
   /** A link to this address that takes streams now. */
   readonly linkTo: (address: string) => Session | undefined
   /** A target of it went up or down. */
@@ -51,6 +53,7 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
+  readonly ways: Ways
   readonly refusals: LineLimit
   readonly end: () => End
   readonly #seen: ForwardOptions['seen']
@@ -61,7 +64,7 @@ export class Forward implements ConnectionOwner {
   #config: ForwardConfig
   #trusted = new Prefixes([])
   #listeners: readonly string[] = []
-  readonly #connections = new Connections()
+  readonly connections = new Connections()
 
   /** It does nothing before it is configured. */
   constructor(config: ForwardConfig, options: ForwardOptions) {
@@ -70,6 +73,7 @@ export class Forward implements ConnectionOwner {
     this.logConnections = options.logConnections
     this.deadlines = options.deadlines
     this.descriptors = options.descriptors
+    this.ways = options.ways
     this.refusals = new LineLimit(options.log, 'connection refused', { forward: config.name })
     this.#linkTo = options.linkTo
     this.#seen = options.seen
@@ -148,7 +152,7 @@ export class Forward implements ConnectionOwner {
   }
 
   #begin(downstream: Downstream, offset: number, descriptors: number): void {
-    this.#connections.begin(new Connection(this, downstream, offset), downstream, descriptors)
+    this.connections.begin(new Connection(this, downstream, offset), downstream, descriptors)
   }
 
   linkTo(address: string): Session | undefined {
@@ -178,8 +182,8 @@ export class Forward implements ConnectionOwner {
   }
 
   #knock(target: Target, told: (error: string | undefined) => void): Knock {
-    const { config, descriptors } = this
-    return new Knock(target, { config, descriptors, session: this.linkTo(target.address), told })
+    const { config, descriptors, ways } = this
+    return new Knock(target, { config, descriptors, ways, session: this.linkTo(target.address), told })
   }
 
   /** The port that an end with a link to this one reaches it by, and is told of. */
@@ -195,24 +199,20 @@ export class Forward implements ConnectionOwner {
 
   ended(connection: Connection): void {
     this.admission.release(connection)
-    this.#connections.ended(connection)
+    this.connections.ended(connection)
   }
 
   /** Lets connections finish until `signal` is aborted, then resets those that are left. Its listeners are closed. */
   async drain(signal: AbortSignal): Promise<void> {
     this.upstreams.close()
-    await this.#connections.drain(signal)
+    await this.connections.drain(signal)
     this.refusals.flush()
-  }
-
-  get active(): number {
-    return this.#connections.size
   }
 
   status(): ForwardStatus {
     const { name, acceptProxy, sendProxy, upstream } = this.#config
     let { receivedBytes, sentBytes } = this.counters
-    for (const connection of this.connections()) {
+    for (const connection of this.connections.status()) {
       receivedBytes += connection.receivedBytes
       sentBytes += connection.sentBytes
     }
@@ -223,7 +223,7 @@ export class Forward implements ConnectionOwner {
       sendProxy,
       balance: upstream.balance,
       targets: this.upstreams.status(),
-      active: this.active,
+      active: this.connections.size,
       accepted: this.counters.accepted,
       checks: this.counters.checks,
       receivedBytes,
@@ -231,10 +231,6 @@ export class Forward implements ConnectionOwner {
       droppedTlvs: this.counters.droppedTlvs,
       refused: { ...this.counters.refused },
     }
-  }
-
-  connections(): ConnectionStatus[] {
-    return this.#connections.status()
   }
 
   /** One for each name that is not served; of the forward itself where none is. */

@@ -9,6 +9,7 @@ import { Deadlines } from './deadlines.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import { Listener } from './listener.ts'
 import { type ForwardPlan, keyOf, linkPlan, type Route, wantedBy } from './plan.ts'
+import { Reached } from './reached.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 
 /** A change that is prepared: new listeners are bound, nothing else has happened. Exactly one of the two is called. */
@@ -29,6 +30,7 @@ export class Forwarder {
   readonly #options: ForwardOptions
   readonly #deadlines = new Deadlines()
   readonly #links: Links
+  readonly reached: Reached
   /** By name. */
   #forwards = new Map<string, Forward>()
   /** Taken out of the config, with connections that still run. */
@@ -44,22 +46,18 @@ export class Forwarder {
     this.#links = new Links({
       log: options.log,
       descriptors: options.descriptors,
+      ways: options.ways,
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
         for (const { linkPort, isDead, upstreams } of this.#forwards.values())
           if (linkPort !== undefined && (isDead || upstreams.areServed()))
             session.tellTarget(linkPort, !isDead)
       },
-      up: address => {
-        for (const { upstreams } of this.#forwards.values()) upstreams.retry(address)
-      },
-      draining: address => {
-        for (const { upstreams } of this.#forwards.values()) upstreams.drains(address)
-      },
-      target: (address, port, isUp) => {
-        for (const { upstreams } of this.#forwards.values()) upstreams.told(address, port, isUp)
-      },
+      up: address => this.#each(({ upstreams }) => upstreams.retry(address)),
+      draining: address => this.#each(({ upstreams }) => upstreams.drains(address)),
+      target: (address, port, isUp) => this.#each(({ upstreams }) => upstreams.told(address, port, isUp)),
     })
+    this.reached = new Reached(this.#links, () => this.#all())
     this.#options = {
       ...options,
       deadlines: this.#deadlines,
@@ -194,7 +192,7 @@ export class Forwarder {
 
   /** Open connections. */
   get active(): number {
-    return this.#all().reduce((sum, forward) => sum + forward.active, 0)
+    return this.#all().reduce((sum, forward) => sum + forward.connections.size, 0)
   }
 
   status(): ForwardStatus[] {
@@ -202,7 +200,7 @@ export class Forwarder {
   }
 
   connections(): ConnectionStatus[] {
-    return this.#all().flatMap(forward => forward.connections())
+    return this.#all().flatMap(forward => forward.connections.status())
   }
 
   reasons(): Reason[] {
@@ -232,6 +230,10 @@ export class Forwarder {
     for (const [key, route] of this.#routes)
       if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
       else this.#listeners.get(key)?.reopen()
+  }
+
+  #each(tell: (forward: Forward) => void): void {
+    for (const forward of this.#forwards.values()) tell(forward)
   }
 
   #all(): Forward[] {

@@ -8,6 +8,7 @@ import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { dialOptions, type ReadSocket } from '../reader.ts'
+import type { Ways } from '../ways.ts'
 import { encodeProxyV1, encodeProxyV2 } from './proxy-header.ts'
 import type { Target } from './target.ts'
 
@@ -15,6 +16,7 @@ import type { Target } from './target.ts'
 export interface KnockOptions {
   readonly config: Pick<ForwardConfig, 'sendProxy' | 'timeouts'>
   readonly descriptors: Descriptors
+  readonly ways: Ways
   /** Over this link, where there is one. */
   readonly session: Session | undefined
   /** Called once, later: why it failed, or nothing. */
@@ -66,7 +68,12 @@ export class Knock implements StreamOwner {
     this.#tell(end === 'far-reset' ? `by the other end: ${why?.detail}` : (why?.detail ?? end))
   }
 
-  #dial({ address, port }: Target, { config, descriptors }: KnockOptions): void {
+  #dial({ address, port }: Target, { config, descriptors, ways }: KnockOptions): void {
+    const shut = ways.shut(address)
+    if (shut !== undefined) {
+      setImmediate(() => this.#end(shut))
+      return
+    }
     const socket: ReadSocket = connect({ ...dialOptions, host: address, port })
     this.#socket = socket
     descriptors.hold(socket)
@@ -81,6 +88,11 @@ export class Knock implements StreamOwner {
     socket.on('error', error => this.#end(systemCode(error) ?? messageOf(error)))
     socket.on('end', good)
     socket.once('connect', () => {
+      const astray = ways.astray(address, socket.localAddress)
+      if (astray !== undefined) {
+        this.#end(astray)
+        return
+      }
       if (config.sendProxy === false) {
         good()
         return

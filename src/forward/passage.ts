@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { type Reset, refusalsOfEnd } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd } from '../link/stream-owner.ts'
+import type { Ways } from '../ways.ts'
 import type { Carrier } from './carrier.ts'
 import type { Connection } from './connection.ts'
 import { tellAttempt, tellDropped } from './connection-lines.ts'
@@ -94,7 +95,11 @@ export class Passage implements DialOwner {
     if (this.#target !== undefined) this.#target.open--
   }
 
-  // What the search tells.
+  // What the search asks and tells.
+
+  get ways(): Ways {
+    return this.#connection.forward.ways
+  }
 
   linkTo(address: string): Session | undefined {
     return this.#downstream.mayCross ? this.#connection.forward.linkTo(address) : undefined

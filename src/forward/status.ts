@@ -61,6 +61,7 @@ export const refusalReasons = [
   'descriptor-limit',
   'hello-timeout',
   'no-route',
+  'no-tunnel-route',
   // By the other end of a link:
   'no-listener',
   'proxy-not-accepted',

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
+import type { Ways } from '../ways.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
 import type { Target } from './target.ts'
@@ -35,6 +36,7 @@ export interface TraceAnswer extends End {
 interface Traced {
   readonly config: ForwardConfig
   readonly upstreams: Upstreams
+  readonly ways: Ways
   readonly end: () => End
 }
 
@@ -42,12 +44,12 @@ interface Traced {
 export async function answerTrace(
   socket: Socket,
   client: Client,
-  { config, upstreams, end }: Traced,
+  { config, upstreams, ways, end }: Traced,
   offset: number,
 ): Promise<void> {
   const began = performance.now()
   const upstream = upstreams.any
-  const { target, error } = await reach(upstream, offset, config.timeouts.connect)
+  const { target, error } = await reach(upstream, offset, config.timeouts.connect, ways)
   const answer: TraceAnswer = {
     ...end(),
     forward: config.name,
@@ -70,13 +72,14 @@ interface Reached {
 }
 
 /** Like a connection of a client, and closed at once. */
-function reach(upstream: Upstream, offset: number, timeout: number): Promise<Reached> {
+function reach(upstream: Upstream, offset: number, timeout: number, ways: Ways): Promise<Reached> {
   return new Promise(resolve => {
     const settle = (target: Target | undefined, error: string | undefined) => {
       clearTimeout(timer)
       resolve({ target, error })
     }
     const dial = new Dial(upstream, offset, {
+      ways,
       linkTo: () => undefined,
       linked: () => {},
       dialled: (target, socket) => {

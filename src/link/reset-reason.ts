@@ -21,6 +21,7 @@ export const resetReasons = [
   'descriptor-limit',
   'hello-timeout',
   'no-route',
+  'no-tunnel-route',
 ] as const
 export type ResetReason = (typeof resetReasons)[number]
 
@@ -32,6 +33,7 @@ export const refusalsOfEnd: ReadonlySet<ResetReason> = new Set<ResetReason>([
   'stream-limit',
   'draining',
   'descriptor-limit',
+  'no-tunnel-route',
 ])
 
 /** Of these, the ones of a moment: others may be taken all the same. */

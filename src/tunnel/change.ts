@@ -20,6 +20,8 @@ export interface Change {
   readonly endpointOf: EndpointOf
   /** Called with the addresses of both configs there: what is to listen on the new ones can be bound. */
   readonly bind: (addresses: readonly string[]) => Promise<void>
+  /** Called before the first route goes: connections to addresses that this config gives no peer are cut. */
+  readonly heed: (config: TunnelConfig) => Promise<void>
 }
 
 /**
@@ -28,7 +30,7 @@ export interface Change {
  * @throws EndError LISTEN_FAILED for a ListenPort that is not to be had, IP_FAILED, UAPI, or what `bind` threw.
  */
 export async function change(options: Change): Promise<{ congestionControl: string }> {
-  const { from, to, running, ip, log, names, endpointOf, bind } = options
+  const { from, to, running, ip, log, names, endpointOf, bind, heed } = options
   await using undo = new AsyncDisposableStack()
   const onFailure = (takeBack: () => Promise<unknown>) =>
     undo.defer(async () => {
@@ -52,6 +54,8 @@ export async function change(options: Change): Promise<{ congestionControl: stri
       await uapi.set(changeLines(from, to, endpointOf))
     })
   }
+  onFailure(() => heed(from))
+  await heed(to)
   const device = await setUpDevice(ip, to, log)
   undo.move()
   return device

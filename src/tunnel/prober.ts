@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { covers, familyOf, fromNumber, networkOf, parseCidr, toNumber } from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
+import type { Ways } from '../ways.ts'
 import type { Path } from './path.ts'
 import type { Peer, Peers } from './peers.ts'
 import { type Aim, probeTcp, probeUdp } from './probe.ts'
@@ -33,6 +34,7 @@ export class Prober {
   readonly #config: () => TunnelConfig
   readonly #peers: Peers
   readonly #now: () => number
+  readonly #ways: Pick<Ways, 'shut'>
   readonly #tcp: typeof probeTcp
   readonly #udp: typeof probeUdp
   readonly #rest: () => Promise<unknown>
@@ -45,11 +47,14 @@ export class Prober {
       readonly config: () => TunnelConfig
       readonly peers: Peers
       readonly now: () => number
+      /** Which addresses are reached through the tunnel. */
+      readonly ways: Pick<Ways, 'shut'>
     } & Probes,
   ) {
     this.#config = options.config
     this.#peers = options.peers
     this.#now = options.now
+    this.#ways = options.ways
     this.#tcp = options.tcp ?? probeTcp
     this.#udp = options.udp ?? probeUdp
     this.#rest = options.rest ?? (() => sleep(icmpRest, undefined, { ref: false }))
@@ -85,6 +90,8 @@ export class Prober {
     // In doubt more go along: on a path that loses some, three are seldom lost together.
     const small = [this.#tcp(aim), ...(path.isDoubted ? [this.#tcp(aim), this.#udp(aim, 0)] : [])]
     const rtt = await firstAnswer(small)
+    // Whoever answered, it was not the peer.
+    if (this.#ways.shut(aim.address) !== undefined) return
     if (rtt === undefined) return path.unanswered()
     path.answered(rtt)
     const passes = await this.#fullSize(aim, rtt)
@@ -116,6 +123,7 @@ export class Prober {
     const address = addressOf(config, addresses, source)
     const from = addresses.find(({ family }) => family === familyOf(address ?? ''))
     if (probe === false || address === undefined || from === undefined) return undefined
+    if (this.#ways.shut(address) !== undefined) return undefined
     return { from: from.address, address, port: probe.port, timeout: probe.timeout }
   }
 

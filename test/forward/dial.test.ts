@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { Descriptors } from '../../src/descriptors.ts'
 import { Dial } from '../../src/forward/dial.ts'
 import { Upstream } from '../../src/forward/upstream.ts'
+import { allOpen } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { at, freePort, to } from './bench.ts'
 
@@ -30,6 +31,7 @@ function dial(
   upstream.configure(to(...hosts.map(host => at(host, port))))
   t.teardown(() => upstream.close())
   const dial = new Dial(upstream, 0, {
+    ways: allOpen,
     linkTo: () => undefined,
     linked: () => t.fail('there is no link'),
     dialled: (_, socket) => told(socket),

@@ -36,7 +36,10 @@ t.test('two tunnels: handshake, both families, and nothing left after close', as
     t.same(await one.until(reasons => reasons.length === 0, 'reasons'), [])
     t.same(await other.ask('addresses'), ['10.1.10.2', 'fd00:10::2'])
     t.match(right.run('ip', 'route', 'show', '10.1.10.0/24'), /congctl bbr/)
-    t.match(right.run('ip', '-6', 'route', 'show', 'fd00:10::/64'), /^fd00:10::\/64 .*congctl bbr[^\n]*\n$/)
+    t.match(
+      right.run('ip', '-6', 'route', 'show', 'fd00:10::/64'),
+      /^fd00:10::\/64 .*congctl bbr[^\n]*\nunreachable fd00:10::\/64 [^\n]*\n$/,
+    )
     t.match(left.run('ip', 'route', 'show', '10.1.10.2'), /congctl bbr/)
     t.notOk(JSON.stringify([one.events, other.events]).includes(gateway.privateKey), 'no key in the log')
   }

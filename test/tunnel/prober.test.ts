@@ -8,13 +8,14 @@ import { keys, peer, tunnelConfig } from './lab.ts'
 function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) {
   let now = 0
   const asked: (string | number)[][] = []
-  const answers = { tcp: true, small: true, large: true }
+  const answers = { tcp: true, small: true, large: true, shut: false }
   const config = tunnelConfig(keys(), ['10.1.10.2/24'], { peers: [peer('A', prefixes)], ...more })
   const peers = new Peers(config.peers, { log: new KeptLog(), now: () => now })
   const prober = new Prober({
     config: () => config,
     peers,
     now: () => now,
+    ways: { shut: () => (answers.shut ? 'elsewhere' : undefined) },
     tcp: async ({ from, address, port, timeout }) => {
       asked.push(['tcp', from, address, port, timeout])
       return answers.tcp ? 7 : undefined

@@ -1,0 +1,222 @@
+import { canonical, covers } from '../config/address.ts'
+import type { PeerConfig, TunnelConfig } from '../config/config.ts'
+import { Prefixes } from '../config/prefixes.ts'
+import { tunnelled } from '../config/tunnelled.ts'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Reason } from '../reason.ts'
+import type { Ways } from '../ways.ts'
+import { type Ip, ipAnswers } from './ip.ts'
+import { shortKey } from './peers.ts'
+
+/** Milliseconds for which an address that a name gave is looked after, from the last time that it was given. */
+const remembered = 600_000
+/** Addresses that are known to be no matter of the tunnel's; beyond that many they are found out anew. */
+const mostOthers = 4096
+
+/** Of rtnetlink(7), as ip(8) prints them with -N: RTN_LOCAL; RTN_BLACKHOLE, RTN_UNREACHABLE and RTN_PROHIBIT. */
+const local = '2'
+const barred: ReadonlySet<string> = new Set(['6', '7', '8'])
+
+/** What `ip route get` answers. */
+interface Answer {
+  readonly dst: string
+  readonly type: string
+  readonly dev?: string
+  readonly prefsrc?: string
+}
+
+/** How the kernel routes an address that is the tunnel's. */
+interface Way {
+  /** `through`: into the device. `none`: there is no route, so nothing leaves. `elsewhere`: out through another device. */
+  readonly leads: 'through' | 'none' | 'elsewhere'
+  /** The source that the kernel takes. */
+  readonly source: string | undefined
+  readonly why: string
+}
+
+export interface GuardOptions {
+  readonly ip: Ip
+  readonly config: () => TunnelConfig
+  /** The peers' own addresses, as they are known now. */
+  readonly peers: () => Iterable<string>
+  readonly log: Log
+  readonly now: () => number
+}
+
+/** Who has connections, and hears where they may not be any more. */
+export interface GuardOwner {
+  /** Addresses that connections go to or come from now, or may at any moment. */
+  inUse(): Iterable<string>
+  /** What goes to this address would leave this host unencrypted: its connections are to be cut at once. */
+  cut(address: string, why: string): void
+  /** It is reached through the tunnel again. */
+  reopened(address: string): void
+}
+
+/**
+ * Sees to it that data for an address of a peer goes through the tunnel's device or nowhere, whatever routes and rules
+ * others make. For each such address that is in use it knows what the kernel's own route look-up says; whoever watches
+ * routes and rules calls `look` when they change.
+ */
+export class Guard implements Ways {
+  readonly #options: GuardOptions
+  #owner: GuardOwner | undefined
+  #prefixes: Prefixes
+  #ways = new Map<string, Way>()
+  readonly #others = new Set<string>()
+  /** Addresses that names gave, and when they last did. */
+  readonly #named = new Map<string, number>()
+  #looking: Promise<void> = Promise.resolve()
+  /** The one after it. */
+  #next: Promise<void> | undefined
+
+  constructor(options: GuardOptions) {
+    this.#options = options
+    this.#prefixes = new Prefixes(tunnelled(options.config()))
+  }
+
+  /** From now on for this one. */
+  serve(owner: GuardOwner): void {
+    this.#owner = owner
+  }
+
+  /** The config is another one: what was the tunnel's and is no more is cut, and then all is looked at again. */
+  async apply(config: TunnelConfig): Promise<void> {
+    this.#prefixes = new Prefixes(tunnelled(config))
+    this.#others.clear()
+    for (const address of this.#ways.keys())
+      if (!this.#prefixes.has(address)) this.#owner?.cut(address, 'it is no longer in AllowedIPs')
+    await this.look()
+  }
+
+  shut(address: string): string | undefined {
+    const way = this.#ways.get(address)
+    if (way !== undefined) return way.leads === 'through' ? undefined : way.why
+    if (!this.#isOurs(address)) return undefined
+    void this.look()
+    return 'it is not known yet how it is routed'
+  }
+
+  astray(address: string, from: string | undefined): string | undefined {
+    const shut = this.shut(address)
+    if (shut !== undefined) return shut
+    const source = this.#ways.get(address)?.source
+    if (source === undefined || source === from) return undefined
+    void this.look()
+    return `its connection has the source ${from}, not the tunnel's ${source}`
+  }
+
+  heard(address: string): string | undefined {
+    if (this.#ways.has(address)) return this.shut(address)
+    if (this.#isOurs(address)) void this.look()
+    return undefined
+  }
+
+  /** Resolves when it is known how these are routed; without an argument, the peers. */
+  async learn(addresses: Iterable<string> = this.#options.peers()): Promise<void> {
+    const ours = Array.from(addresses, canonical).filter(address => this.#isOurs(address))
+    for (const address of ours) this.#named.set(address, this.#options.now())
+    if (ours.some(address => !this.#ways.has(address))) await this.look()
+  }
+
+  /**
+   * Asks the kernel, for all addresses, by a look that begins after this call. Never rejects: where it cannot be asked all
+   * stays as it was, or shut.
+   */
+  look(): Promise<void> {
+    this.#next ??= this.#looking.then(() => {
+      this.#next = undefined
+      this.#looking = this.#look().catch(error =>
+        this.#options.log.warn({ error: messageOf(error) }, 'routes not looked up'),
+      )
+      return this.#looking
+    })
+    return this.#next
+  }
+
+  reasons(): Reason[] {
+    const { peers, interface: name } = this.#options.config()
+    return peers.flatMap((peer): Reason[] => {
+      const shut = [...this.#ways].find(
+        ([address, { leads }]) => leads !== 'through' && peerOf(address, peers) === peer,
+      )
+      if (shut === undefined) return []
+      const [address, { why }] = shut
+      const detail = `data for ${address} of peer ${shortKey(peer.publicKey)} does not leave through ${name}, so none is sent: ${why}`
+      return [{ code: 'no-tunnel-route', detail, peer: peer.publicKey }]
+    })
+  }
+
+  async #look(): Promise<void> {
+    const { ip, config, peers, now } = this.#options
+    for (const [address, at] of this.#named) if (now() - at > remembered) this.#named.delete(address)
+    const all = [...peers(), ...this.#named.keys(), ...(this.#owner?.inUse() ?? [])]
+    const addresses = new Set(all.filter(address => this.#prefixes.has(address)))
+    const first = await routesTo(
+      ip,
+      Array.from(addresses, address => `route get ${address}`),
+    )
+    // A rule may go by the source, which is chosen by the first look-up only.
+    const second = await routesTo(
+      ip,
+      [...first].flatMap(([address, { prefsrc }]) =>
+        prefsrc === undefined ? [] : [`route get ${address} from ${prefsrc}`],
+      ),
+    )
+    const before = this.#ways
+    this.#ways = new Map(
+      Array.from(addresses, address => {
+        const [one, other] = [first.get(address), second.get(address)]
+        const isKnown = one?.prefsrc === undefined || other !== undefined
+        return [address, wayOf(one === undefined || !isKnown ? [] : [one, other ?? one], config())]
+      }),
+    )
+    for (const [address, way] of this.#ways) this.#tell(address, before.get(address), way)
+  }
+
+  #tell(address: string, before: Way | undefined, { leads, why }: Way): void {
+    if (leads === 'elsewhere') this.#owner?.cut(address, why)
+    if (leads === before?.leads) return
+    const { log, config } = this.#options
+    const fields = { address, interface: config().interface }
+    if (leads !== 'through') log.warn({ ...fields, why }, 'no route through the tunnel, nothing is sent')
+    else if (before !== undefined) {
+      log.info(fields, 'route through the tunnel again')
+      this.#owner?.reopened(address)
+    }
+  }
+
+  #isOurs(address: string): boolean {
+    if (this.#others.has(address)) return false
+    if (this.#prefixes.has(address)) return true
+    if (this.#others.size >= mostOthers) this.#others.clear()
+    this.#others.add(address)
+    return false
+  }
+}
+
+async function routesTo(ip: Ip, questions: readonly string[]): Promise<Map<string, Answer>> {
+  const answers = (await ipAnswers(ip, questions)) as Answer[]
+  return new Map(answers.map(answer => [canonical(answer.dst), answer]))
+}
+
+/** What each look-up for an address answered; nothing: it has no route. */
+function wayOf(answers: readonly Answer[], { interface: name, addresses }: TunnelConfig): Way {
+  const source = answers[0]?.prefsrc
+  const isOwn = ({ dst }: Answer) => addresses.some(({ address }) => canonical(address) === canonical(dst))
+  const other = answers.find(answer => (answer.type === local ? !isOwn(answer) : answer.dev !== name))
+  if (answers.length === 0 || answers.some(({ type }) => barred.has(type)))
+    return { leads: 'none', source, why: 'there is no route to it' }
+  if (other === undefined) return { leads: 'through', source, why: '' }
+  if (other.type === local)
+    return { leads: 'elsewhere', source, why: 'another interface of this host has it' }
+  return { leads: 'elsewhere', source, why: `its route leads out through ${other.dev}` }
+}
+
+/** Whose it is: WireGuard goes by the longest prefix. */
+function peerOf(address: string, peers: readonly PeerConfig[]): PeerConfig | undefined {
+  const bitsOf = ({ allowedIps }: PeerConfig) =>
+    Math.max(-1, ...allowedIps.filter(prefix => covers(prefix, address)).map(({ bits }) => bits))
+  return peers.filter(peer => bitsOf(peer) >= 0).toSorted((a, b) => bitsOf(b) - bitsOf(a))[0]
+}
