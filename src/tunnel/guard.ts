@@ -21,6 +21,8 @@ const barred: ReadonlySet<string> = new Set(['6', '7', '8'])
 /** What `ip route get` answers. */
 interface Answer {
   readonly dst: string
+  /** `::` as well where the question has none. */
+  readonly from?: string
   readonly type: string
   readonly dev?: string
   readonly prefsrc?: string
@@ -149,30 +151,39 @@ export class Guard implements Ways {
   }
 
   async #look(): Promise<void> {
-    const { ip, config, peers, now } = this.#options
+    const { peers, now } = this.#options
     for (const [address, at] of this.#named) if (now() - at > remembered) this.#named.delete(address)
     const all = [...peers(), ...this.#named.keys(), ...(this.#owner?.inUse() ?? [])]
     const addresses = new Set(all.filter(address => this.#prefixes.has(address)))
-    const first = await routesTo(
-      ip,
-      Array.from(addresses, address => `route get ${address}`),
-    )
-    // A rule may go by the source, which is chosen by the first look-up only.
-    const second = await routesTo(
-      ip,
-      [...first].flatMap(([address, { prefsrc }]) =>
-        prefsrc === undefined ? [] : [`route get ${address} from ${prefsrc}`],
-      ),
-    )
     const before = this.#ways
-    this.#ways = new Map(
-      Array.from(addresses, address => {
-        const [one, other] = [first.get(address), second.get(address)]
-        const isKnown = one?.prefsrc === undefined || other !== undefined
-        return [address, wayOf(one === undefined || !isKnown ? [] : [one, other ?? one], config())]
+    const sources = new Map([...before].map(([address, { source }]) => [address, source]))
+    const answers = await this.#ask([...addresses].map(address => [address, sources.get(address)]))
+    // The source that the kernel takes is known now; it may be another one.
+    const others = [...addresses].flatMap((address): [string, string | undefined][] => {
+      const source = answers.get(address)?.prefsrc
+      return source === sources.get(address) ? [] : [[address, source]]
+    })
+    for (const [question, answer] of await this.#ask(others)) answers.set(question, answer)
+    const config = this.#options.config()
+    this.#ways = new Map([...addresses].map(address => [address, wayOf(address, answers, config)]))
+    for (const [address, way] of this.#ways) this.#tell(address, before.get(address), way)
+  }
+
+  /** The kernel's answers by question, `ADDRESS` and `ADDRESS from SOURCE`: a rule may go by the source. */
+  async #ask(pairs: readonly (readonly [string, string | undefined])[]): Promise<Map<string, Answer>> {
+    const questions = pairs.flatMap(([address, source]) =>
+      source === undefined ? [address] : [address, `${address} from ${source}`],
+    )
+    const answers = (await ipAnswers(
+      this.#options.ip,
+      questions.map(text => `route get ${text}`),
+    )) as Answer[]
+    return new Map(
+      answers.map(answer => {
+        const { dst, from = '::' } = answer
+        return [from === '::' ? canonical(dst) : `${canonical(dst)} from ${canonical(from)}`, answer]
       }),
     )
-    for (const [address, way] of this.#ways) this.#tell(address, before.get(address), way)
   }
 
   #tell(address: string, before: Way | undefined, { leads, why }: Way): void {
@@ -196,18 +207,18 @@ export class Guard implements Ways {
   }
 }
 
-async function routesTo(ip: Ip, questions: readonly string[]): Promise<Map<string, Answer>> {
-  const answers = (await ipAnswers(ip, questions)) as Answer[]
-  return new Map(answers.map(answer => [canonical(answer.dst), answer]))
-}
-
-/** What each look-up for an address answered; nothing: it has no route. */
-function wayOf(answers: readonly Answer[], { interface: name, addresses }: TunnelConfig): Way {
-  const source = answers[0]?.prefsrc
-  const isOwn = ({ dst }: Answer) => addresses.some(({ address }) => canonical(address) === canonical(dst))
-  const other = answers.find(answer => (answer.type === local ? !isOwn(answer) : answer.dev !== name))
-  if (answers.length === 0 || answers.some(({ type }) => barred.has(type)))
+/** What the look-ups for an address say, the one without a source and the one with it. */
+function wayOf(
+  address: string,
+  answers: ReadonlyMap<string, Answer>,
+  { interface: name, addresses }: TunnelConfig,
+): Way {
+  const [first, source] = [answers.get(address), answers.get(address)?.prefsrc]
+  const second = source === undefined ? first : answers.get(`${address} from ${source}`)
+  if (first === undefined || second === undefined || barred.has(first.type) || barred.has(second.type))
     return { leads: 'none', source, why: 'there is no route to it' }
+  const isOwn = addresses.some(own => canonical(own.address) === address)
+  const other = [first, second].find(({ type, dev }) => (type === local ? !isOwn : dev !== name))
   if (other === undefined) return { leads: 'through', source, why: '' }
   if (other.type === local)
     return { leads: 'elsewhere', source, why: 'another interface of this host has it' }

@@ -6,7 +6,7 @@ import { backoff } from './backoff.ts'
 import type { Running } from './bring-up.ts'
 import { type Losable, type Loss, losable } from './loss.ts'
 
-/** Times in a row that what is lost is put back at once: a network manager that restarts may take things more than once. */
+/** Times that the same loss is put back at once: a network manager that restarts may take things more than once. */
 const atOnce = 5
 /** Milliseconds: the wait before the next time, at first and at most. */
 const firstWait = 1000
@@ -36,9 +36,11 @@ export class Keeper {
   readonly #options: KeeperOptions
   #lost: readonly Loss[] = []
   readonly #restored = Object.fromEntries(losable.map(what => [what, 0])) as Record<Losable, number>
-  /** Times in a row, each within `calm` of the last one. */
-  #times = 0
+  /** How often each was put back, by its text, all within `calm` of each other. */
+  readonly #times = new Map<string, number>()
   #lastAt = Number.NEGATIVE_INFINITY
+  /** It had to wait. */
+  #isContested = false
   #isLooking = false
   /** Something changed while it looked. */
   #isDue = false
@@ -76,13 +78,14 @@ export class Keeper {
   }
 
   reasons(): Reason[] {
-    const isContested = this.#times > atOnce && this.#options.now() - this.#lastAt < calm
+    const isContested = this.#isContested && this.#options.now() - this.#lastAt < calm
     if (this.#lost.length === 0 && !isContested) return []
     const { interface: name } = this.#options.config()
     const lost =
       this.#lost.length === 0 ? `${name} is whole now` : `${name} has lost ${this.#texts.join(', ')}`
+    const times = Math.max(0, ...this.#times.values())
     const what = isContested
-      ? `another program has taken it away ${this.#times} times; see what manages this host's network`
+      ? `another program has taken it away ${times} times; see what manages this host's network`
       : 'it is being put back'
     const isServing = this.#lost.every(({ what }) => what === 'mtu')
     return [{ code: 'device-changed', detail: `${lost}: ${what}`, ...(isServing && { serving: true }) }]
@@ -98,13 +101,17 @@ export class Keeper {
     this.#lost = await losses()
     if (this.#lost.length === 0) return
     const since = now() - this.#lastAt
-    if (since >= calm) this.#times = 0
+    if (since >= calm) {
+      this.#times.clear()
+      this.#isContested = false
+    }
     const wait = this.#wait - since
+    this.#isContested ||= wait > 0
     if (wait > 0) {
       lookIn(wait)
       return
     }
-    this.#times++
+    for (const text of this.#texts) this.#times.set(text, this.#timesOf(text) + 1)
     this.#lastAt = now()
     await this.#putBack(running)
   }
@@ -127,12 +134,18 @@ export class Keeper {
     if (back.length === 0) return
     for (const what of new Set(back.map(({ what }) => what))) this.#restored[what]++
     const { config, log } = this.#options
-    const fields = { interface: config().interface, lost: back.map(({ text }) => text), times: this.#times }
+    const fields = { interface: config().interface, lost: back.map(({ text }) => text) }
     log.warn(fields, 'tunnel device put back')
   }
 
+  /** Milliseconds from the last time to the next. */
   get #wait(): number {
-    return this.#times < atOnce ? 0 : backoff(this.#times - atOnce, firstWait, longestWait)
+    const times = Math.max(0, ...this.#texts.map(text => this.#timesOf(text)))
+    return times < atOnce ? 0 : backoff(times - atOnce, firstWait, longestWait)
+  }
+
+  #timesOf(text: string): number {
+    return this.#times.get(text) ?? 0
   }
 
   get #texts(): string[] {

@@ -21,7 +21,7 @@ import type { TunnelStatus } from './status.ts'
 import { Supervisor } from './supervisor.ts'
 import { takeDown } from './take-down.ts'
 import { changeLines, type Device } from './uapi-codec.ts'
-import { Watch } from './watch.ts'
+import { Watch, type WatchOptions } from './watch.ts'
 
 /**
  * The tunnel of this end: a TUN device, and a wireguard-go on it that is started again whenever it ends.
@@ -59,7 +59,7 @@ export class Tunnel {
     this.#now = now
     this.#ip = ip
     this.#runFolder = runFolder
-    const alone = this.#alone
+    const alone: WatchOptions['alone'] = work => this.#supervisor.alone(work)
     this.#mtu = new Mtu(config.mtu, { set: mtu => alone(() => setLink(ip, config.interface, mtu)), log })
     this.#peers = new Peers(config.peers, { log, now })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
@@ -223,8 +223,6 @@ export class Tunnel {
   get #effective(): TunnelConfig {
     return { ...this.#config, mtu: this.#mtu.value }
   }
-
-  readonly #alone = (work: (running: Running | undefined) => Promise<void>) => this.#supervisor.alone(work)
 
   readonly #endpointOf = (peer: PeerConfig) => this.#names.take(peer) ?? this.#endpoints.get(peer.publicKey)
 
