@@ -157,12 +157,14 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       // The device keeps its name, and an end that has no tunnel gets none: both need a restart.
       if (tunnel === undefined || now.tunnel === undefined) await bind(tunnel?.addresses ?? [])
       else await tunnel.apply({ ...now.tunnel, interface: tunnel.status().interface }, bind)
+      await tunnel?.guard.learn(literalTargets(now))
     } catch (error) {
       await change?.rollback()
+      tunnel?.guard.settle()
       throw error
     }
-    await tunnel?.guard.learn(literalTargets(now))
     change?.commit()
+    tunnel?.guard.settle()
     ownLog.level = now.log.level
     const keys = needRestart(now, before)
     if (keys.length > 0) log.warn({ keys }, 'these keys changed too, and need a restart')

@@ -6,36 +6,16 @@ import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import type { Ways } from '../ways.ts'
-import { type Ip, ipAnswers } from './ip.ts'
+import type { Ip } from './ip.ts'
 import { shortKey } from './peers.ts'
+import { askRoutes, type Way, wayOf } from './way.ts'
 
 /** Milliseconds for which an address that a name gave is looked after, from the last time that it was given. */
 const remembered = 600_000
 /** Addresses that are known to be no matter of the tunnel's; beyond that many they are found out anew. */
 const mostOthers = 4096
 
-/** Of rtnetlink(7), as ip(8) prints them with -N: RTN_LOCAL; RTN_BLACKHOLE, RTN_UNREACHABLE and RTN_PROHIBIT. */
-const local = '2'
-const barred: ReadonlySet<string> = new Set(['6', '7', '8'])
-
-/** What `ip route get` answers. */
-interface Answer {
-  readonly dst: string
-  /** `::` as well where the question has none. */
-  readonly from?: string
-  readonly type: string
-  readonly dev?: string
-  readonly prefsrc?: string
-}
-
-/** How the kernel routes an address that is the tunnel's. */
-interface Way {
-  /** `through`: into the device. `none`: there is no route, so nothing leaves. `elsewhere`: out through another device. */
-  readonly leads: 'through' | 'none' | 'elsewhere'
-  /** The source that the kernel takes. */
-  readonly source: string | undefined
-  readonly why: string
-}
+const noLonger = 'no peer has it in AllowedIPs any more'
 
 export interface GuardOptions {
   readonly ip: Ip
@@ -65,6 +45,8 @@ export class Guard implements Ways {
   readonly #options: GuardOptions
   #owner: GuardOwner | undefined
   #prefixes: Prefixes
+  /** Those of the config before, while some still go by it. */
+  #former: Prefixes | undefined
   #ways = new Map<string, Way>()
   readonly #others = new Set<string>()
   /** Addresses that names gave, and when they last did. */
@@ -83,19 +65,31 @@ export class Guard implements Ways {
     this.#owner = owner
   }
 
-  /** The config is another one: what was the tunnel's and is no more is cut, and then all is looked at again. */
+  /**
+   * The config is another one. What was the tunnel's and is no more is cut, and shut until `settle`: those who still send
+   * there meant the tunnel.
+   */
   async apply(config: TunnelConfig): Promise<void> {
+    this.#former = this.#prefixes
     this.#prefixes = new Prefixes(tunnelled(config))
     this.#others.clear()
-    for (const address of this.#ways.keys())
-      if (!this.#prefixes.has(address)) this.#owner?.cut(address, 'it is no longer in AllowedIPs')
+    for (const address of [...this.#ways.keys()]) {
+      if (this.#prefixes.has(address)) continue
+      this.#ways.delete(address)
+      this.#owner?.cut(address, noLonger)
+    }
     await this.look()
+  }
+
+  /** Everybody goes by the new config. */
+  settle(): void {
+    this.#former = undefined
   }
 
   shut(address: string): string | undefined {
     const way = this.#ways.get(address)
     if (way !== undefined) return way.leads === 'through' ? undefined : way.why
-    if (!this.#isOurs(address)) return undefined
+    if (!this.#isOurs(address)) return this.#former?.has(address) ? noLonger : undefined
     void this.look()
     return 'it is not known yet how it is routed'
   }
@@ -151,39 +145,25 @@ export class Guard implements Ways {
   }
 
   async #look(): Promise<void> {
-    const { peers, now } = this.#options
+    const { ip, peers, now } = this.#options
     for (const [address, at] of this.#named) if (now() - at > remembered) this.#named.delete(address)
     const all = [...peers(), ...this.#named.keys(), ...(this.#owner?.inUse() ?? [])]
     const addresses = new Set(all.filter(address => this.#prefixes.has(address)))
     const before = this.#ways
     const sources = new Map([...before].map(([address, { source }]) => [address, source]))
-    const answers = await this.#ask([...addresses].map(address => [address, sources.get(address)]))
+    const answers = await askRoutes(
+      ip,
+      [...addresses].map(address => [address, sources.get(address)]),
+    )
     // The source that the kernel takes is known now; it may be another one.
     const others = [...addresses].flatMap((address): [string, string | undefined][] => {
       const source = answers.get(address)?.prefsrc
       return source === sources.get(address) ? [] : [[address, source]]
     })
-    for (const [question, answer] of await this.#ask(others)) answers.set(question, answer)
+    for (const [question, answer] of await askRoutes(ip, others)) answers.set(question, answer)
     const config = this.#options.config()
     this.#ways = new Map([...addresses].map(address => [address, wayOf(address, answers, config)]))
     for (const [address, way] of this.#ways) this.#tell(address, before.get(address), way)
-  }
-
-  /** The kernel's answers by question, `ADDRESS` and `ADDRESS from SOURCE`: a rule may go by the source. */
-  async #ask(pairs: readonly (readonly [string, string | undefined])[]): Promise<Map<string, Answer>> {
-    const questions = pairs.flatMap(([address, source]) =>
-      source === undefined ? [address] : [address, `${address} from ${source}`],
-    )
-    const answers = (await ipAnswers(
-      this.#options.ip,
-      questions.map(text => `route get ${text}`),
-    )) as Answer[]
-    return new Map(
-      answers.map(answer => {
-        const { dst, from = '::' } = answer
-        return [from === '::' ? canonical(dst) : `${canonical(dst)} from ${canonical(from)}`, answer]
-      }),
-    )
   }
 
   #tell(address: string, before: Way | undefined, { leads, why }: Way): void {
@@ -205,24 +185,6 @@ export class Guard implements Ways {
     this.#others.add(address)
     return false
   }
-}
-
-/** What the look-ups for an address say, the one without a source and the one with it. */
-function wayOf(
-  address: string,
-  answers: ReadonlyMap<string, Answer>,
-  { interface: name, addresses }: TunnelConfig,
-): Way {
-  const [first, source] = [answers.get(address), answers.get(address)?.prefsrc]
-  const second = source === undefined ? first : answers.get(`${address} from ${source}`)
-  if (first === undefined || second === undefined || barred.has(first.type) || barred.has(second.type))
-    return { leads: 'none', source, why: 'there is no route to it' }
-  const isOwn = addresses.some(own => canonical(own.address) === address)
-  const other = [first, second].find(({ type, dev }) => (type === local ? !isOwn : dev !== name))
-  if (other === undefined) return { leads: 'through', source, why: '' }
-  if (other.type === local)
-    return { leads: 'elsewhere', source, why: 'another interface of this host has it' }
-  return { leads: 'elsewhere', source, why: `its route leads out through ${other.dev}` }
 }
 
 /** Whose it is: WireGuard goes by the longest prefix. */

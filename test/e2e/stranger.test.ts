@@ -41,13 +41,17 @@ const configs = {
 `,
 }
 
+/** @param peer where the other end is probed. */
+function configOf(end: 'gateway' | 'cluster', peer: string): string {
+  const key = world.keys[end === 'gateway' ? 'cluster' : 'gateway'].publicKey
+  const probe = `{ addresses: { "${key}": ${peer} } }`
+  const tunnel = `tunnel: { wgConf: wg0.conf, interface: ${world.interfaces[end]}, stateDir: ., probe: ${probe} }\n`
+  return tunnel + configs[end]
+}
+
 async function start(end: 'gateway' | 'cluster', change: (conf: string) => string): Promise<Running> {
-  const addresses = `{ "${world.keys[end === 'gateway' ? 'cluster' : 'gateway'].publicKey}": 10.1.10.${end === 'gateway' ? 2 : 1} }`
-  const config = `tunnel: { wgConf: wg0.conf, interface: ${world.interfaces[end]}, stateDir: ., probe: { addresses: ${addresses} } }\n`
-  const folder = await endFolder(world.lab, end, {
-    config: config + configs[end],
-    wgConf: change(confOf(end)),
-  })
+  const config = configOf(end, end === 'gateway' ? '10.1.10.2' : '10.1.10.1')
+  const folder = await endFolder(world.lab, end, { config, wgConf: change(confOf(end)) })
   const hosts = join(folder, 'hosts')
   await writeFile(hosts, '10.1.10.2 web.example\n')
   const wrapper = ['bash', '-c', `mount --bind ${hosts} /etc/hosts && exec "$0" "$@"`]
@@ -56,7 +60,7 @@ async function start(end: 'gateway' | 'cluster', change: (conf: string) => strin
   return running
 }
 
-await start('cluster', conf => conf)
+const cluster = await start('cluster', conf => conf)
 
 const ip = (line: string) => world.gateway.exec('ip', ...line.split(' '))
 
@@ -155,8 +159,8 @@ t.test('what leads elsewhere in the place of the tunnel is not used, and what ru
     ['rule add from 10.1.10.1 lookup 100', 'rule delete from 10.1.10.1 lookup 100', [0, 2]],
     ['address add 10.1.10.2/32 dev lo', 'address delete 10.1.10.2/32 dev lo', [0, 2]],
   ] as const) {
-    await ip('route replace default via 192.0.2.2 table 100')
     const downloads = transfers ? await download() : []
+    const from = gateway.log.length
     await ip(make)
     await noticed(t)
     const answers = await requests()
@@ -164,6 +168,9 @@ t.test('what leads elsewhere in the place of the tunnel is not used, and what ru
     t.notOk(answers.includes('stranger'))
     for (const download of downloads) {
       t.equal(await download.end(), 'ECONNRESET', `${make}: a transfer is reset`)
+      await gateway.logged(({ msg, end }) => msg === 'connection ended' && end === 'no-tunnel-route', {
+        from,
+      })
       // The cluster end hears of it when its own link is silent.
       void download.finish().catch(() => {})
     }
@@ -172,4 +179,86 @@ t.test('what leads elsewhere in the place of the tunnel is not used, and what ru
   }
   // A segment that was on its way in that moment may have gone there, and nobody took it.
   t.equal((await stranger.heard()).bytes, 0)
+})
+
+t.test('the same of what a peer that connected is answered', async t => {
+  const other = await Stranger.behind(world.lab, world.cluster, ['10.1.10.1/32'], 'other')
+  const downloads = await download()
+  await world.cluster.exec('ip', 'rule', 'add', 'to', '10.1.10.1', 'lookup', '100')
+  for (const download of downloads) {
+    await cluster.logged(({ msg, end }) => msg === 'connection ended' && end === 'no-tunnel-route')
+    void download.finish().catch(() => {})
+  }
+  t.not((await requests())[0], '200')
+  await cluster.logged(({ msg, status }) => msg === 'health changed' && status === 'unready')
+  await world.cluster.exec('ip', 'rule', 'delete', 'to', '10.1.10.1', 'lookup', '100')
+  await served(t)
+  t.equal((await other.heard()).bytes, 0)
+})
+
+t.test('neither a start nor a stop nor a reload lets a byte out', async t => {
+  // A client that never rests.
+  await world.client.run(async (host, { state }) => {
+    state.set('restless', true)
+    const rest = () => new Promise(resolve => setTimeout(resolve, 5))
+    const ask = async () => {
+      while (state.get('restless')) {
+        const signal = AbortSignal.timeout(1000)
+        await fetch(`http://${host}/`, { signal, headers: { connection: 'close' } })
+          .then(answer => answer.text())
+          .catch(rest)
+      }
+    }
+    state.set('asking', Promise.all([ask(), ask()]))
+  }, address.gateway[4])
+  const before = await stranger.heard()
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    await gateway.stop(signal)
+    gateway = await start('gateway', conf => conf)
+    await served(t)
+  }
+  // The peer's addresses are no longer the tunnel's: what runs to them was meant for the tunnel all the same.
+  const downloads = await download()
+  const from = gateway.log.length
+  const elsewhere = (text: string) => text.replaceAll(/10\.1\.10\.(0\/24|2)/g, '10.1.11.$1')
+  await endFolder(world.lab, 'gateway', {
+    config: elsewhere(configOf('gateway', '10.1.10.2')).replace('web.example', '10.1.11.3'),
+    wgConf: elsewhere(confOf('gateway')),
+  })
+  await gateway.logged(({ msg }) => msg === 'config reloaded', { from })
+  for (const download of downloads) {
+    t.equal(await download.end(), 'ECONNRESET')
+    void download.finish().catch(() => {})
+  }
+  await world.client.run(async (_, { state }) => {
+    state.set('restless', false)
+    await state.get('asking')
+  })
+  t.same(await stranger.heard(), before)
+  await gateway.stop()
+})
+
+t.test('Table = off: nothing is sent before there is a route of yours, nor when it is gone', async t => {
+  const before = await stranger.heard()
+  gateway = await start('gateway', conf => conf.replace('[Interface]', '[Interface]\nTable = off'))
+  await noticed(t)
+  t.strictSame(
+    (await requests()).map(answer => answer.replace('ECONNRESET', 'ECONNREFUSED')),
+    new Array(3).fill('ECONNREFUSED'),
+  )
+  t.same(await stranger.heard(), before, 'no connection, no data')
+  await ip(`route add 10.1.10.2 dev ${device}`)
+  await ip(`-6 route add fd00:10::2 dev ${device}`)
+  await served(t)
+  const downloads = await download()
+  const from = gateway.log.length
+  await ip(`route delete 10.1.10.2 dev ${device}`)
+  for (const download of downloads) {
+    t.equal(await download.end(), 'ECONNRESET')
+    void download.finish().catch(() => {})
+  }
+  await gateway.logged(({ end }) => end === 'no-tunnel-route', { from })
+  await noticed(t)
+  t.equal((await stranger.heard()).bytes, before.bytes)
+  await gateway.stop()
 })

@@ -18,10 +18,17 @@ export class Stranger {
   }
 
   /** Puts it behind the default route of `end`; it has the addresses `tunnelled`, with prefix length. */
-  static async behind(lab: Lab, end: Host, tunnelled: readonly string[]): Promise<Stranger> {
-    const host = await lab.host('stranger')
+  static async behind(
+    lab: Lab,
+    end: Host,
+    tunnelled: readonly string[],
+    name = 'stranger',
+  ): Promise<Stranger> {
+    const host = await lab.host(name)
     await lab.link(end, ['192.0.2.1/24', '2001:db8:2::1/64'], host, ['192.0.2.2/24', '2001:db8:2::2/64'])
     await end.exec('ip', 'route', 'replace', 'default', 'via', '192.0.2.2')
+    // For rules to lead there.
+    await end.exec('ip', 'route', 'replace', 'default', 'via', '192.0.2.2', 'table', '100')
     await end.exec('ip', '-6', 'route', 'replace', 'default', 'via', '2001:db8:2::2')
     await host.exec('ip', 'route', 'replace', 'default', 'via', '192.0.2.1')
     await host.exec('ip', '-6', 'route', 'replace', 'default', 'via', '2001:db8:2::1')
@@ -42,6 +49,8 @@ export class Stranger {
       // A SYN with all its options is so long; what is longer carries data.
       const length = ['-m', 'length', '--length', `${largestEmpty + 1}:`]
       await host.exec(iptables, '-A', 'INPUT', '-p', 'tcp', ...length)
+      // What he has no connection for he listens to in silence.
+      await host.exec(iptables, '-A', 'OUTPUT', '-p', 'tcp', '--tcp-flags', 'RST', 'RST', '-j', 'DROP')
       await host.exec(
         iptables,
         '-t',
