@@ -119,9 +119,20 @@ export async function setUpDevice(
   const name = config.interface
   await setLink(ip, name, config.mtu)
   const addresses = usableAddresses(config)
-  await reconcileAddresses(ip, name, addresses)
+  await reconcileAddresses(ip, name, deviceAddresses(config))
   const congestionControl = await reconcileRoutes(ip, config, log, { ipv6: hasIPv6(name) })
   return { addresses: addresses.map(({ address, bits }) => `${address}/${bits}`), congestionControl }
+}
+
+/** Those that can be bound, each once: one may stand there with two masks. */
+export function bindableAddresses(config: TunnelConfig): string[] {
+  return [...new Set(usableAddresses(config).map(({ address }) => address))]
+}
+
+/** What the device has to have. */
+export function deviceAddresses(config: TunnelConfig): Cidr[] {
+  const linkLocal = hasIPv6(config.interface) ? (config.linkLocal ?? []) : []
+  return [...usableAddresses(config), ...linkLocal]
 }
 
 /** Our addresses that can be had, and bound. */

@@ -1,7 +1,7 @@
 import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { type Running, setListenPort, setUpDevice, usableAddresses } from './bring-up.ts'
+import { bindableAddresses, type Running, setListenPort, setUpDevice, usableAddresses } from './bring-up.ts'
 import { addAddresses, ensureDevice } from './device.ts'
 import type { Ip } from './ip.ts'
 import type { EndpointNames } from './names.ts'
@@ -41,7 +41,7 @@ export async function change(options: Change): Promise<{ congestionControl: stri
   const addresses = usableAddresses(to)
   onFailure(() => setUpDevice(ip, from, log))
   await addAddresses(ip, to.interface, addresses)
-  await bind(addresses.map(({ address }) => address))
+  await bind(bindableAddresses(to))
   if (running !== undefined) {
     const { uapi } = running
     await orEnd(running, async () => {

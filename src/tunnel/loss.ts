@@ -1,5 +1,5 @@
 import type { TunnelConfig } from '../config/config.ts'
-import { usableAddresses } from './bring-up.ts'
+import { deviceAddresses } from './bring-up.ts'
 import { hasIPv6, isOurs, type Link, lostAddresses } from './device.ts'
 import { type Ip, ipAnswers } from './ip.ts'
 import { lostRoutes, type Route, routesQuestion } from './routes.ts'
@@ -30,7 +30,7 @@ export async function losses(ip: Ip, config: TunnelConfig, congestionControl: st
   const lost: Loss[] = []
   if (!link.flags.includes('UP')) lost.push({ what: 'link', text: `${name} is set down` })
   if (link.mtu !== config.mtu) lost.push({ what: 'mtu', text: `MTU ${config.mtu}, found ${link.mtu}` })
-  for (const address of lostAddresses(usableAddresses(config), link))
+  for (const address of lostAddresses(deviceAddresses(config), link))
     lost.push({ what: 'address', text: `address ${address}` })
   for (const route of lostRoutes(config, routes, congestionControl, { ipv6: hasIPv6(name) }))
     lost.push({ what: 'route', text: `route ${route}` })

@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { covers, familyOf, fromNumber, networkOf, parseCidr, toNumber } from '../config/address.ts'
+import {
+  covers,
+  familyOf,
+  fromNumber,
+  isLinkLocal,
+  networkOf,
+  parseCidr,
+  toNumber,
+} from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import type { Ways } from '../ways.ts'
 import type { Path } from './path.ts'
@@ -150,7 +158,8 @@ export function addressOf(
     const first = toNumber(network.address) + (isHost ? 0n : 1n)
     for (const number of [first, first + 1n]) {
       const host = fromNumber(number, network.family)
-      if (covers(network, host) && !own.some(({ address }) => address === host)) return host
+      const isUsable = covers(network, host) && !isLinkLocal(host)
+      if (isUsable && !own.some(({ address }) => address === host)) return host
     }
   }
   return undefined

@@ -3,7 +3,7 @@ import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
-import { bringUp, checkRunFolder, type Running, usableAddresses } from './bring-up.ts'
+import { bindableAddresses, bringUp, checkRunFolder, type Running } from './bring-up.ts'
 import { change } from './change.ts'
 import { checkTun, setLink } from './device.ts'
 import { Endpoints } from './endpoints.ts'
@@ -146,7 +146,7 @@ export class Tunnel {
 
   /** Our tunnel addresses that can be bound now. */
   get addresses(): readonly string[] {
-    return this.#supervisor.isStarted ? usableAddresses(this.#config).map(({ address }) => address) : []
+    return this.#supervisor.isStarted ? bindableAddresses(this.#config) : []
   }
 
   status(): TunnelStatus {
