@@ -87,7 +87,9 @@ export class Health {
    * else. Whoever replaces ends one after the other need wait no longer: the gateway is away, for all of them.
    */
   outwaited(patience: number): boolean {
-    const rest = this.#sources.flatMap(source => source()).filter(({ code }) => scopes[code] !== 'peer')
+    // What is wrong on this host is no matter of waiting for another.
+    const isRest = ({ code }: Reason) => scopes[code] !== 'peer' || code === 'no-tunnel-route'
+    const rest = this.#sources.flatMap(source => source()).filter(isRest)
     if (this.#wasServing || verdict(rest, this.#policy()) === 'unready') return false
     return this.#now() - this.#startedAt >= patience
   }

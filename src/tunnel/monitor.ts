@@ -4,9 +4,10 @@ import type { Log } from '../log.ts'
 import { backoff } from './backoff.ts'
 import type { Spawn } from './process.ts'
 
-/** Milliseconds between two looks when many changes come: at least, and as a multiple of what the last look took. */
+/** Milliseconds between two looks when many changes come: at least, at most, and as a multiple of what the last one took. */
 const least = 50
-const share = 5
+const most = 1000
+const share = 4
 /** Milliseconds between two looks without a change: while the child tells of changes, and while it does not. */
 const seldom = 30_000
 const often = 3000
@@ -79,7 +80,7 @@ export class Monitor {
       this.lookIn(this.#child === undefined ? often : seldom)
       const began = performance.now()
       await this.#look()
-      const pause = Math.max(least, share * (performance.now() - began))
+      const pause = Math.min(most, Math.max(least, share * (performance.now() - began)))
       await new Promise(resolve => setTimeout(resolve, pause).unref())
     }
     this.#isLooking = false

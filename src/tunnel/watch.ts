@@ -40,6 +40,7 @@ export class Watch {
       losses: () => losses(ip, config(), congestionControl()),
       putBack: async () => {
         await setUpDevice(ip, config(), log)
+        await this.guard.look()
       },
       lookIn: ms => this.#monitor.lookIn(ms),
       log,

@@ -30,11 +30,17 @@ t.test('reasons about the end make it unready', async t => {
   t.equal(status(), 'ready')
   for (const code of ['starting', 'tunnel-process-down', 'listen-failed', 'draining'] as const)
     t.equal(status(about(code)), 'unready', code)
+  t.equal(status(about('device-changed')), 'unready')
+  t.equal(
+    status(about('device-changed', { serving: true })),
+    'degraded',
+    'but for an end that serves all the same',
+  )
 })
 
 t.test('reasons about peers make it unready when every peer has one', async t => {
   const { status, state } = end()
-  for (const code of ['no-handshake', 'handshake-stale', 'endpoint-unresolved'] as const) {
+  for (const code of ['no-handshake', 'handshake-stale', 'endpoint-unresolved', 'no-tunnel-route'] as const) {
     t.equal(status(about(code, { peer: 'A' })), 'degraded', code)
     t.equal(status(about(code, { peer: 'A' }), about('no-handshake', { peer: 'B' })), 'unready', code)
   }
@@ -57,6 +63,8 @@ t.test('it is patient with its peers only until one has answered', async t => {
     status(about(code), ...away)
     t.notOk(health.outwaited(5_000), code)
   }
+  status(about('no-tunnel-route', { peer: 'A' }), about('no-tunnel-route', { peer: 'B' }))
+  t.notOk(health.outwaited(5_000), 'no route of this host')
   status(...away, about('backend-down', { forward: 'http' }), about('backend-down', { forward: 'ssh' }))
   t.notOk(health.outwaited(5_000), 'targets are another matter')
   status(...away)

@@ -62,6 +62,19 @@ t.test('every interval, small and then full-size', async t => {
   t.equal((await at(6)).length, 2)
 })
 
+t.test('what does not lead through the tunnel is not asked, and its answer is none', async t => {
+  const { at, answers, path } = probing()
+  answers.shut = true
+  t.strictSame(await at(0), [])
+  t.match(path.status(), { state: 'starting', rtt: undefined })
+  answers.shut = false
+  const asked = at(1)
+  // In the moment in which the answer is on its way the route leads elsewhere.
+  answers.shut = true
+  t.strictSame(await asked, [tcp])
+  t.match(path.status(), { state: 'starting', rtt: undefined, answersProbes: false })
+})
+
 t.test('in doubt every second, and with more', async t => {
   const { at, answers, path } = probing()
   await at(0)

@@ -54,8 +54,8 @@ function fakeIp(name: string, happened: string[]): Ip {
   })
   const answer = (question: string) => {
     if (question === 'route show table all') return routes
-    if (question.startsWith('route get'))
-      return [{ type: '1', dst: question.split(' ')[2], dev: name, prefsrc: '10.1.10.2' }]
+    const [, get, dst, , from] = question.split(' ')
+    if (get === 'get') return [{ type: '1', dst, dev: name, ...(from ? { from } : { prefsrc: '10.1.10.2' }) }]
     return mtu === undefined ? [] : [device()]
   }
   return async (args, input = '') => {
