@@ -87,7 +87,7 @@ export class Keeper {
     const what = isContested
       ? `another program has taken it away ${times} times; see what manages this host's network`
       : 'it is being put back'
-    const isServing = this.#lost.every(({ what }) => what === 'mtu')
+    const isServing = this.#lost.every(({ serving }) => serving)
     return [{ code: 'device-changed', detail: `${lost}: ${what}`, ...(isServing && { serving: true }) }]
   }
 

@@ -13,6 +13,8 @@ export interface Loss {
   readonly what: Losable
   /** For people: `route 10.1.10.2/32`. */
   readonly text: string
+  /** Data passes without it. */
+  readonly serving?: true
 }
 
 /**
@@ -29,11 +31,16 @@ export async function losses(ip: Ip, config: TunnelConfig, congestionControl: st
   if (link === undefined || !isOurs(link)) return [{ what: 'device', text: `device ${name}` }]
   const lost: Loss[] = []
   if (!link.flags.includes('UP')) lost.push({ what: 'link', text: `${name} is set down` })
-  if (link.mtu !== config.mtu) lost.push({ what: 'mtu', text: `MTU ${config.mtu}, found ${link.mtu}` })
+  if (link.mtu !== config.mtu)
+    lost.push({ what: 'mtu', text: `MTU ${config.mtu}, found ${link.mtu}`, serving: true })
   for (const address of lostAddresses(deviceAddresses(config), link))
     lost.push({ what: 'address', text: `address ${address}` })
-  for (const route of lostRoutes(config, routes, congestionControl, { ipv6: hasIPv6(name) }))
-    lost.push({ what: 'route', text: `route ${route}` })
+  for (const { prefix, isBackstop } of lostRoutes(config, routes, congestionControl, { ipv6: hasIPv6(name) }))
+    lost.push({
+      what: 'route',
+      text: `route ${prefix}${isBackstop ? ' unreachable' : ''}`,
+      ...(isBackstop && { serving: true }),
+    })
   return lost
 }
 

@@ -84,13 +84,13 @@ export async function removeBackstops(ip: Ip, name: string): Promise<void> {
   await ipBatch(ip, ours.map(deleteLine))
 }
 
-/** Of our routes those that are not there, or not as we made them, as text for people. */
+/** Of our routes those that are not there, or not as we made them. */
 export function lostRoutes(
   config: Config,
   present: readonly Route[],
   congestionControl: string,
   options: { readonly ipv6: boolean },
-): string[] {
+): { readonly prefix: string; readonly isBackstop: boolean }[] {
   const isThere = (own: OwnRoute) =>
     present.some(
       route =>
@@ -98,7 +98,7 @@ export function lostRoutes(
     )
   return ownRoutes(config, present, options.ipv6)
     .filter(own => !isThere(own))
-    .map(({ type, prefix }) => (type === unicast ? prefix : `${prefix} unreachable`))
+    .map(({ type, prefix }) => ({ prefix, isBackstop: type === unreachable }))
 }
 
 export async function presentRoutes(ip: Ip): Promise<Route[]> {

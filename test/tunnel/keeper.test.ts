@@ -32,7 +32,7 @@ function keeping() {
 }
 
 const route = { what: 'route', text: 'route 10.1.10.2/32' } as const
-const mtu = { what: 'mtu', text: 'MTU 1420, found 1300' } as const
+const mtu = { what: 'mtu', text: 'MTU 1420, found 1300', serving: true } as const
 
 t.test('one line and one more on the counter for what came back', async t => {
   const { keeper, log, lose } = keeping()
