@@ -5,7 +5,7 @@ import { raiseOpenFiles } from '../descriptors.ts'
 import type { ForwardStatus, RefusalReason, TargetStatus } from '../forward/status.ts'
 import { Names } from '../resolve.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
-import { nameFix } from './host.ts'
+import { nameFix, routeFix } from './host.ts'
 import { ownAddress, sendMarked } from './marked.ts'
 import { reach } from './reach.ts'
 import { headerExpected } from './target.ts'
@@ -22,7 +22,7 @@ const several = 3
 export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
   const findings = await Promise.all(
     status.forwards.map(async forward => [
-      ...(await targetFindings(forward)),
+      ...(await targetFindings(status, forward)),
       ...refusedFindings(forward),
       ...clientFindings(status, forward),
     ]),
@@ -30,19 +30,27 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
   return findings.flat()
 }
 
-async function targetFindings(forward: Forward): Promise<Finding[]> {
+async function targetFindings(status: EndStatus, forward: Forward): Promise<Finding[]> {
   const { targets } = forward
-  return (await Promise.all(targets.map(target => targetFinding(forward, target)))).flat()
+  return (await Promise.all(targets.map(target => targetFinding(status, forward, target)))).flat()
 }
 
-async function targetFinding({ name, targets, sendProxy }: Forward, target: Target): Promise<Finding[]> {
+async function targetFinding(
+  { tunnel }: EndStatus,
+  { name, targets, sendProxy }: Forward,
+  target: Target,
+): Promise<Finding[]> {
   const { address, error = '' } = target
   const step = targets.length === 1 ? `target of ${name}` : `target ${address} of ${name}`
   const where = parseHostPorts(address)
   if (where === undefined) return []
+  const addresses = await new Names().resolve(where.host).catch(() => [])
+  // Whoever answers there is not the peer: he is not asked either.
+  const shut = tunnel?.device.shut.find(shut => addresses.some(found => found === shut.address))
+  if (shut !== undefined)
+    return [failed(step, `nothing is sent to ${shut.address}: ${shut.why}`, routeFix(shut.address))]
   if (target.state === 'down')
     return [failed(step, `${address} does not take connections: ${error}`, targetFix(error, where.host))]
-  const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
   const sent = sendProxy === false ? 'no PROXY header' : `a PROXY header (${sendProxy})`
   if (sendProxy !== false && (await isOurs(addresses[0]!, where.first)))

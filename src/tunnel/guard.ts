@@ -131,14 +131,18 @@ export class Guard implements Ways {
     return this.#next
   }
 
+  /** Those that are shut now. */
+  list(): { address: string; why: string }[] {
+    const shut = [...this.#ways].filter(([, { leads }]) => leads !== 'through')
+    return shut.map(([address, { why }]) => ({ address, why }))
+  }
+
   reasons(): Reason[] {
     const { peers, interface: name } = this.#options.config()
     return peers.flatMap((peer): Reason[] => {
-      const shut = [...this.#ways].find(
-        ([address, { leads }]) => leads !== 'through' && peerOf(address, peers) === peer,
-      )
+      const shut = this.list().find(({ address }) => peerOf(address, peers) === peer)
       if (shut === undefined) return []
-      const [address, { why }] = shut
+      const { address, why } = shut
       const detail = `data for ${address} of peer ${shortKey(peer.publicKey)} does not leave through ${name}, so none is sent: ${why}`
       return [{ code: 'no-tunnel-route', detail, peer: peer.publicKey }]
     })

@@ -21,6 +21,8 @@ export interface TunnelStatus {
 export interface DeviceStatus {
   /** How often each kind of what this program made of the device was taken away by another, and put back. */
   readonly putBack: Readonly<Record<Losable, number>>
+  /** Addresses of peers that nothing is sent to, because it would not leave through the device. */
+  readonly shut: readonly { readonly address: string; readonly why: string }[]
 }
 
 export interface ProcessStatus {

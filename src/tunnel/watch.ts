@@ -70,7 +70,7 @@ export class Watch {
   }
 
   status(): DeviceStatus {
-    return { putBack: this.#keeper.restored }
+    return { putBack: this.#keeper.restored, shut: this.guard.list() }
   }
 
   close(): Promise<void> {
