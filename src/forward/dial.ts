@@ -170,7 +170,7 @@ export class Dial {
       dial.#upstream.overtaken(earlier.target)
     }
     dial.#forget(this.attempt!)
-    const astray = dial.#owner.ways.astray(target.address, this.localAddress)
+    const astray = dial.#owner.ways.astray(target.address, this)
     if (astray !== undefined) {
       this.destroy()
       dial.#shut(target, astray)

@@ -88,7 +88,7 @@ export class Knock implements StreamOwner {
     socket.on('error', error => this.#end(systemCode(error) ?? messageOf(error)))
     socket.on('end', good)
     socket.once('connect', () => {
-      const astray = ways.astray(address, socket.localAddress)
+      const astray = ways.astray(address, socket)
       if (astray !== undefined) {
         this.#end(astray)
         return

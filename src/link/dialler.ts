@@ -119,7 +119,7 @@ export class Dialler {
     descriptors.hold(socket)
     socket.pause()
     socket.once('connect', () => {
-      const astray = ways.astray(this.address, socket.localAddress)
+      const astray = ways.astray(this.address, socket)
       if (astray === undefined) socket.write(encodeGreeting({ ...defaults, ...greeting }))
       else socket.destroy(new LinkError(astray))
     })

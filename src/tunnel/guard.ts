@@ -94,13 +94,13 @@ export class Guard implements Ways {
     return 'it is not known yet how it is routed'
   }
 
-  astray(address: string, from: string | undefined): string | undefined {
+  astray(address: string, connection: { readonly localAddress?: string | undefined }): string | undefined {
     const shut = this.shut(address)
     if (shut !== undefined) return shut
     const source = this.#ways.get(address)?.source
-    if (source === undefined || source === from) return undefined
+    if (source === undefined || source === connection.localAddress) return undefined
     void this.look()
-    return `its connection has the source ${from}, not the tunnel's ${source}`
+    return `its connection has the source ${connection.localAddress}, not the tunnel's ${source}`
   }
 
   heard(address: string): string | undefined {

@@ -88,7 +88,8 @@ export class Monitor {
 
   #watch(): void {
     const options = ['-o', 'monitor', 'link', 'address', 'route', 'rule']
-    const child = this.#spawn('ip', options, { stdio: ['ignore', 'pipe', 'pipe'] })
+    // Ctrl-C reaches all of the terminal's processes, and the end outlives it for as long as it drains.
+    const child = this.#spawn('ip', options, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     this.#startedAt = performance.now()
     child.stdout?.on('data', () => this.look())
