@@ -2,7 +2,8 @@ import type { TunnelConfig } from '../config/config.ts'
 import { deviceAddresses } from './bring-up.ts'
 import { hasIPv6, isOurs, type Link, lostAddresses } from './device.ts'
 import { type Ip, ipAnswers } from './ip.ts'
-import { lostRoutes, type Route, routesQuestion } from './routes.ts'
+import type { Route } from './own-routes.ts'
+import { lostRoutes, routesQuestion } from './routes.ts'
 
 /** What of the tunnel's device can be taken away by somebody else. */
 export const losable = ['device', 'link', 'mtu', 'address', 'route'] as const
