@@ -109,10 +109,15 @@ function takenAway(random: Random, command: string): Fault {
         const from = relayed[end].log.length
         const line = command.replace(/[A-Z]{4,}/g, word => words[word as keyof typeof words])
         await world[end].exec('ip', ...line.split(' '))
-        await relayed[end].logged(({ msg }) => msg === 'tunnel device put back', { from, ms: 90_000 })
+        await relayed[end].logged(isMended, { from, ms: 90_000 })
       }
     },
   }
+}
+
+/** By itself; or with a new wireguard-go, where the one that an earlier run left has ended over its first log line. */
+function isMended({ msg }: Record<string, unknown>): boolean {
+  return msg === 'tunnel device put back' || msg === 'tunnel up'
 }
 
 /** As the two wg0.conf have it. */
