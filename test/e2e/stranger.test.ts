@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { endFolder, startEnd } from '../lab/end.ts'
+import { command, endFolder, startEnd } from '../lab/end.ts'
 import type { Running } from '../lab/lab.ts'
 import { Download } from './download.ts'
 import { Stranger } from './stranger.ts'
@@ -246,7 +246,17 @@ t.test('Table = off: nothing is sent before there is a route of yours, nor when 
     (await requests()).map(answer => answer.replace('ECONNRESET', 'ECONNREFUSED')),
     new Array(3).fill('ECONNREFUSED'),
   )
-  t.same(await stranger.heard(), before, 'no connection, no data')
+  const { code, output } = await command(world.gateway, 'doctor', '--url', 'http://127.0.0.1:9586')
+  t.equal(code, 1)
+  t.match(
+    output,
+    /FAILED +peer .*data for 10\.1\.10\.2 of peer .* does not leave through .*, so none is sent/,
+  )
+  t.match(
+    output,
+    /FAILED +target of http +nothing is sent to 10\.1\.10\.2: its route leads out through to-stranger/,
+  )
+  t.same(await stranger.heard(), before, 'no connection, no data, nor by doctor')
   await ip(`route add 10.1.10.2 dev ${device}`)
   await ip(`-6 route add fd00:10::2 dev ${device}`)
   await served(t)
