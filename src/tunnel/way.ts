@@ -25,7 +25,7 @@ export interface Way {
   readonly why: string
 }
 
-/** The kernel's answers by question, `ADDRESS` and `ADDRESS from SOURCE`: a rule may go by the source. */
+/** The kernel's answers by question, `ADDRESS` and `ADDRESS from SOURCE`: a rule may go by the source, and by TCP. */
 export async function askRoutes(
   ip: Ip,
   pairs: readonly (readonly [string, string | undefined])[],
@@ -35,7 +35,7 @@ export async function askRoutes(
   )
   const answers = (await ipAnswers(
     ip,
-    questions.map(text => `route get ${text}`),
+    questions.map(text => `route get ${text} ipproto tcp`),
   )) as Answer[]
   return new Map(
     answers.map(answer => {

@@ -22,7 +22,7 @@ let gateway: Running
 function confOf(end: 'gateway' | 'cluster'): string {
   const host = end === 'gateway' ? 1 : 2
   return wgConf(world, end)
-    .replace(/^Address = .*$/m, `Address = 10.1.10.${host}/32, fd00:10::${host}/128`)
+    .replace(/^Address = .*$/m, `Address = 10.1.10.${host}/32, fd00:10::${host}/128, fe80::${host}/64`)
     .replace(/^AllowedIPs = .*$/m, 'AllowedIPs = 10.1.10.0/24, fd00:10::/64')
 }
 
@@ -155,7 +155,11 @@ t.test('what leads elsewhere in the place of the tunnel is not used, and what ru
     ['route add 10.1.10.2 via 192.0.2.2', 'route delete 10.1.10.2 via 192.0.2.2', [0, 2], true],
     ['route add unreachable 10.1.10.2', 'route delete unreachable 10.1.10.2', []],
     ['-6 route add fd00:10::2 via 2001:db8:2::2', '-6 route delete fd00:10::2 via 2001:db8:2::2', [1]],
-    ['rule add to 10.1.10.2 lookup 100', 'rule delete to 10.1.10.2 lookup 100', [0, 2]],
+    [
+      'rule add to 10.1.10.2 ipproto tcp lookup 100',
+      'rule delete to 10.1.10.2 ipproto tcp lookup 100',
+      [0, 2],
+    ],
     ['rule add from 10.1.10.1 lookup 100', 'rule delete from 10.1.10.1 lookup 100', [0, 2]],
     ['address add 10.1.10.2/32 dev lo', 'address delete 10.1.10.2/32 dev lo', [0, 2]],
   ] as const) {

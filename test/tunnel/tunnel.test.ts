@@ -54,8 +54,9 @@ function fakeIp(name: string, happened: string[]): Ip {
   })
   const answer = (question: string) => {
     if (question === 'route show table all') return routes
-    const [, get, dst, , from] = question.split(' ')
-    if (get === 'get') return [{ type: '1', dst, dev: name, ...(from ? { from } : { prefsrc: '10.1.10.2' }) }]
+    const words = question.split(' ')
+    const from = words.includes('from') ? { from: after(words, 'from') } : { prefsrc: '10.1.10.2' }
+    if (words[1] === 'get') return [{ type: '1', dst: words[2], dev: name, ...from }]
     return mtu === undefined ? [] : [device()]
   }
   return async (args, input = '') => {
