@@ -12,7 +12,7 @@ import { Descriptors } from './descriptors.ts'
 import { judge } from './doctor/judge.ts'
 import { messageOf } from './errors.ts'
 import { type Change, Forwarder } from './forward/forwarder.ts'
-import type { ForwardPlan } from './forward/plan.ts'
+import { literalTargets, planOf } from './forward/plan.ts'
 import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
@@ -28,6 +28,7 @@ import { Reload } from './reload.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
+import { allOpen } from './ways.ts'
 
 /** When to end: `drain` is aborted by the first SIGTERM or SIGINT, `now` by the second. */
 export interface Stop {
@@ -64,6 +65,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const current = () => reload?.config ?? config
   const names = new Names()
   const resolve = (host: string, options?: ResolveOptions) => names.resolve(host, options)
+  /** With their way known: the kernel is asked before somebody connects. */
+  const resolveTarget = async (host: string) => {
+    const addresses = await resolve(host)
+    await tunnel?.guard.learn(addresses)
+    return addresses
+  }
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
   const host = readHost()
@@ -78,12 +85,15 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     descriptors,
     witness: tunnel?.witness,
     logConnections: () => current().log.connections,
-    resolve,
+    resolve: resolveTarget,
+    ways: tunnel?.guard ?? allOpen,
     tracing: { end: () => ({ version, mtu: tunnel?.status().mtu }), judge },
     peerAt: address => peerAt(address, current().tunnel?.peers ?? [], names),
     seen: (address, throughTunnel) =>
       throughTunnel ? tunnel?.witness.connectionFrom(address) : hidden.seen(address),
   })
+
+  tunnel?.guard.serve(forwarder.reached)
 
   const health = new Health({
     sources: [
@@ -137,6 +147,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     if (stop.drain.aborted) return true
     throw error
   }
+  await tunnel?.guard.learn(literalTargets(config))
   const listeners = await forwarder.prepare(planOf(config, tunnel?.addresses ?? [], linksPerPeer))
   listeners.commit()
   descriptors.tellLimit(log)
@@ -153,11 +164,14 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       // The device keeps its name, and an end that has no tunnel gets none: both need a restart.
       if (tunnel === undefined || now.tunnel === undefined) await bind(tunnel?.addresses ?? [])
       else await tunnel.apply({ ...now.tunnel, interface: tunnel.status().interface }, bind)
+      await tunnel?.guard.learn(literalTargets(now))
     } catch (error) {
       await change?.rollback()
+      tunnel?.guard.settle()
       throw error
     }
     change?.commit()
+    tunnel?.guard.settle()
     ownLog.level = now.log.level
     const keys = needRestart(now, before)
     if (keys.length > 0) log.warn({ keys }, 'these keys changed too, and need a restart')
@@ -181,21 +195,6 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   await forwarder.drain(late, delay)
   await allSent(tunnel?.addresses ?? [], late)
   return !stop.now.aborted
-}
-
-function planOf(
-  { forwards, drainTimeout, link, tunnel }: Config,
-  tunnelAddresses: readonly string[],
-  perPeer: () => number,
-): ForwardPlan {
-  const peers = (tunnel?.peers ?? []).flatMap(({ address }) => address ?? [])
-  const trusted = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
-  return {
-    forwards,
-    tunnelAddresses,
-    drainTimeout,
-    link: link && { port: link.port, perPeer, peers, trusted },
-  }
 }
 
 /** What of a config is fixed once the end has started. */

@@ -2,8 +2,10 @@
 export type ReasonCode =
   | 'starting'
   | 'tunnel-process-down'
+  | 'device-changed'
   | 'listen-failed'
   | 'draining'
+  | 'no-tunnel-route'
   | 'no-handshake'
   | 'handshake-stale'
   | 'path-dead'

@@ -37,8 +37,10 @@ export interface HealthOptions {
 const scopes: Readonly<Record<ReasonCode, 'end' | 'peer' | 'backend' | 'warning'>> = {
   starting: 'end',
   'tunnel-process-down': 'end',
+  'device-changed': 'end',
   'listen-failed': 'end',
   draining: 'end',
+  'no-tunnel-route': 'peer',
   'no-handshake': 'peer',
   'handshake-stale': 'peer',
   'path-dead': 'peer',
@@ -90,7 +92,9 @@ export class Health {
    * else. Whoever replaces ends one after the other need wait no longer: the gateway is away, for all of them.
    */
   outwaited(patience: number): boolean {
-    const rest = this.#sources.flatMap(source => source()).filter(({ code }) => scopes[code] !== 'peer')
+    // What is wrong on this host is no matter of waiting for another.
+    const isRest = ({ code }: Reason) => scopes[code] !== 'peer' || code === 'no-tunnel-route'
+    const rest = this.#sources.flatMap(source => source()).filter(isRest)
     if (this.#wasServing || verdict(rest, this.#policy()) === 'unready') return false
     return this.#now() - this.#startedAt >= patience
   }
@@ -117,7 +121,7 @@ function identity({ code, peer, forward }: Reason): string {
 
 function verdict(reasons: readonly Reason[], policy: HealthPolicy): HealthReport['status'] {
   if (reasons.length === 0) return 'ready'
-  if (reasons.some(({ code }) => scopes[code] === 'end')) return 'unready'
+  if (reasons.some(({ code, serving }) => scopes[code] === 'end' && !serving)) return 'unready'
   const affected = reasons.filter(({ code, serving }) => scopes[code] === 'peer' && !serving)
   const peers = new Set(affected.map(({ peer }) => peer))
   if (all(policy.peers, peers)) return 'unready'

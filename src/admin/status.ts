@@ -102,6 +102,10 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
     mtu: tunnel.mtu,
     congestionControl: tunnel.congestionControl,
     process: { state, since: iso(since), pid, restarts },
+    device: {
+      putBack: { ...tunnel.device.putBack },
+      shut: tunnel.device.shut.map(({ address, why }) => ({ address, why })),
+    },
     peers: tunnel.peers.map(peer => ({
       publicKey: peer.publicKey,
       allowedIps: peer.allowedIps,

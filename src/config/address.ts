@@ -104,6 +104,25 @@ export function covers(cidr: Cidr, address: string): boolean {
   return toNumber(address) >> host === toNumber(cidr.address) >> host
 }
 
+/** What an address is where no TCP connection can be made from or to it, or only with a zone; `undefined` of any other. */
+export function specialKindOf(address: string): string | undefined {
+  return special.find(({ prefix }) => covers(prefix, address))?.kind
+}
+
+const special = (
+  [
+    ['224.0.0.0/4', 'a multicast address'],
+    ['ff00::/8', 'a multicast address'],
+    ['255.255.255.255', 'the broadcast address'],
+    ['fe80::/10', 'a link-local address'],
+  ] as const
+).map(([prefix, kind]) => ({ prefix: parseCidr(prefix)!, kind }))
+
+/** fe80::/10 of RFC 4291: it means something on one link alone, which a zone names (`fe80::1%eth0`). */
+export function isLinkLocal(address: string): boolean {
+  return specialKindOf(address) === 'a link-local address'
+}
+
 /** `host:port`, `[v6]:port`, `:port`, `host:a-b`. `undefined` when the text is none; ports 1 to 65535. */
 export function parseHostPorts(text: string): HostPorts | undefined {
   const match = /^(?:\[([^\]]*)\]|([^:[\]\s]*)):([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/.exec(text)

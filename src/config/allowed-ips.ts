@@ -1,4 +1,4 @@
-import { type Cidr, covers, familyOf, networkOf, unmap } from './address.ts'
+import { type Cidr, covers, familyOf, isLinkLocal, networkOf, specialKindOf, unmap } from './address.ts'
 import type { PeerConfig } from './config.ts'
 import type { Host } from './host.ts'
 import type { WgConf, WgPeer } from './wg-conf.ts'
@@ -22,6 +22,16 @@ export interface PeerContext {
 
 export function resolvePeers(conf: WgConf, context: PeerContext): PeerConfig[] {
   reportSharedPrefixes(conf.peers, context.report)
+  for (const { endpoint } of conf.peers) {
+    const kind = endpoint && specialKindOf(endpoint.value.host)
+    if (kind !== undefined)
+      context.report(
+        'warning',
+        endpoint!,
+        'Peer.Endpoint',
+        `found ${endpoint!.value.host}, ${kind}: nothing sent there arrives; write the public address or name of the other end`,
+      )
+  }
   return conf.peers.map(peer => resolvePeer(peer, conf, context))
 }
 
@@ -42,7 +52,8 @@ function resolvePeer(peer: WgPeer, conf: WgConf, { named, host, report }: PeerCo
   if (routed) for (const prefix of long) reportSwallowed(prefix, peer, host, report)
 
   const usable = long.map(({ value }) => value).filter(({ family }) => family === 4 || host.ipv6)
-  const address = name ?? long.find(({ value }) => value.bits === width(value.family))?.value.address
+  const hosts = long.map(({ value }) => value).filter(({ bits, family }) => bits === width(family))
+  const address = name ?? hosts.find(({ address }) => !isLinkLocal(address))?.address
   const needsName = name !== undefined && !usable.some(prefix => covers(prefix, name))
   const trusted = needsName ? [...usable, hostPrefix(name)] : usable
   const isInPrefix = conf.addresses.some(({ value }) => value.bits < width(value.family))

@@ -41,6 +41,8 @@ export interface TunnelConfig {
   readonly fwMark: number | undefined
   readonly table: 'auto' | 'off' | number
   readonly addresses: readonly Cidr[]
+  /** Of these the device has to have as well, and nothing listens there: it would need a zone. */
+  readonly linkLocal?: readonly Cidr[]
   readonly peers: readonly PeerConfig[]
   readonly probe: ProbeConfig | false
 }

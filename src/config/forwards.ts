@@ -1,4 +1,4 @@
-import { familyOf } from './address.ts'
+import { familyOf, specialKindOf } from './address.ts'
 import type { ForwardConfig, Limits, TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { ForwardSection } from './forward-schema.ts'
@@ -56,7 +56,7 @@ function limitsOf(section: ForwardSection): Limits {
 
 /** Where a listener may be bound: at addresses, which no name server can move. */
 export function isListenHost(host: string): boolean {
-  return host === '' || host === 'localhost' || familyOf(host) !== 0
+  return host === '' || host === 'localhost' || (familyOf(host) !== 0 && specialKindOf(host) === undefined)
 }
 
 /** `item` is the place in a list or a mapping. */
@@ -67,7 +67,12 @@ function checkListen({ section, hasTunnel }: ForwardSource, report: ReportKey): 
   if (host === 'tunnel') {
     if (!hasTunnel)
       report('listen', 'found tunnel: without a tunnel; add tunnel: {wgConf: wg0.conf} or name an address')
-  } else if (!isListenHost(host))
+  } else if (specialKindOf(host) !== undefined)
+    report(
+      'listen',
+      `found ${host}, ${specialKindOf(host)}, where nobody can connect; name another address of this host`,
+    )
+  else if (!isListenHost(host))
     report(
       'listen',
       `found the name ${host}; allowed: an address, localhost, tunnel, or nothing for all addresses`,

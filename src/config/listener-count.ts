@@ -18,16 +18,17 @@ export function tooManyListeners(
   const room = Math.floor(usableOf(openFiles) / 2)
   let count = 0
   for (const { name, listen } of forwards) {
-    const addresses = listen.host === 'tunnel' ? Math.max(1, tunnel?.addresses.length ?? 0) : 1
-    const own = addresses * (listen.last - listen.first + 1)
-    count += own
+    const own = new Set(tunnel?.addresses.map(({ address }) => address))
+    const addresses = listen.host === 'tunnel' ? Math.max(1, own.size) : 1
+    const listeners = addresses * (listen.last - listen.first + 1)
+    count += listeners
     if (count <= Math.min(most, room)) continue
     const allowed =
       room < most
         ? `${room} with the ${openFiles} files that this process may hold open; ${raiseOpenFiles}, or list fewer ports`
         : `${most}; list the ports that are used, not all that there are`
-    const before = count === own ? '' : `, with those before it ${count}`
-    const message = `found ${own} listeners (ports × addresses)${before}; allowed: in all ${allowed}`
+    const before = count === listeners ? '' : `, with those before it ${count}`
+    const message = `found ${listeners} listeners (ports × addresses)${before}; allowed: in all ${allowed}`
     return [document.issue('error', ['forwards', name, 'listen'], message)]
   }
   return []

@@ -12,6 +12,7 @@ import { found, hasErrors, type Issue } from './issue.ts'
 import { tooManyListeners } from './listener-count.ts'
 import { collisions, type ListenerPlan } from './listeners.ts'
 import { adminSchema, configSchema, linkSchema, type TunnelSection, tunnelSchema } from './schema.ts'
+import { targetRouteIssues } from './target-routes.ts'
 import { resolveTunnel } from './tunnel.ts'
 
 export interface LoadOptions {
@@ -81,6 +82,7 @@ async function judge(
   const admin = resolveAdmin(sections.admin, adminFlag, document, issues)
   const link = linkOf(sections.link, tunnel)
   issues.push(...collisionIssues({ forwards, admin, link, tunnel, flag: adminFlag, document }))
+  issues.push(...targetRouteIssues(forwards, tunnel, document))
   issues.push(...tooManyListeners(forwards, tunnel, host.openFiles, document))
 
   const whole = v.safeParse(configSchema, document.value)

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path'
-import { covers } from './address.ts'
+import { covers, isLinkLocal } from './address.ts'
 import { resolvePeers } from './allowed-ips.ts'
 import type { TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
@@ -8,6 +8,7 @@ import { foreignFile } from './foreign.ts'
 import type { Host } from './host.ts'
 import type { Issue } from './issue.ts'
 import { isKey, publicKeyOf } from './keys.ts'
+import { ownAddresses } from './own-addresses.ts'
 import type { TunnelSection } from './schema.ts'
 import { parseWgConf, type WgConf } from './wg-conf.ts'
 import type { Report } from './wg-section.ts'
@@ -48,7 +49,10 @@ export async function resolveTunnel(
     listenPort: conf.listenPort,
     fwMark: conf.fwMark,
     table: conf.table,
-    addresses: conf.addresses.map(({ value }) => value).filter(({ family }) => family === 4 || host.ipv6),
+    ...ownAddresses(
+      conf.addresses.filter(({ value }) => value.family === 4 || host.ipv6),
+      report,
+    ),
     probe: section.probe && {
       port: section.probe.port,
       interval: section.probe.interval,
@@ -151,7 +155,15 @@ function namedPeers({ section, document }: TunnelSource, conf: WgConf, issues: I
       issues.push(
         document.issue('error', path, `found no peer with this key; allowed: ${keys || 'none'}`, 'key'),
       )
-    } else if (prefixes.some(prefix => covers(prefix, address))) named.set(key, address)
+    } else if (isLinkLocal(address))
+      issues.push(
+        document.issue(
+          'error',
+          path,
+          `found the link-local address ${address}, which nothing can connect to without a zone; allowed: another address inside the peer's AllowedIPs`,
+        ),
+      )
+    else if (prefixes.some(prefix => covers(prefix, address))) named.set(key, address)
     else {
       const allowed = prefixes.map(({ address, bits }) => `${address}/${bits}`).join(', ')
       issues.push(

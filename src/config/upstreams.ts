@@ -1,4 +1,4 @@
-import { formatHostPorts, type HostPorts } from './address.ts'
+import { formatHostPorts, type HostPorts, specialKindOf } from './address.ts'
 import type { ForwardConfig, UpstreamConfig } from './config.ts'
 import type { ForwardSection } from './forward-schema.ts'
 import type { ForwardSource, ReportKey } from './forwards.ts'
@@ -75,6 +75,9 @@ function checkTarget(
   { section: { listen }, tunnel }: ForwardSource,
   report: (message: string) => void,
 ): void {
+  const kind = specialKindOf(target.host)
+  if (kind !== undefined)
+    report(`found ${target.host}, ${kind}, which nothing can connect to; name where the service is`)
   if (target.host === '') report('found no host; allowed: host:port; write the host before the port')
   if ((isRange(listen) || isRange(target)) && (listen.first !== target.first || listen.last !== target.last))
     report(`found ports ${ports(target)}; allowed: those of listen, ${ports(listen)}, where one is a range`)

@@ -10,7 +10,7 @@ import { Names } from '../names/names.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import { type Finding, failed, unknown, warning } from './finding.ts'
 import { type HeaderSender, headerFinding, longestHeader } from './header.ts'
-import { nameFix } from './host.ts'
+import { nameFix, routeFix } from './host.ts'
 import { loopError, loopFinding } from './loop.ts'
 import { ownAddress, sendMarked } from './marked.ts'
 import { otherEndFinding } from './other-end.ts'
@@ -56,6 +56,11 @@ async function targetFinding(
   if (where === undefined) return []
   if (behind !== undefined)
     return [unknown(step, `${address} is behind peer ${shortKey(behind)}, which is not reached`)]
+  const addresses = await new Names().resolve(where.host).catch(() => [])
+  // Whoever answers there is not the peer: he is not asked either.
+  const shut = tunnel?.device.shut.find(shut => addresses.some(found => found === shut.address))
+  if (shut !== undefined)
+    return [failed(step, `nothing is sent to ${shut.address}: ${shut.why}`, routeFix(shut.address))]
   const peer = peerOf(target, tunnel)
   if (target.state === 'down') {
     const loop = loopError(error)
@@ -65,7 +70,6 @@ async function targetFinding(
     const found = `${address} has taken no connection for ${age}: ${error}`
     return [failed(step, found, targetFix(error, where.host, peer))]
   }
-  const addresses = await new Names().resolve(where.host).catch(() => [])
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
   const loop = loopFinding(step, address, addresses, forward, tunnel)
   if (loop !== undefined) return [loop]

@@ -112,3 +112,8 @@ async function bindAll({ host, first, last }: HostPorts): Promise<void> {
 function portsOf({ host, first, last }: HostPorts): string {
   return `${formatHostPort(host, first)}${first === last ? '' : `-${last}`}`
 }
+
+/** What to do where data for a peer's address would not leave through the tunnel. */
+export function routeFix(address: string): string {
+  return `See \`ip route get ${address}\` and \`ip rule\` on this host, and remove what leads elsewhere; with Table = off make the route yourself`
+}

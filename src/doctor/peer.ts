@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts'
 import { systemCode } from '../errors.ts'
 import type { PeerStatus, TunnelStatus } from '../tunnel/status.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
-import { nameFix } from './host.ts'
+import { nameFix, routeFix } from './host.ts'
 
 type Tunnel = Dated<TunnelStatus>
 type Peer = Dated<PeerStatus>
@@ -31,7 +31,20 @@ export async function tunnelFindings(status: EndStatus, config: Config | undefin
     ]
   const clock = await clockFinding(tunnel, config)
   const peers = await Promise.all(tunnel.peers.map(peer => peerFinding(status, tunnel, peer)))
-  return [ok('wireguard-go', `it runs, ${restarts} restarts`), ...clock, ...peers]
+  return [ok('wireguard-go', `it runs, ${restarts} restarts`), ...deviceFinding(status), ...clock, ...peers]
+}
+
+/** What another program has done to the device, where that is not mended. */
+function deviceFinding(status: EndStatus): Finding[] {
+  const reason = status.health.reasons.find(({ code }) => code === 'device-changed')
+  if (reason === undefined) return []
+  return [
+    failed(
+      'device',
+      reason.detail,
+      "Tell this host's network manager to leave the interface alone; docs/gateway-docker.md says how",
+    ),
+  ]
 }
 
 /** WireGuard takes no handshake that is older than the last one it took: a clock that went back shuts an end out. */
@@ -63,6 +76,11 @@ async function peerFinding(status: EndStatus, tunnel: Tunnel, peer: Peer): Promi
       .filter(reason => reason.peer === peer.publicKey)
       .map(({ code, detail }) => [code, detail]),
   )
+  const astray = codes.get('no-tunnel-route')
+  if (astray !== undefined) {
+    const shut = tunnel.device.shut.find(({ address }) => astray.includes(address))
+    return failed(step, astray, routeFix(shut?.address ?? 'ADDRESS'))
+  }
   const unresolved = codes.get('endpoint-unresolved')
   if (unresolved !== undefined) {
     const host = parseHostPorts(peer.configuredEndpoint ?? '')?.host ?? ''

@@ -10,6 +10,7 @@ export type CarrierEnd =
   | 'idle-timeout'
   | 'half-closed-timeout'
   | 'drain-timeout'
+  | 'no-tunnel-route'
 
 /** What carries the bytes of a connection, both ways, once its target is there. */
 export interface Carrier {

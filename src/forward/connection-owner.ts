@@ -2,6 +2,7 @@ import type { ForwardConfig } from '../config/config.ts'
 import type { Descriptors } from '../descriptors.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
+import type { Ways } from '../ways.ts'
 import type { Admission } from './admission.ts'
 import type { Connection } from './connection.ts'
 import type { ConnectionLines } from './connection-lines.ts'
@@ -24,6 +25,7 @@ export interface ConnectionOwner {
   readonly lines: ConnectionLines
   readonly logConnections: () => boolean
   readonly loops: Loops
+  readonly ways: Ways
   /** A link to this address that takes streams now, where one may be used. */
   readonly linkTo: (address: string) => Session | undefined
   /** What is told of this end to who traces a connection. */

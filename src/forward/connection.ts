@@ -1,24 +1,19 @@
 import type { Socket } from 'node:net'
-import { formatHostPort } from '../config/address.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { type CarrierEnd, carrierEnd } from './carrier.ts'
 import type { Hello } from './client-hello.ts'
 import { tellEnded, tellHeaderReset, tellRefused } from './connection-lines.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
-import type { Timed } from './deadlines.ts'
+import { connectionStatus } from './connection-status.ts'
+import { hearing, type Timed, undecidedFor } from './deadlines.ts'
 import type { Downstream } from './downstream.ts'
 import { Lineage, type LineageOwner } from './lineage.ts'
 import { Passage } from './passage.ts'
 import type { RelayOwner } from './relay.ts'
-import { Silence } from './silence.ts'
+import { Silence, silenceLimit } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import { answerTrace } from './trace.ts'
-
-/** Milliseconds that a client has for its first bytes, where it comes from where others came back from. */
-const hearing = 500
-/** Milliseconds that a check has for its end: those that are known end with their header. */
-const undecidedFor = 1000
 
 /**
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
@@ -51,24 +46,28 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   }
 
   status(): ConnectionStatus {
-    const { source, serverName, id } = this.#downstream.client
-    const { target, port, carrier } = this.#passage
-    return {
-      forward: this.forward.config.name,
-      client: formatHostPort(source.address, source.port),
-      serverName,
-      target: target && formatHostPort(target.address, port),
-      since: this.#since,
-      receivedBytes: carrier?.receivedBytes ?? 0,
-      sentBytes: carrier?.sentBytes ?? 0,
-      id,
-    }
+    const { name } = this.forward.config
+    return connectionStatus(name, this.#since, this.#downstream.client, this.#passage)
   }
 
   /** Ends it with a reset, whatever it does now: the drain time is over. */
   abort(): void {
     if (this.#passage.carrier === undefined) this.refuse('draining', 'the drain time is over')
     else this.#cut('drain-timeout', 'the drain time is over')
+  }
+
+  /** Ends it with a reset if it has a connection with this address, to which data does not leave through the tunnel. */
+  cut(address: string, why: string): void {
+    const { carrier, target } = this.#passage
+    const isItsClients = this.#downstream.client.neighbour === address
+    if (carrier !== undefined && (isItsClients || target?.address === address))
+      this.#cut('no-tunnel-route', why)
+    else if (isItsClients) this.refuse('no-tunnel-route', why)
+  }
+
+  /** Addresses that it has connections with. */
+  get addresses(): string[] {
+    return [this.#downstream.client.neighbour, this.#passage.target?.address ?? '']
   }
 
   /** A deadline has passed: that of the header, of the hello, of the dial, or for a look for silence. */
@@ -107,8 +106,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
       this.refuse(refusal.reason, refusal.detail)
       return
     }
-    if (client.isCheck) counters.checks++
-    else counters.accepted++
+    counters[client.isCheck ? 'checks' : 'accepted']++
     // A check has no hello.
     if (!client.isCheck && this.forward.upstreams.areByName) {
       this.#phase = 'hello'
@@ -184,13 +182,12 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     if (this.#phase === 'hello') this.greeted({ isTls: false, detail: 'it ended before its ClientHello did' })
     if (this.#phase === 'hearing') this.gone('client-reset', 'it ended before its first byte')
     if (carrier === undefined) return
-    const { idle, halfClosed } = this.forward.config.timeouts
-    const limit = carrier.isHalfClosed && (idle === 0 || halfClosed < idle) ? halfClosed : idle
-    if (limit === 0) return
+    const limit = silenceLimit(carrier, this.forward.config.timeouts)
+    if (limit === undefined) return
     this.#silence ??= new Silence()
-    if (this.#silence.lasts(carrier.receivedBytes + carrier.sentBytes) < limit)
-      this.forward.deadlines.set(this, limit / 4)
-    else this.#cut(limit === idle ? 'idle-timeout' : 'half-closed-timeout', `nothing moved for ${limit} ms`)
+    if (this.#silence.lasts(carrier.receivedBytes + carrier.sentBytes) < limit.ms)
+      this.forward.deadlines.set(this, limit.ms / 4)
+    else this.#cut(limit.cause, `nothing moved for ${limit.ms} ms`)
   }
 
   // What its way to a target tells.

@@ -37,6 +37,16 @@ export class Connections {
     await promise
   }
 
+  /** Ends those that have a connection with this address. */
+  cut(address: string, why: string): void {
+    for (const connection of [...this.#open]) connection.cut(address, why)
+  }
+
+  /** That they are with. */
+  get addresses(): string[] {
+    return Array.from(this.#open, connection => connection.addresses).flat()
+  }
+
   get size(): number {
     return this.#open.size
   }

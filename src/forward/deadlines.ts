@@ -11,6 +11,11 @@ export interface Timed {
 /** Milliseconds; how late a deadline may be noticed. */
 export const sweepInterval = 100
 
+/** Milliseconds that a client has for its first bytes, where it comes from where others came back from. */
+export const hearing = 500
+/** Milliseconds that a check has for its end: those that are known end with their header. */
+export const undecidedFor = 1000
+
 export class Deadlines {
   readonly #items = new Set<Timed>()
   readonly #timer: NodeJS.Timeout

@@ -4,6 +4,7 @@ import { messageOf, systemCode } from '../errors.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import { dialOptions, type ReadSocket } from '../reader.ts'
+import type { Ways } from '../ways.ts'
 import type { RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
@@ -17,6 +18,7 @@ const none: readonly never[] = []
 export interface DialOwner {
   /** Why the target would send the connection back to where it came from, if it would. */
   loop(target: Target): string | undefined
+  readonly ways: Ways
   /** A link to this address, where one may be used. */
   linkTo(address: string): Session | undefined
   /** This socket connects. */
@@ -132,6 +134,11 @@ export class Dial {
   }
 
   #attempt(target: Target): void {
+    const shut = this.#owner.ways.shut(target.address)
+    if (shut !== undefined) {
+      this.#shut(target, shut)
+      return
+    }
     const socket: AttemptSocket = connect({
       ...dialOptions,
       host: target.address,
@@ -175,6 +182,12 @@ export class Dial {
       dial.#upstream.overtaken(earlier.target)
     }
     dial.#forget(this.attempt!)
+    const astray = dial.#owner.ways.astray(target.address, this)
+    if (astray !== undefined) {
+      this.destroy()
+      dial.#shut(target, astray)
+      return
+    }
     dial.cancel()
     dial.#owner.dialled(target, this)
   }
@@ -188,9 +201,15 @@ export class Dial {
     this.#upstream.descriptors.give(1)
   }
 
-  #fail(target: Target, error: string): void {
+  /** What is for it does not go through the tunnel. */
+  #shut(target: Target, why: string): void {
+    this.#fail(target, why, 'no-tunnel-route')
+    this.next()
+  }
+
+  #fail(target: Target, error: string, reason?: RefusalReason): void {
     this.#upstream.failed(target, error)
-    this.#failed(target, error)
+    this.#failed(target, error, reason)
   }
 
   #failed(target: Target, error: string, reason: RefusalReason = 'target-failed'): void {

@@ -9,6 +9,7 @@ import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
 import { version } from '../version.ts'
+import type { Ways } from '../ways.ts'
 import { Admission } from './admission.ts'
 import { clientOf } from './arrival.ts'
 import { Client } from './client.ts'
@@ -23,7 +24,7 @@ import { Knock } from './knock.ts'
 import type { Loops } from './loops.ts'
 import { nobodyTrusted } from './nobody-trusted.ts'
 import { SocketDownstream } from './socket-downstream.ts'
-import type { ConnectionStatus, ForwardStatus, RefusalReason } from './status.ts'
+import type { ForwardStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
 import type { Tracing } from './trace.ts'
 import { Upstreams } from './upstreams.ts'
@@ -36,6 +37,7 @@ export interface ForwardOptions {
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
+  readonly ways: Ways
   /** A link to this address that takes streams now. */
   readonly linkTo: (address: string) => Session | undefined
   readonly loops: Loops
@@ -53,6 +55,7 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
+  readonly ways: Ways
   readonly loops: Loops
   readonly lines: ConnectionLines
   readonly tracing: Tracing
@@ -64,7 +67,7 @@ export class Forward implements ConnectionOwner {
   #config: ForwardConfig
   #trusted = new Prefixes([])
   #listeners: readonly string[] = []
-  readonly #connections = new Connections()
+  readonly connections = new Connections()
 
   /** It does nothing before it is configured. */
   constructor(config: ForwardConfig, options: ForwardOptions) {
@@ -73,6 +76,7 @@ export class Forward implements ConnectionOwner {
     this.logConnections = options.logConnections
     this.deadlines = options.deadlines
     this.descriptors = options.descriptors
+    this.ways = options.ways
     this.loops = options.loops
     this.lines = connectionLines(options.log, config.name)
     this.#linkTo = options.linkTo
@@ -132,7 +136,7 @@ export class Forward implements ConnectionOwner {
   }
 
   #begin(downstream: Downstream, offset: number, descriptors: number): void {
-    this.#connections.begin(new Connection(this, downstream, offset), downstream, descriptors)
+    this.connections.begin(new Connection(this, downstream, offset), downstream, descriptors)
   }
 
   linkTo(address: string): Session | undefined {
@@ -173,24 +177,20 @@ export class Forward implements ConnectionOwner {
 
   ended(connection: Connection): void {
     this.admission.release(connection)
-    this.#connections.ended(connection)
+    this.connections.ended(connection)
   }
 
   /** Lets connections finish until `signal` is aborted, then resets those that are left. Its listeners are closed. */
   async drain(signal: AbortSignal): Promise<void> {
     this.upstreams.close()
-    await this.#connections.drain(signal)
+    await this.connections.drain(signal)
     for (const lines of Object.values(this.lines)) lines.flush()
-  }
-
-  get active(): number {
-    return this.#connections.size
   }
 
   status(): ForwardStatus {
     const { name, acceptProxy, sendProxy, proxyHeaderLimit, upstream } = this.#config
     let { receivedBytes, sentBytes } = this.counters
-    for (const connection of this.connections()) {
+    for (const connection of this.connections.status()) {
       receivedBytes += connection.receivedBytes
       sentBytes += connection.sentBytes
     }
@@ -202,16 +202,12 @@ export class Forward implements ConnectionOwner {
       proxyHeaderLimit,
       balance: upstream.balance,
       targets: this.upstreams.status(),
-      active: this.active,
+      active: this.connections.size,
       ...this.counters,
       receivedBytes,
       sentBytes,
       refused: { ...this.counters.refused },
     }
-  }
-
-  connections(): ConnectionStatus[] {
-    return this.#connections.status()
   }
 
   /** One for each name that is not served; of the forward itself where none is. */

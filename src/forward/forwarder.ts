@@ -10,6 +10,7 @@ import { Deadlines } from './deadlines.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import { Listener } from './listener.ts'
 import { type ForwardPlan, keyOf, linkPlan, wantedBy } from './plan.ts'
+import { Reached } from './reached.ts'
 import { Routes } from './routes.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import { WayBack } from './way-back.ts'
@@ -37,6 +38,7 @@ export class Forwarder {
   readonly #options: ForwardOptions
   readonly #deadlines = new Deadlines()
   readonly #links: Links
+  readonly reached: Reached
   /** By name. */
   #forwards = new Map<string, Forward>()
   /** Taken out of the config, with connections that still run. */
@@ -49,26 +51,20 @@ export class Forwarder {
   #isDraining = false
 
   constructor(options: ForwarderOptions) {
+    const { log, witness, descriptors, ways } = options
     this.#links = new Links({
-      log: options.log,
-      witness: options.witness,
-      descriptors: options.descriptors,
+      ...{ log, witness, descriptors, ways },
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
         for (const { linkPort, isDead, upstreams } of this.#forwards.values())
           if (linkPort !== undefined && (isDead || upstreams.areServed()))
             session.tellTarget(linkPort, !isDead)
       },
-      up: address => {
-        for (const { upstreams } of this.#forwards.values()) upstreams.retry(address)
-      },
-      draining: address => {
-        for (const { upstreams } of this.#forwards.values()) upstreams.drains(address)
-      },
-      target: (address, port, isUp) => {
-        for (const { upstreams } of this.#forwards.values()) upstreams.told(address, port, isUp)
-      },
+      up: address => this.#each(({ upstreams }) => upstreams.retry(address)),
+      draining: address => this.#each(({ upstreams }) => upstreams.drains(address)),
+      target: (address, port, isUp) => this.#each(({ upstreams }) => upstreams.told(address, port, isUp)),
     })
+    this.reached = new Reached(this.#links, () => this.#all())
     this.#options = {
       ...options,
       deadlines: this.#deadlines,
@@ -204,7 +200,7 @@ export class Forwarder {
 
   /** Open connections. */
   get active(): number {
-    return this.#all().reduce((sum, forward) => sum + forward.active, 0)
+    return this.#all().reduce((sum, forward) => sum + forward.connections.size, 0)
   }
 
   status(): ForwardStatus[] {
@@ -212,7 +208,7 @@ export class Forwarder {
   }
 
   connections(): ConnectionStatus[] {
-    return this.#all().flatMap(forward => forward.connections())
+    return this.#all().flatMap(forward => forward.connections.status())
   }
 
   reasons(): Reason[] {
@@ -242,6 +238,10 @@ export class Forwarder {
     for (const [key, route] of this.#routes.entries())
       if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
       else this.#listeners.get(key)?.reopen()
+  }
+
+  #each(tell: (forward: Forward) => void): void {
+    for (const forward of this.#forwards.values()) tell(forward)
   }
 
   #all(): Forward[] {

@@ -8,6 +8,7 @@ import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
 import { dialOptions, type ReadSocket } from '../reader.ts'
+import type { Ways } from '../ways.ts'
 import { checkHeader } from './check-header.ts'
 import type { Leg } from './comebacks.ts'
 import type { Loops } from './loops.ts'
@@ -28,6 +29,7 @@ export interface Knocker extends Sender {
   readonly config: ForwardConfig
   readonly descriptors: Descriptors
   readonly loops: Loops
+  readonly ways: Ways
 }
 
 /** Milliseconds after which who takes a connection and says nothing is taken to be well. */
@@ -85,7 +87,12 @@ export class Knock implements StreamOwner, Leg {
 
   #dial(target: Target): void {
     const { address, port } = target
-    const { config, descriptors, loops } = this.forward
+    const { config, descriptors, loops, ways } = this.forward
+    const shut = ways.shut(address)
+    if (shut !== undefined) {
+      setImmediate(() => this.#end(shut))
+      return
+    }
     const socket: ReadSocket = connect({ ...dialOptions, host: address, port })
     this.#socket = socket
     descriptors.hold(socket)
@@ -101,6 +108,11 @@ export class Knock implements StreamOwner, Leg {
     socket.on('error', error => this.#end(systemCode(error) ?? messageOf(error)))
     socket.on('end', good)
     socket.once('connect', () => {
+      const astray = ways.astray(address, socket)
+      if (astray !== undefined) {
+        this.#end(astray)
+        return
+      }
       if (config.sendProxy === false) {
         good()
         return

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { type Reset, refusalsOfEnd } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd } from '../link/stream-owner.ts'
+import type { Ways } from '../ways.ts'
 import type { Carrier } from './carrier.ts'
 import type { EncodedHeader } from './client.ts'
 import type { Connection } from './connection.ts'
@@ -111,6 +112,10 @@ export class Passage implements DialOwner {
   }
 
   // What the search asks and tells.
+
+  get ways(): Ways {
+    return this.#connection.forward.ways
+  }
 
   loop(target: Target): string | undefined {
     const { forward } = this.#connection

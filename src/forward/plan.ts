@@ -1,5 +1,5 @@
-import type { Cidr } from '../config/address.ts'
-import type { ForwardConfig } from '../config/config.ts'
+import { type Cidr, familyOf } from '../config/address.ts'
+import type { Config, ForwardConfig } from '../config/config.ts'
 import type { LinkPlan } from '../link/links.ts'
 import type { Forward } from './forward.ts'
 
@@ -32,6 +32,30 @@ export interface Wanted {
   readonly host: string
   readonly port: number
   readonly route: Route
+}
+
+/** @param perPeer how many links to each peer there are to be. */
+export function planOf(
+  { forwards, drainTimeout, link, tunnel }: Config,
+  tunnelAddresses: readonly string[],
+  perPeer: () => number,
+): ForwardPlan {
+  const peers = (tunnel?.peers ?? []).flatMap(({ address }) => address ?? [])
+  const trusted = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
+  return {
+    forwards,
+    tunnelAddresses,
+    drainTimeout,
+    link: link && { port: link.port, perPeer, peers, trusted },
+  }
+}
+
+/** The targets that are addresses. */
+export function literalTargets({ forwards }: Pick<Config, 'forwards'>): string[] {
+  return forwards
+    .flatMap(({ upstream, routes }) => [upstream, ...routes.map(route => route.upstream)])
+    .flatMap(({ targets }) => targets.map(({ host }) => host))
+    .filter(host => familyOf(host) !== 0)
 }
 
 export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forward>): Wanted[] {

@@ -49,8 +49,13 @@ export class SocketDownstream implements Downstream, Sink {
 
   start(connection: Connection): void {
     this.#connection = connection
-    const { acceptProxy } = connection.forward.config
+    const { acceptProxy, listen } = connection.forward.config
     const { address } = this.client.source
+    const shut = listen.host === 'tunnel' ? connection.forward.ways.heard(address) : undefined
+    if (shut !== undefined) {
+      connection.refuse('no-tunnel-route', shut)
+      return
+    }
     if (acceptProxy !== false && !connection.forward.trusts(address)) {
       connection.refuse('untrusted-source', `${address} is not in trustedProxies`)
       return

@@ -81,6 +81,7 @@ export const refusalReasons = [
   'hello-timeout',
   'no-route',
   'loop',
+  'no-tunnel-route',
   // By the other end of a link:
   'no-listener',
   'proxy-not-accepted',

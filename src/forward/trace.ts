@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHostPort } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
+import type { Ways } from '../ways.ts'
 import type { Client } from './client.ts'
 import { Dial } from './dial.ts'
 import type { Loops } from './loops.ts'
@@ -54,6 +55,7 @@ interface Traced {
   readonly upstreams: Upstreams
   readonly tracing: Tracing
   readonly loops: Loops
+  readonly ways: Ways
   status(): ForwardStatus
 }
 
@@ -111,6 +113,7 @@ function reach(sender: Traced, upstream: Upstream, offset: number): Promise<Reac
     }
     const dial = new Dial(upstream, offset, {
       loop: target => sender.loops.wayBack.of(sender, target, target.port + offset),
+      ways: sender.ways,
       linkTo: () => undefined,
       dialling: () => {},
       linked: () => {},

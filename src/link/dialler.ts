@@ -5,6 +5,7 @@ import { messageOf, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { dialOptions } from '../reader.ts'
 import { reset } from '../reset.ts'
+import type { Ways } from '../ways.ts'
 import { LinkError } from './frame.ts'
 import {
   decodeGreeting,
@@ -34,6 +35,7 @@ export interface DiallerOptions {
   /** A link is up. */
   readonly up: () => void
   readonly descriptors: Descriptors
+  readonly ways: Ways
   readonly target: (port: number, isUp: boolean) => void
   /** The far end takes no more streams. */
   readonly draining: () => void
@@ -92,9 +94,20 @@ export class Dialler {
     for (const session of this.#sessions) session.retire()
   }
 
+  /** What is sent there leaves outside of the tunnel: nothing goes on. */
+  cut(): void {
+    this.#dialling?.destroy()
+    this.#closeLanes()
+  }
+
   #dial(): void {
     clearTimeout(this.#timer)
-    const socket = this.#connect()
+    const shut = this.#options.ways.shut(this.address)
+    if (shut !== undefined) {
+      this.#noLink(shut)
+      return
+    }
+    const socket = this.#connect({ kind: greetingKind.link, token: noToken })
     this.#dialling = socket
     this.#greet(socket).then(
       far => this.#up(socket, far),
@@ -102,15 +115,20 @@ export class Dialler {
     )
   }
 
-  #connect(): Socket {
+  #connect(greeting: Pick<Greeting, 'kind' | 'token'>): Socket {
+    const { descriptors, ways } = this.#options
     const socket = connect({ ...dialOptions, host: this.address, port: this.#port })
-    this.#options.descriptors.hold(socket)
+    descriptors.hold(socket)
     socket.pause()
+    socket.once('connect', () => {
+      const astray = ways.astray(this.address, socket)
+      if (astray === undefined) socket.write(encodeGreeting({ ...defaults, ...greeting }))
+      else socket.destroy(new LinkError(astray))
+    })
     return socket
   }
 
   async #greet(socket: Socket): Promise<Greeting> {
-    socket.write(encodeGreeting({ ...defaults, kind: greetingKind.link, token: noToken }))
     const far = decodeGreeting(await readFirst(socket, greetingLength, dialTimeout))
     if (far.kind !== greetingKind.link)
       throw new LinkError(`it speaks version ${far.version} of the link, this end ${defaults.version}`)
@@ -153,8 +171,10 @@ export class Dialler {
   #failed(socket: Socket, error: unknown): void {
     reset(socket)
     this.#dialling = undefined
-    if (this.#isClosed) return
-    const why = systemCode(error) ?? messageOf(error)
+    if (!this.#isClosed) this.#noLink(systemCode(error) ?? messageOf(error))
+  }
+
+  #noLink(why: string): void {
     const address = formatHostPort(this.address, this.#port)
     // Said once: an end without links is asked for as long as this one runs.
     if (why !== this.#saidWhy)
@@ -198,12 +218,11 @@ export class Dialler {
     const { lanes, descriptors } = this.#options
     // Without a lane a stream stays on the link, which needs no descriptor.
     while (!this.#isClosed && this.#lanes.size < lanes && descriptors.free > 0) {
-      const lane = this.#connect()
+      const lane = this.#connect({ kind: greetingKind.lane, token })
       const gone = () => this.#lanes.delete(lane)
       this.#lanes.set(lane, gone)
       lane.on('error', () => {})
       lane.on('close', gone)
-      lane.write(encodeGreeting({ ...defaults, kind: greetingKind.lane, token }))
     }
   }
 

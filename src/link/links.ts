@@ -5,6 +5,7 @@ import type { Descriptors } from '../descriptors.ts'
 import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
+import type { Ways } from '../ways.ts'
 import { Acceptor, type Arrival } from './acceptor.ts'
 import { Bundle } from './bundle.ts'
 import type { PingWitness } from './pulse.ts'
@@ -14,6 +15,7 @@ export interface LinksOptions {
   readonly log: Log
   readonly witness?: PingWitness | undefined
   readonly descriptors: Descriptors
+  readonly ways: Ways
   /** A stream that another end opened. */
   readonly arrived: (arrival: Arrival) => void
   /** A link was dialled to this end. */
@@ -63,7 +65,7 @@ export class Links {
   constructor(options: LinksOptions) {
     this.#options = options
     this.#acceptor = new Acceptor(options)
-    this.#strangers = new LineLimit(options.log, 'link refused: no peer has this address')
+    this.#strangers = new LineLimit(options.log, 'link refused')
   }
 
   /** From now on these; links that are no longer wanted end with their last stream. */
@@ -84,11 +86,13 @@ export class Links {
   /** A connection to the link's port. */
   accept(socket: Socket): void {
     const address = unmap(socket.remoteAddress ?? '')
-    if (this.#trusted.has(address)) this.#acceptor.accept(socket)
+    const isTrusted = this.#trusted.has(address)
+    const why = isTrusted ? this.#options.ways.heard(address) : 'no peer has this address'
+    if (why === undefined) this.#acceptor.accept(socket)
     else {
       socket.on('error', () => {})
       reset(socket)
-      this.#strangers.warn('untrusted', { address })
+      this.#strangers.warn(isTrusted ? 'no-tunnel-route' : 'untrusted', { address, why })
     }
   }
 
@@ -100,6 +104,17 @@ export class Links {
   /** The path to this address has come back. */
   retry(address: string): void {
     this.#bundles.get(address)?.retry()
+  }
+
+  /** Of all far ends. */
+  get addresses(): string[] {
+    return [...this.#bundles.keys(), ...Array.from(this.#sessions(), session => session.remoteAddress)]
+  }
+
+  /** Cuts the links with this address, and their lanes. */
+  cut(address: string, why: string): void {
+    for (const dialler of this.#diallers()) if (dialler.address === address) dialler.cut()
+    for (const session of [...this.#sessions()]) if (session.remoteAddress === address) session.close(why)
   }
 
   /** Tells the ends that dialled one how the target behind a port does. */
@@ -145,11 +160,12 @@ export class Links {
   }
 
   #bundle(address: string, { port, perPeer }: LinkPlan): Bundle {
-    const { log, witness, descriptors, up, draining, target } = this.#options
+    const { log, witness, descriptors, ways, up, draining, target } = this.#options
     return new Bundle(address, port, perPeer, {
       log,
       witness,
       descriptors,
+      ways,
       up: () => up(address),
       draining: () => draining(address),
       target: (port, isUp) => target(address, port, isUp),

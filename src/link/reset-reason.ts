@@ -22,6 +22,7 @@ export const resetReasons = [
   'hello-timeout',
   'no-route',
   'loop',
+  'no-tunnel-route',
 ] as const
 export type ResetReason = (typeof resetReasons)[number]
 
@@ -34,6 +35,7 @@ export const refusalsOfEnd: ReadonlySet<ResetReason> = new Set<ResetReason>([
   'draining',
   'descriptor-limit',
   'loop',
+  'no-tunnel-route',
 ])
 
 /** Of these, the ones of a moment: others may be taken all the same. */

@@ -104,6 +104,22 @@ export const readings: ReadonlyMap<string, (fields: Fields) => Reading> = new Ma
     'MTU stepped down',
     ({ from, to }) => ({ tone: 'warning', title: 'MTU stepped down', detail: `from ${from} to ${to}` }),
   ],
+  [
+    'tunnel device put back',
+    ({ lost }) => ({ tone: 'warning', title: 'Device put back', detail: `lost were ${listed(lost)}` }),
+  ],
+  [
+    'no route through the tunnel, nothing is sent',
+    ({ address, why }) => ({
+      tone: 'bad',
+      title: 'No route through the tunnel',
+      detail: `${address}: ${why}`,
+    }),
+  ],
+  [
+    'route through the tunnel again',
+    ({ address }) => ({ tone: 'good', title: 'Route through the tunnel again', detail: `${address}` }),
+  ],
   ['endpoint not resolved', unresolved],
   ['endpoint not resolved again', unresolved],
   [

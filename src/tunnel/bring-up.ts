@@ -6,7 +6,7 @@ import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Binary } from './binary.ts'
-import { ensureDevice, hasIPv6, reconcileAddresses, setMtu } from './device.ts'
+import { ensureDevice, hasIPv6, reconcileAddresses, setLink } from './device.ts'
 import type { Ip } from './ip.ts'
 import { adoptProcess, type Process, reach, type Spawn, startProcess } from './process.ts'
 import { reconcileRoutes } from './routes.ts'
@@ -22,6 +22,8 @@ export interface BringUp {
   readonly spawn?: Spawn | undefined
   readonly runFolder: string
   readonly endpointOf: EndpointOf
+  /** Called when the device has its routes. */
+  readonly routed: () => Promise<void>
 }
 
 /** A wireguard-go that answers and is configured, on a device with addresses and routes. */
@@ -29,6 +31,8 @@ export interface Running {
   readonly process: Process
   readonly uapi: Uapi
   readonly device: Device
+  /** There was no device before it. */
+  readonly isFresh: boolean
   /** What TCP through the tunnel uses. */
   readonly congestionControl: string
 }
@@ -64,13 +68,13 @@ export function socketOf(runFolder: string, name: string): string {
  * `patience`: milliseconds that wireguard-go has to become ready.
  */
 export async function bringUp(
-  { config, binary, log, ip, spawn, runFolder, endpointOf }: BringUp,
+  { config, binary, log, ip, spawn, runFolder, endpointOf, routed }: BringUp,
   patience: number,
   signal: AbortSignal,
 ): Promise<Running> {
   const name = config.interface
   const socketPath = socketOf(runFolder, name)
-  const { attached } = await ensureDevice(ip, name)
+  const { existed, attached } = await ensureDevice(ip, name)
   signal.throwIfAborted()
   const adopted = await takeOver(socketPath, config, attached, log)
   const process =
@@ -81,6 +85,7 @@ export async function bringUp(
     await setListenPort(uapi, fresh, config)
     await uapi.set(configurationLines(fresh, config, endpointOf))
     const { addresses, congestionControl } = await setUpDevice(ip, config, log)
+    await routed()
     const device = await uapi.get()
     signal.throwIfAborted()
     log.info(
@@ -94,7 +99,7 @@ export async function bringUp(
       },
       'tunnel up',
     )
-    return { process, uapi, device, congestionControl }
+    return { process, uapi, device, isFresh: !existed, congestionControl }
   } catch (error) {
     uapi.close()
     await process.stop()
@@ -112,11 +117,22 @@ export async function setUpDevice(
   log: Log,
 ): Promise<{ addresses: string[]; congestionControl: string }> {
   const name = config.interface
-  await setMtu(ip, name, config.mtu)
+  await setLink(ip, name, config.mtu)
   const addresses = usableAddresses(config)
-  await reconcileAddresses(ip, name, addresses)
+  await reconcileAddresses(ip, name, deviceAddresses(config))
   const congestionControl = await reconcileRoutes(ip, config, log, { ipv6: hasIPv6(name) })
   return { addresses: addresses.map(({ address, bits }) => `${address}/${bits}`), congestionControl }
+}
+
+/** Those that can be bound, each once: one may stand there with two masks. */
+export function bindableAddresses(config: TunnelConfig): string[] {
+  return [...new Set(usableAddresses(config).map(({ address }) => address))]
+}
+
+/** What the device has to have. */
+export function deviceAddresses(config: TunnelConfig): Cidr[] {
+  const linkLocal = hasIPv6(config.interface) ? (config.linkLocal ?? []) : []
+  return [...usableAddresses(config), ...linkLocal]
 }
 
 /** Our addresses that can be had, and bound. */

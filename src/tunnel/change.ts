@@ -1,7 +1,7 @@
 import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { type Running, setListenPort, setUpDevice, usableAddresses } from './bring-up.ts'
+import { bindableAddresses, type Running, setListenPort, setUpDevice, usableAddresses } from './bring-up.ts'
 import { addAddresses, ensureDevice } from './device.ts'
 import type { Ip } from './ip.ts'
 import type { EndpointNames } from './names.ts'
@@ -20,6 +20,8 @@ export interface Change {
   readonly endpointOf: EndpointOf
   /** Called with the addresses of both configs there: what is to listen on the new ones can be bound. */
   readonly bind: (addresses: readonly string[]) => Promise<void>
+  /** Called before the first route goes: connections to addresses that this config gives no peer are cut. */
+  readonly heed: (config: TunnelConfig) => Promise<void>
 }
 
 /**
@@ -28,7 +30,7 @@ export interface Change {
  * @throws EndError LISTEN_FAILED for a ListenPort that is not to be had, IP_FAILED, UAPI, or what `bind` threw.
  */
 export async function change(options: Change): Promise<{ congestionControl: string }> {
-  const { from, to, running, ip, log, names, endpointOf, bind } = options
+  const { from, to, running, ip, log, names, endpointOf, bind, heed } = options
   await using undo = new AsyncDisposableStack()
   const onFailure = (takeBack: () => Promise<unknown>) =>
     undo.defer(async () => {
@@ -39,7 +41,7 @@ export async function change(options: Change): Promise<{ congestionControl: stri
   const addresses = usableAddresses(to)
   onFailure(() => setUpDevice(ip, from, log))
   await addAddresses(ip, to.interface, addresses)
-  await bind(addresses.map(({ address }) => address))
+  await bind(bindableAddresses(to))
   if (running !== undefined) {
     const { uapi } = running
     await orEnd(running, async () => {
@@ -52,6 +54,8 @@ export async function change(options: Change): Promise<{ congestionControl: stri
       await uapi.set(changeLines(from, to, endpointOf))
     })
   }
+  onFailure(() => heed(from))
+  await heed(to)
   const device = await setUpDevice(ip, to, log)
   undo.move()
   return device

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { type Cidr, canonical, parseCidr } from '../config/address.ts'
+import { type Cidr, canonical } from '../config/address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
 import { type Ip, ipBatch } from './ip.ts'
 
@@ -11,19 +11,22 @@ import { type Ip, ipBatch } from './ip.ts'
 
 const mark = 'wg-punchhole'
 
-interface Link {
+/** A device as `ip -N -json -details` prints it, with its addresses. */
+export interface Link {
+  readonly ifname: string
   readonly flags: readonly string[]
+  readonly mtu: number
   readonly ifalias?: string
   readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: { readonly type?: string } }
-}
-
-interface Addresses {
   readonly addr_info?: readonly {
     readonly local: string
     readonly prefixlen: number
     readonly scope: string
   }[]
 }
+
+/** RT_SCOPE_LINK of rtnetlink(7). */
+const linkScope = '253'
 
 /**
  * Whether a TUN device can be had at all.
@@ -83,8 +86,9 @@ export async function removeDevice(ip: Ip, name: string): Promise<void> {
   if (found !== undefined && isOurs(found)) await ip(['link', 'delete', 'dev', name])
 }
 
-export async function setMtu(ip: Ip, name: string, mtu: number): Promise<void> {
-  await ip(['link', 'set', 'dev', name, 'mtu', String(mtu)])
+/** Gives it the MTU, and sets it up if something has set it down. */
+export async function setLink(ip: Ip, name: string, mtu: number): Promise<void> {
+  await ip(['link', 'set', 'dev', name, 'mtu', String(mtu), 'up'])
 }
 
 /** Whether this kernel lets `name` have IPv6 addresses. */
@@ -100,8 +104,9 @@ export function hasIPv6(name: string): boolean {
 /** Makes the device's addresses these: what is no longer wanted is removed, what is missing added. */
 export async function reconcileAddresses(ip: Ip, name: string, wanted: readonly Cidr[]): Promise<void> {
   const texts = wanted.map(textOf)
-  const present = await addressesOf(ip, name)
-  const extra = present.filter(address => !texts.includes(address))
+  const link = await inspect(ip, name)
+  const present = addressesOf(link)
+  const extra = addressesOf(link, { linkLocal: false }).filter(address => !texts.includes(address))
   await ipBatch(ip, [
     ...extra.map(address => `address delete ${address} dev ${name}`),
     // With an IPv4 address the kernel removes the others of its subnet (promote_secondaries is off), so all are put
@@ -114,12 +119,17 @@ export async function reconcileAddresses(ip: Ip, name: string, wanted: readonly 
 
 /** Adds what is missing of these addresses; the others stay. */
 export async function addAddresses(ip: Ip, name: string, wanted: readonly Cidr[]): Promise<void> {
-  const present = await addressesOf(ip, name)
-  const missing = wanted.map(textOf).filter(address => !present.includes(address))
+  const missing = lostAddresses(wanted, await inspect(ip, name))
   await ipBatch(
     ip,
     missing.map(address => putLine(address, name)),
   )
+}
+
+/** Of these addresses those that the device does not have. */
+export function lostAddresses(wanted: readonly Cidr[], link: Link | undefined): string[] {
+  const present = addressesOf(link)
+  return wanted.map(textOf).filter(address => !present.includes(address))
 }
 
 /** There is nobody on a tunnel to detect duplicates with; without nodad the first second cannot bind. */
@@ -131,24 +141,25 @@ function textOf({ address, bits }: Cidr): string {
   return `${canonical(address)}/${bits}`
 }
 
-async function addressesOf(ip: Ip, name: string): Promise<string[]> {
-  const links = JSON.parse(await ip(['-json', 'address', 'show', 'dev', name])) as Addresses[]
-  return links
-    .flatMap(link => link.addr_info ?? [])
-    .filter(({ scope }) => scope !== 'link')
-    .map(({ local, prefixlen }) => `${parseCidr(local)?.address}/${prefixlen}`)
+/** The kernel gives every device a link-local one: those that nobody asked for are left there. */
+function addressesOf(link: Link | undefined, { linkLocal } = { linkLocal: true }): string[] {
+  return (link?.addr_info ?? [])
+    .filter(({ scope }) => linkLocal || scope !== linkScope)
+    .map(({ local, prefixlen }) => `${canonical(local)}/${prefixlen}`)
 }
 
 async function inspect(ip: Ip, name: string): Promise<Link | undefined> {
   try {
-    return (JSON.parse(await ip(['-json', '-details', 'link', 'show', 'dev', name])) as Link[])[0]
+    const options = ['-N', '-json', '-details']
+    return (JSON.parse(await ip([...options, 'address', 'show', 'dev', name])) as Link[])[0]
   } catch (error) {
     if (messageOf(error).includes('does not exist')) return undefined
     throw error
   }
 }
 
-function isOurs(link: Link): boolean {
+/** Whether it is marked as ours. */
+export function isOurs(link: Link): boolean {
   return link.ifalias === mark && kindOf(link) === 'tun'
 }
 

@@ -7,14 +7,22 @@ export type Ip = (args: readonly string[], input?: string) => Promise<string>
 /** Milliseconds. It is a few netlink calls: what takes longer never ends. */
 const timeout = 1500
 
-/** @throws EndError DEVICE_UNAVAILABLE without the right to do it, IP_FAILED otherwise. */
+/**
+ * With `-force` lines of a batch may fail: what the others printed is given.
+ *
+ * @throws EndError DEVICE_UNAVAILABLE without the right to do it, IP_FAILED otherwise.
+ */
 export const ip: Ip = (args, input = '') =>
   new Promise((resolve, reject) => {
     const child = execFile(
       'ip',
       args,
       { timeout, killSignal: 'SIGKILL', maxBuffer: 64 << 20 },
-      (error, stdout, stderr) => (error === null ? resolve(stdout) : reject(failure(args, error, stderr))),
+      (error, stdout, stderr) => {
+        const someLinesFailed = args.includes('-force') && typeof error?.code === 'number'
+        if (error === null || someLinesFailed) resolve(stdout)
+        else reject(failure(args, error, stderr))
+      },
     )
     // ip(8) stops reading at the first line of a batch that fails; its exit tells, not the broken pipe.
     child.stdin?.on('error', () => {})
@@ -24,6 +32,18 @@ export const ip: Ip = (args, input = '') =>
 /** Several changes with one start of ip(8), in order; the first that fails ends the batch, those before it stay. */
 export async function ipBatch(run: Ip, lines: readonly string[]): Promise<void> {
   if (lines.length > 0) await run(['-batch', '-'], `${lines.join('\n')}\n`)
+}
+
+/**
+ * The answers to several questions (`route get …`) with one start of ip(8), each as it prints it in JSON, numbers for
+ * names. A question that fails has no answer.
+ */
+export async function ipAnswers(run: Ip, questions: readonly string[]): Promise<unknown[]> {
+  if (questions.length === 0) return []
+  const options = ['-N', '-json', '-details', '-force', '-batch', '-']
+  const text = await run(options, `${questions.join('\n')}\n`)
+  const lines = text.split('\n').filter(line => line.startsWith('['))
+  return lines.flatMap(line => JSON.parse(line) as unknown[])
 }
 
 function failure(args: readonly string[], error: Error & { killed?: boolean }, stderr: string): EndError {

@@ -1,6 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { covers, familyOf, fromNumber, networkOf, parseCidr, toNumber } from '../config/address.ts'
+import {
+  covers,
+  familyOf,
+  fromNumber,
+  isLinkLocal,
+  networkOf,
+  parseCidr,
+  toNumber,
+} from '../config/address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
+import type { Ways } from '../ways.ts'
 import type { Path } from './path.ts'
 import type { Peer, Peers } from './peers.ts'
 import { type Aim, probeTcp, probeUdp } from './probe.ts'
@@ -37,6 +46,7 @@ export class Prober {
   readonly #config: () => TunnelConfig
   readonly #peers: Peers
   readonly #now: () => number
+  readonly #ways: Pick<Ways, 'shut'>
   readonly #tcp: typeof probeTcp
   readonly #udp: typeof probeUdp
   readonly #rest: () => Promise<unknown>
@@ -49,11 +59,14 @@ export class Prober {
       readonly config: () => TunnelConfig
       readonly peers: Peers
       readonly now: () => number
+      /** Which addresses are reached through the tunnel. */
+      readonly ways: Pick<Ways, 'shut'>
     } & Probes,
   ) {
     this.#config = options.config
     this.#peers = options.peers
     this.#now = options.now
+    this.#ways = options.ways
     this.#tcp = options.tcp ?? probeTcp
     this.#udp = options.udp ?? probeUdp
     this.#rest = options.rest ?? (() => sleep(icmpRest, undefined, { ref: false }))
@@ -89,6 +102,8 @@ export class Prober {
     // In doubt more go along: on a path that loses some, three are seldom lost together.
     const small = [this.#tcp(aim), ...(path.isDoubted ? [this.#tcp(aim), this.#udp(aim, 0)] : [])]
     const rtt = await firstAnswer(small)
+    // Whoever answered, it was not the peer.
+    if (this.#ways.shut(aim.address) !== undefined) return
     if (rtt === undefined) {
       path.unanswered()
       if (path.isDoubted) void this.#awaitLate(path, aim)
@@ -105,7 +120,8 @@ export class Prober {
     turn.waiting = true
     const rtt = await this.#tcp({ ...aim, timeout: lateAnswer, isIdle: true })
     turn.waiting = false
-    if (rtt !== undefined && path.isDoubted) path.answered()
+    const isPeers = rtt !== undefined && this.#ways.shut(aim.address) === undefined
+    if (isPeers && path.isDoubted) path.answered()
   }
 
   /**
@@ -133,6 +149,7 @@ export class Prober {
     const address = addressOf(config, addresses, source)
     const from = addresses.find(({ family }) => family === familyOf(address ?? ''))
     if (probe === false || address === undefined || from === undefined) return undefined
+    if (this.#ways.shut(address) !== undefined) return undefined
     return { from: from.address, address, port: probe.port, timeout: probe.timeout }
   }
 
@@ -159,7 +176,8 @@ export function addressOf(
     const first = toNumber(network.address) + (isHost ? 0n : 1n)
     for (const number of [first, first + 1n]) {
       const host = fromNumber(number, network.family)
-      if (covers(network, host) && !own.some(({ address }) => address === host)) return host
+      const isUsable = covers(network, host) && !isLinkLocal(host)
+      if (isUsable && !own.some(({ address }) => address === host)) return host
     }
   }
   return undefined

@@ -1,4 +1,5 @@
 import type { Rung } from './ladder.ts'
+import type { Losable } from './loss.ts'
 import type { PathState } from './path.ts'
 
 /** What a tunnel shows of itself: read by the admin server, never by the data path. Times are milliseconds since the epoch. */
@@ -13,7 +14,15 @@ export interface TunnelStatus {
   /** What TCP through the tunnel really uses on our routes; `kernel` when left alone. */
   readonly congestionControl: string
   readonly process: ProcessStatus
+  readonly device: DeviceStatus
   readonly peers: readonly PeerStatus[]
+}
+
+export interface DeviceStatus {
+  /** How often each kind of what this program made of the device was taken away by another, and put back. */
+  readonly putBack: Readonly<Record<Losable, number>>
+  /** Addresses of peers that nothing is sent to, because it would not leave through the device. */
+  readonly shut: readonly { readonly address: string; readonly why: string }[]
 }
 
 export interface ProcessStatus {

@@ -2,23 +2,25 @@ import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
-import type { Binary } from './binary.ts'
-import { bringUp, checkRunFolder, type Running, socketOf, usableAddresses } from './bring-up.ts'
+import { bindableAddresses, bringUp, checkRunFolder, type Running } from './bring-up.ts'
 import { change } from './change.ts'
-import { checkTun, removeDevice, setMtu } from './device.ts'
+import { checkTun, setLink } from './device.ts'
 import { Endpoints } from './endpoints.ts'
+import type { Guard } from './guard.ts'
 import { type Ip, ip as runIp } from './ip.ts'
 import { type Lock, takeInterface } from './lock.ts'
 import { Mtu } from './mtu.ts'
-import { EndpointNames, type Resolve } from './names.ts'
+import { EndpointNames } from './names.ts'
+import type { TunnelOptions } from './options.ts'
 import { Peers, type Witness } from './peers.ts'
-import { Prober, type Probes } from './prober.ts'
-import { reach, type Spawn } from './process.ts'
+import { Prober } from './prober.ts'
 import { Recovery } from './recovery.ts'
 import { sample } from './sample.ts'
 import type { TunnelStatus } from './status.ts'
 import { Supervisor } from './supervisor.ts'
+import { takeDown } from './take-down.ts'
 import { changeLines, type Device } from './uapi-codec.ts'
+import { Watch, type WatchOptions } from './watch.ts'
 
 /**
  * The tunnel of this end: a TUN device, and a wireguard-go on it that is started again whenever it ends.
@@ -27,6 +29,7 @@ import { changeLines, type Device } from './uapi-codec.ts'
  * program: what goes wrong is a reason, and is tried again.
  */
 export class Tunnel {
+  readonly guard: Guard
   #config: TunnelConfig
   readonly #mtu: Mtu
   readonly #log: Log
@@ -39,6 +42,7 @@ export class Tunnel {
   readonly #supervisor: Supervisor
   readonly #prober: Prober
   readonly #recovery: Recovery
+  readonly #watch: Watch
   readonly #stop = new AbortController()
   #lock: Lock | undefined
   #draining = false
@@ -47,30 +51,20 @@ export class Tunnel {
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
-  constructor(
-    config: TunnelConfig,
-    options: {
-      readonly log: Log
-      readonly binary: Binary
-      readonly resolve: Resolve
-      /** Where the sockets of wireguard-go are: compiled into it, so anything else is for tests. */
-      readonly runFolder?: string
-      readonly now?: () => number
-      readonly spawn?: Spawn
-      readonly ip?: Ip
-    } & Probes,
-  ) {
+  constructor(config: TunnelConfig, options: TunnelOptions) {
     const { log, binary, now = Date.now, ip = runIp, spawn, runFolder = '/var/run/wireguard' } = options
     this.#config = config
     this.#log = log
     this.#now = now
     this.#ip = ip
     this.#runFolder = runFolder
-    this.#mtu = new Mtu(config.mtu, { set: mtu => setMtu(ip, config.interface, mtu), log })
+    const alone: WatchOptions['alone'] = work => this.#supervisor.alone(work)
+    this.#mtu = new Mtu(config.mtu, { set: mtu => alone(() => setLink(ip, config.interface, mtu)), log })
     this.#peers = new Peers(config.peers, { log, now, own: () => this.#config.addresses })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
     this.#endpoints = new Endpoints(config, { log })
-    const toBringUp = { binary, log, ip, spawn, runFolder, endpointOf: this.#endpointOf }
+    const routed = () => this.guard.learn()
+    const toBringUp = { binary, log, ip, spawn, runFolder, endpointOf: this.#endpointOf, routed }
     this.#supervisor = new Supervisor({
       bringUp: (patience, signal) => bringUp({ ...toBringUp, config: this.#effective }, patience, signal),
       onRunning: running => this.#onRunning(running),
@@ -78,7 +72,9 @@ export class Tunnel {
       now,
     })
     const parts = { config: () => this.#effective, peers: this.#peers, names: this.#names, log, now }
-    this.#prober = new Prober({ ...options, ...parts })
+    this.#watch = new Watch({ ...parts, ip, alone, congestionControl: () => this.#congestionControl })
+    this.guard = this.#watch.guard
+    this.#prober = new Prober({ ...options, ...parts, ways: this.guard })
     this.#recovery = new Recovery({ ...parts, running: () => this.#supervisor.running, prober: this.#prober })
   }
 
@@ -128,7 +124,8 @@ export class Tunnel {
     await this.#supervisor.alone(async running => {
       this.#stop.signal.throwIfAborted()
       const [from, endpointOf] = [this.#effective, this.#endpointOf]
-      const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf }
+      const heed = (config: TunnelConfig) => this.guard.apply(config)
+      const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf, heed }
       this.#congestionControl = (await change({ ...parts, from, to, bind })).congestionControl
       this.#config = to
       this.#names.apply(to.peers)
@@ -136,6 +133,7 @@ export class Tunnel {
       this.#peers.apply(to.peers)
       this.#endpoints.apply(to)
       await this.#recovery.giveNewEndpoints()
+      await this.guard.look()
       this.#log.info({ interface: to.interface, publicKey: to.publicKey }, 'tunnel changed')
     })
   }
@@ -147,7 +145,7 @@ export class Tunnel {
 
   /** Our tunnel addresses that can be bound now. */
   get addresses(): readonly string[] {
-    return this.#supervisor.isStarted ? usableAddresses(this.#config).map(({ address }) => address) : []
+    return this.#supervisor.isStarted ? bindableAddresses(this.#config) : []
   }
 
   status(): TunnelStatus {
@@ -161,6 +159,7 @@ export class Tunnel {
       mtu,
       congestionControl: this.#congestionControl,
       process,
+      device: this.#watch.status(),
       peers: this.#peers.status(),
     }
   }
@@ -170,7 +169,7 @@ export class Tunnel {
     const { down } = this.#supervisor
     const seen: Reason[] =
       down === undefined
-        ? [...this.#peers.reasons(), ...this.#mtu.reasons()]
+        ? [...this.#watch.reasons(), ...this.#peers.reasons(), ...this.#mtu.reasons()]
         : [{ code: 'tunnel-process-down', detail: `wireguard-go is not running: ${down}` }]
     return [...this.#names.reasons(), ...seen]
   }
@@ -209,10 +208,10 @@ export class Tunnel {
       // The last sample may be a second old, and a peer have moved since: the next start is to find it.
       const device = await this.#supervisor.running?.uapi.get().catch(() => undefined)
       if (device !== undefined) this.#endpoints.learn(device)
+      await this.#watch.close()
       await this.#supervisor.close()
       await this.#endpoints.close()
-      ;(await reach(socketOf(this.#runFolder, name)))?.destroy()
-      await removeDevice(this.#ip, name)
+      await takeDown(this.#ip, this.#runFolder, name)
     } catch (error) {
       this.#log.warn({ interface: name, error: messageOf(error) }, 'tunnel not fully removed')
     }
@@ -228,6 +227,7 @@ export class Tunnel {
 
   #onRunning(running: Running): void {
     this.#congestionControl = running.congestionControl
+    this.#watch.up(running.isFresh)
     this.#peers.restart()
     for (const { path } of this.#peers) this.#prober.hurry(path)
     this.#take(running.device)

@@ -30,6 +30,12 @@ t.test('reasons about the end make it unready', async t => {
   t.equal(status(), 'ready')
   for (const code of ['starting', 'tunnel-process-down', 'listen-failed', 'draining'] as const)
     t.equal(status(about(code)), 'unready', code)
+  t.equal(status(about('device-changed')), 'unready')
+  t.equal(
+    status(about('device-changed', { serving: true })),
+    'degraded',
+    'but for an end that serves all the same',
+  )
 })
 
 t.test('reasons about peers make it unready when every peer has one', async t => {
@@ -40,6 +46,7 @@ t.test('reasons about peers make it unready when every peer has one', async t =>
     'endpoint-unresolved',
     'one-way',
     'no-route-back',
+    'no-tunnel-route',
   ] as const) {
     t.equal(status(about(code, { peer: 'A' })), 'degraded', code)
     t.equal(status(about(code, { peer: 'A' }), about('no-handshake', { peer: 'B' })), 'unready', code)
@@ -63,6 +70,8 @@ t.test('it is patient with its peers only until one has answered', async t => {
     status(about(code), ...away)
     t.notOk(health.outwaited(5_000), code)
   }
+  status(about('no-tunnel-route', { peer: 'A' }), about('no-tunnel-route', { peer: 'B' }))
+  t.notOk(health.outwaited(5_000), 'no route of this host')
   status(...away, about('backend-down', { forward: 'http' }), about('backend-down', { forward: 'ssh' }))
   t.notOk(health.outwaited(5_000), 'targets are another matter')
   status(...away)

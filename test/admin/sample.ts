@@ -17,6 +17,7 @@ const tunnel = {
   mtu: 1420,
   congestionControl: 'bbr',
   process: { state: 'running' as const, since: started, pid: process.pid, restarts: 2, environment: secret },
+  device: { putBack: { device: 0, link: 0, mtu: 1, address: 0, route: 3 }, shut: [], environment: secret },
   peers: [
     {
       publicKey: peer,

@@ -370,7 +370,7 @@ t.test('listeners that collide are named with both places', async t => {
 })
 
 t.test('a forward whose target is its own listener would go round for ever', async t => {
-  const wg = wgConf.replace('Address = 10.1.10.1', 'Address = 10.1.10.1/24, fd00::1/64')
+  const wg = `${wgConf.replace('Address = 10.1.10.1', 'Address = 10.1.10.1/24, fd00::1/64')}AllowedIPs = fd00::2/128\n`
   const linesOf = async (listen: string, target: string, more = '') => {
     const config = `${tunnel}forwards:\n  web: {listen: "${listen}", target: "${target}"${more}}\n`
     return (await load(t, { 'config.yaml': config, 'wg0.conf': wg })).lines

@@ -136,7 +136,7 @@ t.test('a silent address does not keep a connection from the next one', async t 
       console.log(socket.remoteAddress, upstream.status().map(({ state, error }) => state + ' ' + error).join(', '))
       process.exit()
     }
-    new Dial(upstream, 0, { loop() {}, linkTo() {}, dialling() {}, attemptFailed() {}, dialled, dialFailed: console.log }).next()`
+    new Dial(upstream, 0, { ways: { shut() {}, astray() {} }, loop() {}, linkTo() {}, dialling() {}, attemptFailed() {}, dialled, dialFailed: console.log }).next()`
   t.equal(
     (await host.exec(process.execPath, '--input-type=module', '--eval', script)).trim(),
     '198.51.100.2 down it was slow to answer, unknown undefined',

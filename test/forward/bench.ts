@@ -6,6 +6,7 @@ import type { ForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
 import { Descriptors } from '../../src/descriptors.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
+import { allOpen, type Ways } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
 /** Forwards on loopback with a target of the test's own. */
@@ -102,6 +103,7 @@ export async function forwarding(
     seen?: (address: string, throughTunnel: boolean) => void
     tunnel?: readonly string[]
     descriptors?: Descriptors
+    ways?: Ways
     link?: ForwardPlan['link']
   } = {},
 ) {
@@ -113,6 +115,7 @@ export async function forwarding(
     descriptors,
     logConnections: () => true,
     resolve,
+    ways: options.ways ?? allOpen,
     seen: options.seen,
   })
   const placed: ForwardConfig[] = []

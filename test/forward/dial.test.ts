@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { Descriptors } from '../../src/descriptors.ts'
 import { Dial } from '../../src/forward/dial.ts'
 import { Upstream } from '../../src/forward/upstream.ts'
+import { allOpen } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { at, freePort, to } from './bench.ts'
 
@@ -31,6 +32,7 @@ function dial(
   t.teardown(() => upstream.close())
   const dial = new Dial(upstream, 0, {
     loop: () => undefined,
+    ways: allOpen,
     linkTo: () => undefined,
     dialling: () => {},
     linked: () => t.fail('there is no link'),

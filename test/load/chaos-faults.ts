@@ -82,6 +82,10 @@ const kinds: readonly ((random: Random) => Fault)[] = [
     const ms = random.between(500, 4000)
     return { text: `stalled-reader ${ms} ms`, transfers: 'nothing', inflict: ({ load }) => load('stall', ms) }
   },
+  random => takenAway(random, 'route delete PREFIX dev DEVICE'),
+  random => takenAway(random, 'address delete ADDRESS/32 dev DEVICE'),
+  random => takenAway(random, random.pick(['link set DEVICE down', 'link delete DEVICE'])),
+  random => takenAway(random, `link set DEVICE mtu ${random.between(600, 1270)}`),
   random => {
     const ms = random.between(200, 4000)
     return {
@@ -95,6 +99,35 @@ const kinds: readonly ((random: Random) => Fault)[] = [
     }
   },
 ]
+
+/** Another program changes what an end has made of its device, once or a few times. */
+function takenAway(random: Random, command: string): Fault {
+  const end = random.pick(ends)
+  const times = random.pick([1, 1, 3])
+  return {
+    text: `taken-away ${end}: ${command}, ${times} times`,
+    transfers: 'nothing',
+    inflict: async ({ relayed }) => {
+      const { world } = relayed
+      const words = { DEVICE: world.interfaces[end], ADDRESS: tunnelAddress[end], PREFIX: routed[end] }
+      for (let time = 0; time < times; time++) {
+        const from = relayed[end].log.length
+        const line = command.replace(/[A-Z]{4,}/g, word => words[word as keyof typeof words])
+        await world[end].exec('ip', ...line.split(' '))
+        await relayed[end].logged(isMended, { from, ms: 90_000 })
+      }
+    },
+  }
+}
+
+/** By itself; or with a new wireguard-go, where the one that an earlier run left has ended over its first log line. */
+function isMended({ msg }: Record<string, unknown>): boolean {
+  return msg === 'tunnel device put back' || msg === 'tunnel up'
+}
+
+/** As the two wg0.conf have it. */
+const tunnelAddress = { gateway: '10.1.10.1', cluster: '10.1.10.2' }
+const routed = { gateway: '10.1.10.2/32', cluster: '10.1.10.0/24' }
 
 function programEnds(random: Random, signal: 'SIGTERM' | 'SIGKILL'): Fault {
   const end = random.pick(ends)

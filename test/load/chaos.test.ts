@@ -7,7 +7,7 @@ t.test(
   { timeout: 300_000 },
   async t => {
     const lines: string[] = []
-    const violations = await chaos({ seed: 76, faults: 8, print: line => lines.push(line) })
+    const violations = await chaos({ seed: 33, faults: 8, print: line => lines.push(line) })
     t.same(violations, [], lines.join('\n'))
     t.equal(lines.filter(line => line.startsWith('fault ')).length, 8)
   },

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -36,7 +37,10 @@ t.test('two tunnels: handshake, both families, and nothing left after close', as
     t.same(await one.until(reasons => reasons.length === 0, 'reasons'), [])
     t.same(await other.ask('addresses'), ['10.1.10.2', 'fd00:10::2'])
     t.match(right.run('ip', 'route', 'show', '10.1.10.0/24'), /congctl bbr/)
-    t.match(right.run('ip', '-6', 'route', 'show', 'fd00:10::/64'), /^fd00:10::\/64 .*congctl bbr[^\n]*\n$/)
+    t.match(
+      right.run('ip', '-6', 'route', 'show', 'fd00:10::/64'),
+      /^fd00:10::\/64 .*congctl bbr[^\n]*\nunreachable fd00:10::\/64 [^\n]*\n$/,
+    )
     t.match(left.run('ip', 'route', 'show', '10.1.10.2'), /congctl bbr/)
     t.notOk(JSON.stringify([one.events, other.events]).includes(gateway.privateKey), 'no key in the log')
   }
@@ -89,6 +93,25 @@ t.test('a removed device comes back', async t => {
   space.run('ip', 'link', 'delete', gateway.interface)
   await end.until(({ process }) => process.restarts >= 1 && process.state === 'running', 'status')
   t.match(space.run('ip', 'address', 'show', gateway.interface), /10\.1\.10\.1\/24/)
+  t.match(space.run('ip', 'route', 'show', '10.1.10.2'), /congctl bbr/)
+})
+
+t.test('without ip monitor a route that is gone is put back all the same, a little later', async t => {
+  using space = new Namespace()
+  const { gateway } = pair()
+  await using end = new End(space, { config: gateway })
+  await end.up()
+  const monitors = () =>
+    execFileSync('ip', ['netns', 'pids', space.name], { encoding: 'utf8' })
+      .split('\n')
+      .filter(pid => pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('monitor'))
+  process.kill(Number(monitors()[0]), 'SIGKILL')
+  await end.message('ip monitor ended; changes of routes are found later')
+  // While it is away; within a second it is there again.
+  space.run('ip', 'route', 'delete', '10.1.10.2', 'dev', gateway.interface)
+  t.strictSame((await end.message('tunnel device put back')).lost, ['route 10.1.10.2/32'])
+  await end.until(({ device }) => device.putBack.route === 1, 'status')
+  while (monitors().length === 0) await new Promise(resolve => setTimeout(resolve, 50))
   t.match(space.run('ip', 'route', 'show', '10.1.10.2'), /congctl bbr/)
 })
 

@@ -8,13 +8,14 @@ import { keys, peer, tunnelConfig } from './lab.ts'
 function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) {
   let now = 0
   const asked: (string | number)[][] = []
-  const answers = { tcp: true, small: true, large: true }
+  const answers = { tcp: true, small: true, large: true, shut: false }
   const config = tunnelConfig(keys(), ['10.1.10.2/24'], { peers: [peer('A', prefixes)], ...more })
   const peers = new Peers(config.peers, { log: new KeptLog(), now: () => now })
   const prober = new Prober({
     config: () => config,
     peers,
     now: () => now,
+    ways: { shut: () => (answers.shut ? 'elsewhere' : undefined) },
     tcp: async ({ from, address, port, timeout }) => {
       asked.push(['tcp', from, address, port, timeout])
       return answers.tcp ? 7 : undefined
@@ -64,6 +65,19 @@ t.test('every interval, small and then full-size', async t => {
   t.equal((await at(6)).length, 2)
 })
 
+t.test('what does not lead through the tunnel is not asked, and its answer is none', async t => {
+  const { at, answers, path } = probing()
+  answers.shut = true
+  t.strictSame(await at(0), [])
+  t.match(path.status(), { state: 'starting', rtt: undefined })
+  answers.shut = false
+  const asked = at(1)
+  // In the moment in which the answer is on its way the route leads elsewhere.
+  answers.shut = true
+  t.strictSame(await asked, [tcp])
+  t.match(path.status(), { state: 'starting', rtt: undefined, answersProbes: false })
+})
+
 t.test('in doubt every second, and with more', async t => {
   const { at, answers, path } = probing()
   await at(0)
@@ -89,6 +103,7 @@ t.test('a late answer is an answer', async t => {
     config: () => config,
     peers,
     now: () => now,
+    ways: { shut: () => undefined },
     tcp: async ({ timeout }) => {
       if (timeout === 10_000) {
         waiting.push(Promise.withResolvers())

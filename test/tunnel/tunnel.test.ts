@@ -14,6 +14,62 @@ import { keys, peer, tunnelConfig, uniqueName } from './lab.ts'
 
 const gateway = keys()
 
+/** An ip(8) that notes every command, and answers what it is asked of one device and its routes as if they had worked. */
+function fakeIp(name: string, happened: string[]): Ip {
+  let mtu: number | undefined
+  const addresses: object[] = []
+  const routes: object[] = []
+  const after = (words: readonly string[], word: string) => words[words.indexOf(word) + 1]
+  const change = (command: string) => {
+    happened.push(command)
+    const words = command.split(' ')
+    if (command.startsWith('tuntap add')) mtu = 1500
+    if (command.startsWith('link set') && words.includes('mtu')) mtu = Number(after(words, 'mtu'))
+    if (command.startsWith('address replace')) {
+      const [local, bits] = words[2]!.split('/')
+      addresses.push({ local, prefixlen: Number(bits), scope: '0' })
+    }
+    if (command.startsWith('route replace')) {
+      const isBackstop = words[2] === 'unreachable'
+      routes.push({
+        type: isBackstop ? '7' : '1',
+        dst: words[isBackstop ? 3 : 2],
+        dev: isBackstop ? undefined : name,
+        table: after(words, 'table'),
+        protocol: '87',
+        ...(words.includes('src') && { prefsrc: after(words, 'src') }),
+        ...(words.includes('metric') && { metric: Number(after(words, 'metric')) }),
+        ...(words.includes('congctl') && { metrics: [{ congestion: after(words, 'congctl') }] }),
+      })
+    }
+    return ''
+  }
+  const device = () => ({
+    ifname: name,
+    flags: ['UP'],
+    mtu,
+    ifalias: 'wg-punchhole',
+    linkinfo: { info_kind: 'tun', info_data: { type: 'tun' } },
+    addr_info: addresses,
+  })
+  const answer = (question: string) => {
+    if (question === 'route show table all') return routes
+    const words = question.split(' ')
+    const from = words.includes('from') ? { from: after(words, 'from') } : { prefsrc: '10.1.10.2' }
+    if (words[1] === 'get') return [{ type: '1', dst: words[2], dev: name, ...from }]
+    return mtu === undefined ? [] : [device()]
+  }
+  return async (args, input = '') => {
+    const commands = input === '' ? [args.join(' ')] : input.trimEnd().split('\n')
+    if (args.includes('-force'))
+      return commands.map(question => `${JSON.stringify(answer(question))}\n`).join('')
+    if (!args.includes('-json')) return commands.map(change).join('')
+    happened.push(...commands)
+    if (mtu === undefined) throw new EndError('IP_FAILED', `Device "${name}" does not exist.`)
+    return JSON.stringify([device()])
+  }
+}
+
 /** A tunnel whose ip(8) and wireguard-go are fakes, which write into one list what happens. */
 function fake(
   t: Test,
@@ -52,11 +108,7 @@ function fake(
     }),
     tunnel: undefined as unknown as Tunnel,
   }
-  const ip: Ip = async (args, input = '') => {
-    happened.push(...(input === '' ? [args.join(' ')] : input.trimEnd().split('\n')))
-    if (args.includes('-details')) throw new EndError('IP_FAILED', `Device "${name}" does not exist.`)
-    return '[]'
-  }
+  const ip = fakeIp(name, happened)
   const spawn = (() => {
     const child = new FakeChild()
     const server = new FakeUapi()
@@ -99,15 +151,15 @@ t.test('device, process, MTU, configuration, addresses, routes: in this order', 
   await lab.tunnel.start(forever)
   const name = lab.config.interface
   t.strictSame(lab.happened, [
-    `-json -details link show dev ${name}`,
+    `-N -json -details address show dev ${name}`,
     `tuntap add dev ${name} mode tun`,
     `link set dev ${name} alias wg-punchhole`,
     `link set dev ${name} up`,
     'spawn',
-    `link set dev ${name} mtu 1420`,
-    `-json address show dev ${name}`,
+    `link set dev ${name} mtu 1420 up`,
+    `-N -json -details address show dev ${name}`,
     `address replace 10.1.10.2/24 dev ${name}`,
-    '-N -json route show table all',
+    lab.happened.find(line => line.startsWith('route replace unreachable')),
     `route replace 10.1.10.1/32 dev ${name} table 254 proto 87 src 10.1.10.2 congctl bbr`,
   ])
   const [listen, configuration] = lab.servers[0]!.operations.filter(operation => operation !== 'get=1')
@@ -342,8 +394,8 @@ t.test('a change that wireguard-go refuses is taken back, step by step', async t
     ),
   )
   t.ok(lab.happened.includes(`address replace 10.1.11.2/24 dev ${config.interface}`))
-  t.ok(lab.happened.includes(`link set dev ${config.interface} mtu 1420`))
-  t.notOk(lab.happened.includes(`link set dev ${config.interface} mtu 1300`))
+  t.ok(lab.happened.includes(`link set dev ${config.interface} mtu 1420 up`))
+  t.notOk(lab.happened.includes(`link set dev ${config.interface} mtu 1300 up`))
   t.match(lab.tunnel.status(), { mtu: 1420, peers: [{ keepalive: 25 }] })
 
   // What fails on the way back is told, and hides nothing.
@@ -399,11 +451,11 @@ t.test(
     lab.tunnel = lab.make({ tcp: async () => 1, udp })
     await lab.tunnel.start(forever)
     await lab.log.seen('MTU stepped down')
-    t.ok(lab.happened.includes(`link set dev ${name} mtu 1280`))
+    t.ok(lab.happened.includes(`link set dev ${name} mtu 1280 up`))
     t.equal(lab.tunnel.status().mtu, 1280)
     await lab.children[0]!.end(0)
     await lab.log.seen('tunnel up', 2)
-    t.equal(lab.happened.filter(line => line === `link set dev ${name} mtu 1280`).length, 2)
+    t.equal(lab.happened.filter(line => line === `link set dev ${name} mtu 1280 up`).length, 2)
     await lab.log.seen('path changed', 3)
     t.match(lab.tunnel.reasons(), [
       { code: 'mtu-black-hole', detail: /1280/, peer: gateway.publicKey, serving: true },

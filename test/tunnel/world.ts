@@ -9,6 +9,7 @@ import type { Aim } from '../../src/tunnel/probe.ts'
 import { Prober } from '../../src/tunnel/prober.ts'
 import { Recovery } from '../../src/tunnel/recovery.ts'
 import { toHex } from '../../src/tunnel/uapi-codec.ts'
+import { allOpen } from '../../src/ways.ts'
 import { KeptLog } from './fake.ts'
 import { keys, tunnelConfig } from './lab.ts'
 
@@ -125,6 +126,7 @@ export function world(
   const parts = { config: () => config, peers: known, names, log, now: () => now }
   const prober = new Prober({
     ...parts,
+    ways: allOpen,
     tcp: aim => ask(aim),
     udp: (aim, size) => ask(aim, size),
     rest: async () => {},

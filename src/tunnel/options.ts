@@ -1,0 +1,18 @@
+import type { Log } from '../log.ts'
+import type { Binary } from './binary.ts'
+import type { Ip } from './ip.ts'
+import type { Resolve } from './names.ts'
+import type { Probes } from './prober.ts'
+import type { Spawn } from './process.ts'
+
+/** What a tunnel needs beside its config. */
+export interface TunnelOptions extends Probes {
+  readonly log: Log
+  readonly binary: Binary
+  readonly resolve: Resolve
+  /** Where the sockets of wireguard-go are: compiled into it, so anything else is for tests. */
+  readonly runFolder?: string
+  readonly now?: () => number
+  readonly spawn?: Spawn
+  readonly ip?: Ip
+}
