@@ -9,7 +9,7 @@ if (complaint === undefined) {
   void import('./cli.ts').then(async ({ main }) => {
     const code = await main(process.argv.slice(2))
     // Not process.exit(): a pipe may still have to take what was printed.
-    process.exitCode ||= code
+    if (!process.exitCode) process.exitCode = code
   })
 } else {
   process.stderr.write(`wg-punchhole: ${complaint}\n`)

@@ -38,10 +38,6 @@ export interface OwnAddresses {
  */
 export function ownAddresses(usable: readonly Placed<Cidr>[], report: Report): OwnAddresses {
   for (const own of usable) reportUseless(own, report)
-  // An IPv4 address may be there with two masks.
-  for (const [index, { value, line, column }] of usable.entries())
-    if (value.family === 6 && usable.findIndex(other => other.value.address === value.address) < index)
-      report('error', { line, column }, KEY, `found ${value.address} again; allowed: each IPv6 address once`)
   const linkLocal = usable.filter(({ value }) => isLinkLocal(value.address))
   const others = usable.filter(own => !linkLocal.includes(own))
   for (const { value, line, column } of linkLocal)

@@ -80,14 +80,8 @@ export function ownAddressOf(text: string): Cidr | undefined {
   const address = written.includes(':') ? written : filledAddress(written)
   const prefix = address === undefined || rest.length > 0 ? undefined : parseCidr(address)
   const bits = mask === undefined ? prefix?.bits : bitsOf(mask)
-  if (prefix === undefined || bits === undefined || bits > prefix.bits || isNobodys(prefix.address))
-    return undefined
+  if (prefix === undefined || bits === undefined || bits > prefix.bits) return undefined
   return { ...prefix, bits }
-}
-
-/** No interface can have these: the unspecified address, IPv6 multicast. */
-function isNobodys(address: string): boolean {
-  return address === '0.0.0.0' || address === '::' || /^ff..:/.test(address)
 }
 
 function filledAddress(text: string): string | undefined {

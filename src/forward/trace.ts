@@ -76,6 +76,7 @@ export async function answerTrace(
   const targetMs = error === undefined ? performance.now() - began : undefined
   const text = target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset)
   const verdict = await within(targetMs === undefined ? undefined : tracing.judge?.(traced.status(), text))
+  if (error === undefined && target?.isDead === false) target.succeeded()
   if (verdict !== undefined) target?.judge(verdict)
   const answer: TraceAnswer = {
     ...tracing.end(),

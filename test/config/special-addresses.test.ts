@@ -42,7 +42,7 @@ t.test('an Address that no device can have, or nobody can reach', async t => {
 
 t.test('an IPv6 address that a device can have only once', async t => {
   t.match((await load(t, { address: 'fd00::1/64, 10.1.10.1/24, 10.1.10.1/32, FD00:0::1/128' })).lines, [
-    /^wg0\.conf:2:51: error: Interface\.Address: found fd00::1 again; allowed: each IPv6 address once/,
+    /^wg0\.conf:2:51: error: Interface\.Address: found fd00::1 of line 2 again; remove it here/,
   ])
 })
 
