@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
-import { commandLine } from '../lab/built.ts'
+import { shellCommand } from '../lab/built.ts'
 import { chart, helm, minimal, render, root, skip } from './helm.ts'
 
 /** What a person does with the chart: reads its notes, runs what they say, and `helm test`. */
@@ -33,7 +33,7 @@ async function asInPod(t: Test, command: string, files: Record<string, string>):
     bin: {
       kubectl:
         '#!/bin/sh\nexport POD_INDEX="$(echo "$4" | sed "s/.*-//")"\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n',
-      'wg-punchhole': `#!/bin/sh\nexec ${commandLine([]).join(' ')} "$@"\n`,
+      'wg-punchhole': `#!/bin/sh\nexec ${shellCommand()} "$@"\n`,
     },
   })
   for (const name of ['kubectl', 'wg-punchhole']) chmodSync(`${folder}/bin/${name}`, 0o755)

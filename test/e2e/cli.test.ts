@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { bundle } from '../../scripts/build.ts'
 import { runtimePackages } from '../../scripts/licenses.ts'
+import { shellCommand } from '../lab/built.ts'
 import { commandLine, keyPairs } from '../lab/end.ts'
 import { execute, type Result } from '../lab/execute.ts'
 import { scratchFolder } from '../lab/scratch.ts'
@@ -299,7 +300,7 @@ admin: { listen: "127.0.0.1:9999" }
 
   t.test('colour on a terminal only, and not with NO_COLOR', async t => {
     const onTerminal = (env: NodeJS.ProcessEnv) =>
-      execute(machine.within('script', '-qec', commandLine(['status']).join(' '), '/dev/null'), '', {
+      execute(machine.within('script', '-qec', shellCommand(['status']), '/dev/null'), '', {
         NO_COLOR: '',
         FORCE_COLOR: '',
         TERM: 'xterm',

@@ -5,7 +5,8 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { init } from '../../src/init/init.ts'
-import { commandLine, startEnd } from '../lab/end.ts'
+import { shellCommand } from '../lab/built.ts'
+import { startEnd } from '../lab/end.ts'
 import { Lab } from '../lab/lab.ts'
 import { chart, helm, image, kubectl, makePrivileged, remove, serveWeb, until } from './node.ts'
 import { Visitors, type Visits } from './visitors.ts'
@@ -63,7 +64,7 @@ async function setTargets(...addresses: string[]): Promise<void> {
 
 /** A command of the documents, or one like them, in the cluster's folder. */
 async function sh(command: string): Promise<void> {
-  const program = `wg-punchhole() { ${commandLine([]).join(' ')} "$@"; }`
+  const program = `wg-punchhole() { ${shellCommand()} "$@"; }`
   const options = { cwd: cluster, timeout: 180_000 }
   await run('bash', ['-euc', `${program}\n${command.replaceAll('-n edge', '-n pair')}`], options)
 }

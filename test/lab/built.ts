@@ -19,6 +19,13 @@ export function commandLine(args: readonly string[], env: NodeJS.ProcessEnv = {}
   return ['env', ...Object.entries(variables).map(([name, value]) => `${name}=${value}`), program, ...args]
 }
 
+/** The same as text for a shell. */
+export function shellCommand(args: readonly string[] = []): string {
+  return commandLine(args)
+    .map(word => `'${word.replaceAll("'", "'\\''")}'`)
+    .join(' ')
+}
+
 /** Of several tests that start at the same time, the first one builds and the others wait for it. */
 function built(): string {
   const dist = join(root, 'dist')
