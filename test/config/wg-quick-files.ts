@@ -33,6 +33,7 @@ const endpoint = (value: string) => inPeer(`Endpoint = ${value}`)
 
 const WRAPS = 'wraps around at 65536, which nobody means'
 const SERVICE = 'a name of /etc/services, which a container does not have'
+const UNREACHABLE = 'a device can have it, and the other end can reach nothing there'
 const NO_ADDRESS = 'an end without an address has nothing to listen on'
 const NO_KEY = 'a tunnel without a key never has a handshake'
 const TWINS = 'the later one silently takes from the earlier: one of them is a slip'
@@ -94,13 +95,13 @@ const addresses = cases(address, [
   'fd00::1/0x40',
   'fd00::1/255.255.255.0',
   'fd00::1/ffff::',
-  '::ffff:10.1.10.2/120',
+  ['::ffff:10.1.10.2/120', UNREACHABLE],
   'fe80::1%lo/64',
   'fd00::1/64 , 10.1.10.2/24',
   '::',
   'ff02::1',
-  '224.0.0.1',
-  '127.0.0.1',
+  ['224.0.0.1', UNREACHABLE],
+  ['127.0.0.1', UNREACHABLE],
   ['0.0.0.0', NO_ADDRESS],
   ['default', NO_ADDRESS],
   ['', NO_ADDRESS],
