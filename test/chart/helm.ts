@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
+import { execute } from '../lab/execute.ts'
 
 /** Helm and kubeconform, as the tests of the chart use them. */
 
@@ -75,12 +74,6 @@ export function read(path: string): string {
 }
 
 async function run(file: string, args: string[], input = ''): Promise<Outcome> {
-  const running = promisify(execFile)(file, args, { maxBuffer: 16 << 20 })
-  running.child.stdin!.end(input)
-  try {
-    return { status: 0, ...(await running) }
-  } catch (error) {
-    const { code, stdout = '', stderr = String(error) } = error as Partial<Outcome> & { code?: unknown }
-    return { status: typeof code === 'number' ? code : 1, stdout, stderr }
-  }
+  const { code, stdout, stderr } = await execute([file, ...args], input)
+  return { status: code ?? 1, stdout, stderr }
 }

@@ -161,6 +161,8 @@ export class End implements AsyncDisposable {
     const script = fileURLToPath(new URL('end.ts', import.meta.url))
     const command = ['netns', 'exec', space.name, ...wrapper, process.execPath, script, JSON.stringify(setup)]
     this.#child = spawn('ip', command, { stdio: ['pipe', 'pipe', 'inherit'] })
+    // One that has ended reads no more; `event` tells that.
+    this.#child.stdin!.on('error', () => {})
     createInterface({ input: this.#child.stdout! }).on('line', line => {
       this.#events.push(JSON.parse(line))
       this.#wake()
