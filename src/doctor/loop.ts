@@ -1,6 +1,6 @@
 import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
 import { parseHostPorts } from '../config/address.ts'
-import { loopMark } from '../forward/loops.ts'
+import { loopMark } from '../forward/loop-mark.ts'
 import type { ForwardStatus } from '../forward/status.ts'
 import { type Finding, failed } from './finding.ts'
 

@@ -1,7 +1,7 @@
 import { familyOf, toNumber } from '../config/address.ts'
 import type { Limits } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
-import { loopMark } from './loops.ts'
+import { loopMark } from './loop-mark.ts'
 import type { RefusalReason } from './status.ts'
 
 /** Checks at once, of all who stand before a forward: each has one at a time. More are one check that goes round. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { type SocketAddress, unmap } from '../config/address.ts'
-import { loopMark } from './loops.ts'
+import { loopMark } from './loop-mark.ts'
 import { ProxyHeaderError, parseProxyHeader, uniqueIdOf } from './proxy-header.ts'
 import type { Target } from './target.ts'
 

@@ -1,14 +1,22 @@
 import { formatHostPort } from '../config/address.ts'
+import type { Carrier } from './carrier.ts'
 import type { Client } from './client.ts'
-import type { Passage } from './passage.ts'
 import type { ConnectionStatus } from './status.ts'
+import type { Target } from './target.ts'
+
+/** How far a client has come. */
+interface Progress {
+  readonly target: Target | undefined
+  readonly port: number
+  readonly carrier: Carrier | undefined
+}
 
 /** @param since milliseconds since the epoch. */
 export function connectionStatus(
   forward: string,
   since: number,
   { source, serverName, id }: Client,
-  { target, port, carrier }: Passage,
+  { target, port, carrier }: Progress,
 ): ConnectionStatus {
   return {
     forward,

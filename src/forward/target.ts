@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { formatHostPorts, type HostPorts } from '../config/address.ts'
-import { loopMark } from './loops.ts'
+import { loopMark } from './loop-mark.ts'
 import type { Judged, TargetStatus, Verdict } from './status.ts'
 
 /** Who has targets, and hears of their going up and down. */

@@ -1,14 +1,20 @@
 import { formatHostPort, type SocketAddress } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
-import { loopMark } from './loops.ts'
-import type { Routes } from './routes.ts'
+import { loopMark } from './loop-mark.ts'
 import type { Target } from './target.ts'
-import type { Upstreams } from './upstreams.ts'
 
 /** A forward, as far as its ways are concerned. */
 export interface Sender {
   readonly config: Pick<ForwardConfig, 'listen'>
-  readonly upstreams: Pick<Upstreams, 'targets'>
+  readonly upstreams: { readonly targets: readonly Target[] }
+}
+
+/** Where a connection that this end makes to an address and port arrives, if it arrives at this end. */
+interface Arrivals {
+  to(
+    address: string,
+    port: number,
+  ): { readonly forward: Sender; readonly offset: number } | 'link' | undefined
 }
 
 /** Milliseconds that a front is remembered, and how many are. */
@@ -24,13 +30,13 @@ const again = 'each connection would come in again, for ever'
  * tried before it, and exists.
  */
 export class WayBack {
-  readonly #routes: Routes
+  readonly #routes: Arrivals
   /** Targets where a client had come in, and when the last one did; the latest is the last. */
   readonly #fronts = new Map<string, number>()
   readonly #peerAt: (address: string) => string | undefined
 
   /** @param peerAt the peer whose endpoint is at an address, if one is: a word for it. */
-  constructor(routes: Routes, peerAt: (address: string) => string | undefined) {
+  constructor(routes: Arrivals, peerAt: (address: string) => string | undefined) {
     this.#routes = routes
     this.#peerAt = peerAt
   }
