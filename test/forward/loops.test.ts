@@ -170,8 +170,11 @@ for (const [acceptProxy, sendProxy, first, isSplitting] of [
       t.equal(await ask(port, first), 'ECONNRESET')
       await eventually(() => end.status().active === 0)
       t.ok(between.passed() <= most, `${between.passed()} went round`)
-      t.equal(loops(end), 1)
-      t.match(end.logged('connection refused'), [{ reason: 'loop', detail: /this end has sent it out/ }])
+      // Of several that are under way in parts each may be recognised.
+      t.ok(isSplitting ? loops(end) >= 1 : loops(end) === 1, `${loops(end)} refused`)
+      t.match(end.logged('connection refused').slice(0, 1), [
+        { reason: 'loop', detail: /this end has sent it out/ },
+      ])
       const before = between.passed()
       t.equal(
         await ask(port, first),
