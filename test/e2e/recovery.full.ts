@@ -117,7 +117,7 @@ t.test('the name of the gateway gets another address: within 15 s of the failure
   // ip-netns(8) shows /etc/netns/NAME/hosts as /etc/hosts to what runs in that namespace.
   const folder = `/etc/netns/e${process.pid}-cluster`
   await mkdir(folder, { recursive: true })
-  t.teardown(() => rm(folder, { recursive: true }))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
   await writeFile(`${folder}/hosts`, '198.51.100.1 gateway.example\n')
   const lab = await start(t, { endpoint: 'gateway.example:51821' })
   const livez = watchLivez(lab)
