@@ -6,6 +6,9 @@ import { type Ip, ipAnswers } from './ip.ts'
 const local = '2'
 const barred: ReadonlySet<string> = new Set(['6', '7', '8'])
 
+/** TCP by its number (RFC 9293): its name is in /etc/protocols, which slim images have not got. */
+const tcp = 6
+
 /** What `ip route get` answers. */
 export interface Answer {
   readonly dst: string
@@ -35,7 +38,7 @@ export async function askRoutes(
   )
   const answers = (await ipAnswers(
     ip,
-    questions.map(text => `route get ${text} ipproto tcp`),
+    questions.map(text => `route get ${text} ipproto ${tcp}`),
   )) as Answer[]
   return new Map(
     answers.map(answer => {
