@@ -49,8 +49,8 @@ t.test('both ends in containers', { skip }, async t => {
         )
         t.same(
           (await gateway.processes()).map(({ program }) => program).sort(),
-          ['node', 'tini', 'wireguard-go'],
-          'nothing else runs inside',
+          ['ip', 'node', 'tini', 'wireguard-go'],
+          'nothing else runs inside; ip tells of changes',
         )
         t.same(await writable(gateway), ['/run/wireguard'])
       } finally {
