@@ -46,7 +46,7 @@ export class Tunnel {
   readonly #stop = new AbortController()
   #lock: Lock | undefined
   #draining = false
-  #congestionControl = 'kernel'
+  readonly #congestionControl = { value: 'kernel' }
   #listenPort: number | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -72,7 +72,7 @@ export class Tunnel {
       now,
     })
     const parts = { config: () => this.#effective, peers: this.#peers, names: this.#names, log, now }
-    this.#watch = new Watch({ ...parts, ip, alone, congestionControl: () => this.#congestionControl })
+    this.#watch = new Watch({ ...parts, ip, alone, congestionControl: this.#congestionControl })
     this.guard = this.#watch.guard
     this.#prober = new Prober({ ...options, ...parts, ways: this.guard })
     this.#recovery = new Recovery({ ...parts, running: () => this.#supervisor.running, prober: this.#prober })
@@ -126,7 +126,7 @@ export class Tunnel {
       const [from, endpointOf] = [this.#effective, this.#endpointOf]
       const heed = (config: TunnelConfig) => this.guard.apply(config)
       const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf, heed }
-      this.#congestionControl = (await change({ ...parts, from, to, bind })).congestionControl
+      this.#congestionControl.value = (await change({ ...parts, from, to, bind })).congestionControl
       this.#config = to
       this.#names.apply(to.peers)
       this.#mtu.apply(to.mtu)
@@ -157,7 +157,7 @@ export class Tunnel {
       addresses: addresses.map(({ address, bits }) => `${address}/${bits}`),
       listenPort: process.state === 'running' ? this.#listenPort : undefined,
       mtu,
-      congestionControl: this.#congestionControl,
+      congestionControl: this.#congestionControl.value,
       process,
       device: this.#watch.status(),
       peers: this.#peers.status(),
@@ -226,7 +226,7 @@ export class Tunnel {
   readonly #endpointOf = (peer: PeerConfig) => this.#names.take(peer) ?? this.#endpoints.get(peer.publicKey)
 
   #onRunning(running: Running): void {
-    this.#congestionControl = running.congestionControl
+    this.#congestionControl.value = running.congestionControl
     this.#watch.up(running.isFresh)
     this.#peers.restart()
     for (const { path } of this.#peers) this.#prober.hurry(path)
