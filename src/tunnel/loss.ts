@@ -24,12 +24,14 @@ export interface Loss {
  *
  * @param congestionControl what the routes were given.
  * @param isOwn whether this is our device, marked as such or not.
+ * @param made prefixes to which this run has made a route.
  */
 export async function losses(
   ip: Ip,
   config: TunnelConfig,
   congestionControl: string,
   isOwn: (link: Link) => boolean,
+  made: Set<string>,
 ): Promise<Loss[]> {
   const name = config.interface
   // The routes first: where they went with the link, it is seen to be down.
@@ -45,7 +47,10 @@ export async function losses(
     lost.push({ what: 'mtu', text: `MTU ${config.mtu}, found ${link.mtu}`, serving: true })
   for (const address of lostAddresses(deviceAddresses(config), link))
     lost.push({ what: 'address', text: `address ${address}` })
-  for (const { prefix, isBackstop } of lostRoutes(config, routes, congestionControl, { ipv6: hasIPv6(name) }))
+  for (const { prefix, isBackstop } of lostRoutes(config, routes, congestionControl, {
+    ipv6: hasIPv6(name),
+    made,
+  }))
     lost.push({
       what: 'route',
       text: `route ${prefix}${isBackstop ? ' unreachable' : ''}`,

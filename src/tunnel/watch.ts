@@ -19,6 +19,8 @@ export interface WatchOptions {
   readonly peers: Peers
   /** What the routes were given; it is set when they are put back. */
   readonly congestionControl: { value: string }
+  /** Prefixes to which this run has made a route. */
+  readonly made: Set<string>
   readonly alone: (work: (running: Running | undefined) => Promise<void>) => Promise<void>
   readonly log: Log
   readonly now: () => number
@@ -33,16 +35,16 @@ export class Watch {
   /** Of the device that was marked as ours when it was last looked at. */
   #ifindex: number | undefined
 
-  constructor({ ip, config, peers, congestionControl, alone, log, now }: WatchOptions) {
+  constructor({ ip, config, peers, congestionControl, made, alone, log, now }: WatchOptions) {
     const addresses = () =>
       [...peers].flatMap(({ config: peer, source }) => addressOf(peer, config().addresses, source) ?? [])
     this.guard = new Guard({ ip, config, peers: addresses, log, now })
     this.#keeper = new Keeper({
       config,
       alone,
-      losses: () => losses(ip, config(), congestionControl.value, this.#isOurs),
+      losses: () => losses(ip, config(), congestionControl.value, this.#isOurs, made),
       putBack: async () => {
-        congestionControl.value = (await setUpDevice(ip, config(), log)).congestionControl
+        congestionControl.value = (await setUpDevice(ip, config(), log, made)).congestionControl
         await this.guard.look()
       },
       lookIn: ms => this.#monitor.lookIn(ms),

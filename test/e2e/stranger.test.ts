@@ -112,6 +112,7 @@ t.test('what is taken away is put back, and nobody else gets a byte meanwhile', 
   for (const [line, lost] of [
     [`route delete 10.1.10.0/24 dev ${device}`, 'route 10.1.10.0/24'],
     [`-6 route delete fd00:10::/64 dev ${device}`, 'route fd00:10::/64'],
+    ['route replace unreachable 10.1.10.0/24', 'route 10.1.10.0/24'],
     [`route delete unreachable 10.1.10.0/24`, 'route 10.1.10.0/24 unreachable'],
     [`address delete 10.1.10.1/32 dev ${device}`, 'address 10.1.10.1/32'],
     [`link set ${device} alias uplink`, 'alias wg-punchhole, found uplink'],
