@@ -118,6 +118,12 @@ const special = (
   ] as const
 ).map(([prefix, kind]) => ({ prefix: parseCidr(prefix)!, kind }))
 
+const loopback = ['127.0.0.0/8', '::1'].map(prefix => parseCidr(prefix)!)
+
+export function isLoopback(address: string): boolean {
+  return loopback.some(prefix => covers(prefix, address))
+}
+
 /** fe80::/10 of RFC 4291: it means something on one link alone, which a zone names (`fe80::1%eth0`). */
 export function isLinkLocal(address: string): boolean {
   return specialKindOf(address) === 'a link-local address'

@@ -56,7 +56,9 @@ function resolvePeer(peer: WgPeer, conf: WgConf, { named, host, report }: PeerCo
   const address = name ?? hosts.find(({ address }) => !isLinkLocal(address))?.address
   const needsName = name !== undefined && !usable.some(prefix => covers(prefix, name))
   const trusted = needsName ? [...usable, hostPrefix(name)] : usable
-  const isInPrefix = conf.addresses.some(({ value }) => value.bits < width(value.family))
+  const isInPrefix = conf.addresses.some(
+    ({ value }) => value.bits < width(value.family) && !isLinkLocal(value.address),
+  )
   return {
     publicKey: peer.publicKey.value,
     presharedKey: peer.presharedKey,

@@ -44,6 +44,8 @@ export interface TunnelConfig {
   /** Of these the device has to have as well, and nothing listens there: it would need a zone. */
   readonly linkLocal?: readonly Cidr[]
   readonly peers: readonly PeerConfig[]
+  /** Literal targets of a peer's to which there is no route but one of the user's, if there is that. */
+  readonly unroutedTargets?: readonly Cidr[]
   readonly probe: ProbeConfig | false
 }
 

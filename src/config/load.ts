@@ -12,7 +12,7 @@ import { found, hasErrors, type Issue } from './issue.ts'
 import { tooManyListeners } from './listener-count.ts'
 import { collisions, type ListenerPlan } from './listeners.ts'
 import { adminSchema, configSchema, linkSchema, type TunnelSection, tunnelSchema } from './schema.ts'
-import { targetRouteIssues } from './target-routes.ts'
+import { targetRouteIssues, unroutedTargets } from './target-routes.ts'
 import { resolveTunnel } from './tunnel.ts'
 
 export interface LoadOptions {
@@ -89,7 +89,17 @@ async function judge(
   if (!whole.success || admin === undefined || hasErrors(issues)) return { config: undefined, issues }
   const { readiness, drainDelay, drainTimeout, log } = whole.output
   return {
-    config: { file: configFile, tunnel, forwards, link, admin, readiness, drainDelay, drainTimeout, log },
+    config: {
+      file: configFile,
+      tunnel: tunnel && { ...tunnel, unroutedTargets: unroutedTargets(forwards, tunnel) },
+      forwards,
+      link,
+      admin,
+      readiness,
+      drainDelay,
+      drainTimeout,
+      log,
+    },
     issues,
   }
 }

@@ -210,7 +210,11 @@ function isClosedUdp(endpoint: string): Promise<boolean> {
       resolve(isClosed)
     }
     socket.on('error', error => settle(systemCode(error) === 'ECONNREFUSED'))
-    socket.connect(parsed.first, parsed.host, () => socket.send(Buffer.alloc(1)))
+    // With a callback Node gives a failure to it, as its argument, and emits no `error`: there may be no route.
+    socket.connect(parsed.first, parsed.host, (error?: Error) => {
+      if (error === undefined) socket.send(Buffer.alloc(1))
+      else settle(false)
+    })
   })
 }
 

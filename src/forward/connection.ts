@@ -199,8 +199,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   }
 
   get isForsaken(): boolean {
-    // A link may be lost without a word.
-    return !this.#downstream.mayCross || this.#passage.carrier?.isHalfClosed === true
+    return this.#downstream.mayBeLost || this.#passage.carrier?.isHalfClosed === true
   }
 
   sentAgain(): void {

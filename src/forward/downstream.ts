@@ -12,6 +12,8 @@ export interface Downstream {
   readonly client: Client
   /** Whether it may go over a link. */
   readonly mayCross: boolean
+  /** Whether its neighbour may have lost it without a word: its link does not answer, or takes no more. */
+  readonly mayBeLost: boolean
   /**
    * Begins. It calls `known` of the connection once it is known who the client is, or `refuse`; `gone` when the client
    * ends before there is a target.
@@ -39,11 +41,17 @@ export class StreamDownstream implements Downstream {
   readonly client: Client
   readonly mayCross = false
   readonly #stream: Stream
+  readonly #session: Session
   #connection: Connection | undefined
 
-  constructor(stream: Stream, client: Client) {
+  constructor(stream: Stream, session: Session, client: Client) {
     this.#stream = stream
+    this.#session = session
     this.client = client
+  }
+
+  get mayBeLost(): boolean {
+    return !this.#session.isReady
   }
 
   start(connection: Connection): void {

@@ -125,10 +125,10 @@ export class Forward implements ConnectionOwner {
 
   /** A client that another end took and sent over a link, as if it had come to one of its listeners. */
   acceptStream(arrival: Arrival, offset: number): void {
-    const { stream, remoteAddress } = arrival
+    const { stream, session, remoteAddress } = arrival
     const client = clientOf(arrival, this)
     if (client instanceof Client) {
-      this.#begin(new StreamDownstream(stream, client), offset, 1)
+      this.#begin(new StreamDownstream(stream, session, client), offset, 1)
       return
     }
     this.#countRefusal(client.reason, remoteAddress, client.detail)

@@ -26,6 +26,7 @@ interface ClientSocket extends ReadSocket {
 export class SocketDownstream implements Downstream, Sink {
   readonly client: Client
   readonly mayCross = true
+  readonly mayBeLost = false
   readonly #socket: ClientSocket
   #connection: Connection | undefined
   /** Which header it has to send, until it has. */

@@ -35,6 +35,7 @@ interface Lanes {
 /** A stream that the other end opened. */
 export interface Arrival {
   readonly stream: Stream
+  readonly session: Session
   /** As if the connection had come from `remoteAddress` to `localAddress` and `port`, with `header` in front. */
   readonly localAddress: string
   readonly remoteAddress: string
@@ -119,7 +120,7 @@ export class Acceptor {
       witness: this.#options.witness,
       opened: (stream, port, header, session) => {
         const { localAddress, remoteAddress } = session
-        this.#options.arrived({ stream, port, header, localAddress, remoteAddress })
+        this.#options.arrived({ stream, session, port, header, localAddress, remoteAddress })
         this.#lendEarly(session, stream.id)
       },
       closed: (session, why) => {

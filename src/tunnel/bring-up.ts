@@ -22,6 +22,8 @@ export interface BringUp {
   readonly spawn?: Spawn | undefined
   readonly runFolder: string
   readonly endpointOf: EndpointOf
+  /** Of the routes. */
+  readonly made: Set<string>
   /** Called when the device has its routes. */
   readonly routed: () => Promise<void>
 }
@@ -68,7 +70,7 @@ export function socketOf(runFolder: string, name: string): string {
  * `patience`: milliseconds that wireguard-go has to become ready.
  */
 export async function bringUp(
-  { config, binary, log, ip, spawn, runFolder, endpointOf, routed }: BringUp,
+  { config, binary, log, ip, spawn, runFolder, endpointOf, made, routed }: BringUp,
   patience: number,
   signal: AbortSignal,
 ): Promise<Running> {
@@ -84,7 +86,7 @@ export async function bringUp(
     const fresh = await ready(uapi, process, patience, signal)
     await setListenPort(uapi, fresh, config)
     await uapi.set(configurationLines(fresh, config, endpointOf))
-    const { addresses, congestionControl } = await setUpDevice(ip, config, log)
+    const { addresses, congestionControl } = await setUpDevice(ip, config, log, made)
     await routed()
     const device = await uapi.get()
     signal.throwIfAborted()
@@ -115,12 +117,13 @@ export async function setUpDevice(
   ip: Ip,
   config: TunnelConfig,
   log: Log,
+  made: Set<string>,
 ): Promise<{ addresses: string[]; congestionControl: string }> {
   const name = config.interface
   await setLink(ip, name, config.mtu)
   const addresses = usableAddresses(config)
   await reconcileAddresses(ip, name, deviceAddresses(config))
-  const congestionControl = await reconcileRoutes(ip, config, log, { ipv6: hasIPv6(name) })
+  const congestionControl = await reconcileRoutes(ip, config, log, { ipv6: hasIPv6(name), made })
   return { addresses: addresses.map(({ address, bits }) => `${address}/${bits}`), congestionControl }
 }
 

@@ -18,6 +18,8 @@ export interface Change {
   readonly log: Log
   readonly names: EndpointNames
   readonly endpointOf: EndpointOf
+  /** Of the routes. */
+  readonly made: Set<string>
   /** Called with the addresses of both configs there: what is to listen on the new ones can be bound. */
   readonly bind: (addresses: readonly string[]) => Promise<void>
   /** Called before the first route goes: connections to addresses that this config gives no peer are cut. */
@@ -30,7 +32,7 @@ export interface Change {
  * @throws EndError LISTEN_FAILED for a ListenPort that is not to be had, IP_FAILED, UAPI, or what `bind` threw.
  */
 export async function change(options: Change): Promise<{ congestionControl: string }> {
-  const { from, to, running, ip, log, names, endpointOf, bind, heed } = options
+  const { from, to, running, ip, log, names, endpointOf, made, bind, heed } = options
   await using undo = new AsyncDisposableStack()
   const onFailure = (takeBack: () => Promise<unknown>) =>
     undo.defer(async () => {
@@ -39,7 +41,7 @@ export async function change(options: Change): Promise<{ congestionControl: stri
   // With wireguard-go away the device may be, too.
   await ensureDevice(ip, to.interface)
   const addresses = usableAddresses(to)
-  onFailure(() => setUpDevice(ip, from, log))
+  onFailure(() => setUpDevice(ip, from, log, made))
   await addAddresses(ip, to.interface, addresses)
   await bind(bindableAddresses(to))
   if (running !== undefined) {
@@ -56,7 +58,7 @@ export async function change(options: Change): Promise<{ congestionControl: stri
   }
   onFailure(() => heed(from))
   await heed(to)
-  const device = await setUpDevice(ip, to, log)
+  const device = await setUpDevice(ip, to, log, made)
   undo.move()
   return device
 }

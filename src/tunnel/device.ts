@@ -9,11 +9,13 @@ import { type Ip, ipBatch } from './ip.ts'
  * connection, while wireguard-go is away. The link alias marks it as ours; what is not marked is never touched.
  */
 
-const mark = 'wg-punchhole'
+export const mark = 'wg-punchhole'
 
 /** A device as `ip -N -json -details` prints it, with its addresses. */
 export interface Link {
   readonly ifname: string
+  /** The kernel gives each device another one. */
+  readonly ifindex: number
   readonly flags: readonly string[]
   readonly mtu: number
   readonly ifalias?: string
@@ -86,9 +88,9 @@ export async function removeDevice(ip: Ip, name: string): Promise<void> {
   if (found !== undefined && isOurs(found)) await ip(['link', 'delete', 'dev', name])
 }
 
-/** Gives it the MTU, and sets it up if something has set it down. */
+/** Gives it the MTU, sets it up if something has set it down, and puts our mark back. */
 export async function setLink(ip: Ip, name: string, mtu: number): Promise<void> {
-  await ip(['link', 'set', 'dev', name, 'mtu', String(mtu), 'up'])
+  await ip(['link', 'set', 'dev', name, 'alias', mark, 'mtu', String(mtu), 'up'])
 }
 
 /** Whether this kernel lets `name` have IPv6 addresses. */

@@ -57,7 +57,7 @@ export class Guard implements Ways {
 
   constructor(options: GuardOptions) {
     this.#options = options
-    this.#prefixes = new Prefixes(tunnelled(options.config()))
+    this.#prefixes = guarded(options.config())
   }
 
   /** From now on for this one. */
@@ -71,7 +71,7 @@ export class Guard implements Ways {
    */
   async apply(config: TunnelConfig): Promise<void> {
     this.#former = this.#prefixes
-    this.#prefixes = new Prefixes(tunnelled(config))
+    this.#prefixes = guarded(config)
     this.#others.clear()
     for (const address of [...this.#ways.keys()]) {
       if (this.#prefixes.has(address)) continue
@@ -189,6 +189,10 @@ export class Guard implements Ways {
     this.#others.add(address)
     return false
   }
+}
+
+function guarded(config: TunnelConfig): Prefixes {
+  return new Prefixes([...tunnelled(config), ...(config.unroutedTargets ?? [])])
 }
 
 /** Whose it is: WireGuard goes by the longest prefix. */

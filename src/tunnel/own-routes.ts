@@ -42,10 +42,21 @@ export interface OwnRoute {
   readonly metric: number
 }
 
-export function ownRoutes(config: Config, present: readonly Route[], ipv6: boolean): OwnRoute[] {
+/** What there is to know beside the config and the routes that are there. */
+export interface RouteContext {
+  readonly ipv6: boolean
+  /** Prefixes, with their table, to which this run has made a route: whoever has one there now came after us. */
+  readonly made: Set<string>
+}
+
+export function ownRoutes(
+  config: Config,
+  present: readonly Route[],
+  { ipv6, made }: RouteContext,
+): OwnRoute[] {
   if (config.table === 'off') return []
   const table = tableOf(config)
-  const left = leftAlone(config, present, ipv6).map(({ prefix }) => prefix)
+  const left = leftAlone(config, present, { ipv6, made }).map(({ prefix }) => prefix)
   const into = routedPrefixes(config, ipv6)
     .filter(prefix => !left.includes(prefix))
     .map(prefix => {
@@ -60,15 +71,20 @@ export function ownRoutes(config: Config, present: readonly Route[], ipv6: boole
 }
 
 /** Prefixes of peers that another interface has in our table, and had before us. */
-export function leftAlone(config: Config, present: readonly Route[], ipv6: boolean) {
+export function leftAlone(config: Config, present: readonly Route[], { ipv6, made }: RouteContext) {
   const table = tableOf(config)
   const inTable = present.filter(route => route.type === unicast && route.table === table)
   return routedPrefixes(config, ipv6).flatMap(prefix => {
     const same = inTable.filter(({ dst }) => prefixOf(dst) === prefix)
     const other = same.find(({ dev }) => dev !== config.interface)
-    if (other === undefined || same.some(route => isOurs(route, config.interface))) return []
+    const isMade = made.has(keyOf({ table, prefix })) || same.some(route => isOurs(route, config.interface))
+    if (other === undefined || isMade) return []
     return [{ prefix, table, other: other.dev }]
   })
+}
+
+export function keyOf({ table, prefix }: Pick<OwnRoute, 'table' | 'prefix'>): string {
+  return `${table} ${prefix}`
 }
 
 /** A backstop has no device, or `lo`: its metric says whose it is. */

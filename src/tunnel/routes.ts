@@ -8,11 +8,13 @@ import {
   hasAttributes,
   isOurs,
   isSame,
+  keyOf,
   leftAlone,
   type OwnRoute,
   ownRoutes,
   protocol,
   type Route,
+  type RouteContext,
   unicast,
   unreachable,
 } from './own-routes.ts'
@@ -28,12 +30,12 @@ export async function reconcileRoutes(
   ip: Ip,
   config: Config & Pick<TunnelConfig, 'congestionControl'>,
   log: Log,
-  options: { readonly ipv6: boolean },
+  context: RouteContext,
 ): Promise<string> {
   const present = await presentRoutes(ip)
-  for (const { prefix, table, other } of leftAlone(config, present, options.ipv6))
+  for (const { prefix, table, other } of leftAlone(config, present, context))
     log.warn({ prefix, interface: other, table }, 'prefix is routed elsewhere already, left there')
-  const wanted = ownRoutes(config, present, options.ipv6)
+  const wanted = ownRoutes(config, present, context)
   const obsolete = present.filter(
     route => isOurs(route, config.interface) && !wanted.some(own => isSame(own, route)),
   )
@@ -44,8 +46,12 @@ export async function reconcileRoutes(
     ip,
     wanted.filter(isBackstop).map(route => putLine(route, config.interface)),
   )
-  const lines = wanted.filter(route => !isBackstop(route)).map(route => putLine(route, config.interface))
-  return putRoutes(ip, lines, config.congestionControl, log)
+  const into = wanted.filter(route => !isBackstop(route))
+  const lines = into.map(route => putLine(route, config.interface))
+  const congestionControl = await putRoutes(ip, lines, config.congestionControl, log)
+  context.made.clear()
+  for (const route of into) context.made.add(keyOf(route))
+  return congestionControl
 }
 
 /** Removes the backstops, which outlive the device. */
@@ -60,14 +66,14 @@ export function lostRoutes(
   config: Config,
   present: readonly Route[],
   congestionControl: string,
-  options: { readonly ipv6: boolean },
+  context: RouteContext,
 ): { readonly prefix: string; readonly isBackstop: boolean }[] {
   const isThere = (own: OwnRoute) =>
     present.some(
       route =>
         isOurs(route, config.interface) && isSame(own, route) && hasAttributes(own, route, congestionControl),
     )
-  return ownRoutes(config, present, options.ipv6)
+  return ownRoutes(config, present, context)
     .filter(own => !isThere(own))
     .map(({ type, prefix }) => ({ prefix, isBackstop: type === unreachable }))
 }

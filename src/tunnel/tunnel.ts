@@ -46,7 +46,8 @@ export class Tunnel {
   readonly #stop = new AbortController()
   #lock: Lock | undefined
   #draining = false
-  #congestionControl = 'kernel'
+  /** Of its routes: what they were given, and the prefixes to which this run has made one. */
+  readonly #routing = { congestionControl: { value: 'kernel' }, made: new Set<string>() }
   #listenPort: number | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -66,13 +67,14 @@ export class Tunnel {
     const routed = () => this.guard.learn()
     const toBringUp = { binary, log, ip, spawn, runFolder, endpointOf: this.#endpointOf, routed }
     this.#supervisor = new Supervisor({
-      bringUp: (patience, signal) => bringUp({ ...toBringUp, config: this.#effective }, patience, signal),
+      bringUp: (patience, signal) =>
+        bringUp({ ...toBringUp, made: this.#routing.made, config: this.#effective }, patience, signal),
       onRunning: running => this.#onRunning(running),
       log,
       now,
     })
     const parts = { config: () => this.#effective, peers: this.#peers, names: this.#names, log, now }
-    this.#watch = new Watch({ ...parts, ip, alone, congestionControl: () => this.#congestionControl })
+    this.#watch = new Watch({ ...parts, ip, alone, ...this.#routing })
     this.guard = this.#watch.guard
     this.#prober = new Prober({ ...options, ...parts, ways: this.guard })
     this.#recovery = new Recovery({ ...parts, running: () => this.#supervisor.running, prober: this.#prober })
@@ -123,10 +125,10 @@ export class Tunnel {
   ): Promise<void> {
     await this.#supervisor.alone(async running => {
       this.#stop.signal.throwIfAborted()
-      const [from, endpointOf] = [this.#effective, this.#endpointOf]
+      const [from, endpointOf, { made }] = [this.#effective, this.#endpointOf, this.#routing]
       const heed = (config: TunnelConfig) => this.guard.apply(config)
-      const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf, heed }
-      this.#congestionControl = (await change({ ...parts, from, to, bind })).congestionControl
+      const parts = { running, ip: this.#ip, log: this.#log, names: this.#names, endpointOf, made, heed }
+      this.#routing.congestionControl.value = (await change({ ...parts, from, to, bind })).congestionControl
       this.#config = to
       this.#names.apply(to.peers)
       this.#mtu.apply(to.mtu)
@@ -157,7 +159,7 @@ export class Tunnel {
       addresses: addresses.map(({ address, bits }) => `${address}/${bits}`),
       listenPort: process.state === 'running' ? this.#listenPort : undefined,
       mtu,
-      congestionControl: this.#congestionControl,
+      congestionControl: this.#routing.congestionControl.value,
       process,
       device: this.#watch.status(),
       peers: this.#peers.status(),
@@ -226,7 +228,7 @@ export class Tunnel {
   readonly #endpointOf = (peer: PeerConfig) => this.#names.take(peer) ?? this.#endpoints.get(peer.publicKey)
 
   #onRunning(running: Running): void {
-    this.#congestionControl = running.congestionControl
+    this.#routing.congestionControl.value = running.congestionControl
     this.#watch.up(running.isFresh)
     this.#peers.restart()
     for (const { path } of this.#peers) this.#prober.hurry(path)

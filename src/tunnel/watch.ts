@@ -2,6 +2,7 @@ import type { TunnelConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { type Running, setUpDevice } from './bring-up.ts'
+import { isOurs, type Link } from './device.ts'
 import { Guard } from './guard.ts'
 import type { Ip } from './ip.ts'
 import { Keeper } from './keeper.ts'
@@ -16,8 +17,10 @@ export interface WatchOptions {
   /** As far as the path carries it. */
   readonly config: () => TunnelConfig
   readonly peers: Peers
-  /** What the routes were given. */
-  readonly congestionControl: () => string
+  /** What the routes were given; it is set when they are put back. */
+  readonly congestionControl: { value: string }
+  /** Prefixes to which this run has made a route. */
+  readonly made: Set<string>
   readonly alone: (work: (running: Running | undefined) => Promise<void>) => Promise<void>
   readonly log: Log
   readonly now: () => number
@@ -29,17 +32,19 @@ export class Watch {
   readonly #keeper: Keeper
   readonly #monitor: Monitor
   #isStarted = false
+  /** Of the device that was marked as ours when it was last looked at. */
+  #ifindex: number | undefined
 
-  constructor({ ip, config, peers, congestionControl, alone, log, now }: WatchOptions) {
+  constructor({ ip, config, peers, congestionControl, made, alone, log, now }: WatchOptions) {
     const addresses = () =>
       [...peers].flatMap(({ config: peer, source }) => addressOf(peer, config().addresses, source) ?? [])
     this.guard = new Guard({ ip, config, peers: addresses, log, now })
     this.#keeper = new Keeper({
       config,
       alone,
-      losses: () => losses(ip, config(), congestionControl()),
+      losses: () => losses(ip, config(), congestionControl.value, this.#isOurs, made),
       putBack: async () => {
-        await setUpDevice(ip, config(), log)
+        congestionControl.value = (await setUpDevice(ip, config(), log, made)).congestionControl
         await this.guard.look()
       },
       lookIn: ms => this.#monitor.lookIn(ms),
@@ -71,6 +76,12 @@ export class Watch {
 
   status(): DeviceStatus {
     return { putBack: this.#keeper.restored, shut: this.guard.list() }
+  }
+
+  /** Somebody else may have taken its mark. */
+  readonly #isOurs = (link: Link): boolean => {
+    if (isOurs(link)) this.#ifindex = link.ifindex
+    return this.#ifindex !== undefined && link.ifindex === this.#ifindex
   }
 
   close(): Promise<void> {

@@ -43,6 +43,7 @@ t.test('whether a route may lead back to a peer', async t => {
   for (const lines of ['AllowedIPs = 0.0.0.0/0, ::/0', '']) {
     t.equal(await routed(lines, 'Address = 10.1.10.1'), false, 'by the default route alone')
     t.equal(await routed(lines, 'Address = 10.1.10.1/24'), true, "the kernel's own")
+    t.equal(await routed(lines, 'Address = 10.1.10.1, fe80::1/64'), false, 'nothing is sent from there')
     t.equal(await routed(lines, 'Address = 10.1.10.1\nTable = off'), true, "somebody else's")
   }
   t.equal(await routed('AllowedIPs = 10.1.10.2/32', 'Address = 10.1.10.1'), true, 'ours')

@@ -41,6 +41,16 @@ t.test('a prefix that is too short to be routed', async t => {
     /found 10\.1\.10\.2, which only a prefix covers that is too short to be routed/,
   ])
   t.strictSame(await linesOf(t, { ...short, address: '10.1.10.1/24' }), [])
+  t.strictSame(await linesOf(t, { ...short, target: '["127.0.0.1:81", "[::1]:81"]' }), [], 'loopback')
+  const refused =
+    /too short to be routed: until a route leads there through wg0, connections to it are refused/
+  const outside = /too short to be routed: it is reached outside of the tunnel/
+  const lan = { ...short, target: '"192.0.2.7:80"' }
+  t.match(await linesOf(t, lan), [refused], 'nothing is routed to this peer')
+  t.match(await linesOf(t, { ...short, table: 'off' }), [refused])
+  t.match(await linesOf(t, { ...lan, table: 'off', address: '10.1.10.1/24' }), [refused])
+  t.match(await linesOf(t, { ...lan, address: '10.1.10.1/24' }), [outside])
+  t.match(await linesOf(t, { ...lan, address: '10.1.10.1, fd00:10::1/64' }), [refused], 'of the other family')
   // The cluster end: what comes out of the tunnel goes on outside of it.
   t.strictSame(await linesOf(t, { ...short, listen: 'tunnel:80', target: '"192.0.2.7:80"' }), [])
   t.strictSame(await linesOf(t, { allowed: '0.0.0.0/0, 10.1.10.2/32', target: '"192.0.2.7:80"' }), [])

@@ -95,6 +95,15 @@ t.test('a host that refuses is told as such, also of a path that was up before',
     )
 })
 
+t.test('no datagram can be sent to it: without a route, for one', async t => {
+  // To a broadcast address the kernel refuses a socket that has not asked for it.
+  const finding = await said({ state: 'dead' }, 'path-dead', {
+    endpoint: '255.255.255.255:9',
+    configuredEndpoint: 'gw:1',
+  })
+  t.match(finding.found, /^no answer: /)
+})
+
 t.test('the last port of a peer that comes by itself says nothing', async t => {
   const finding = await said({ state: 'dead' }, 'path-dead', { endpoint: '127.0.0.1:9' })
   t.match(finding.found, /^no answer: /)

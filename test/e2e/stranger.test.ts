@@ -112,8 +112,10 @@ t.test('what is taken away is put back, and nobody else gets a byte meanwhile', 
   for (const [line, lost] of [
     [`route delete 10.1.10.0/24 dev ${device}`, 'route 10.1.10.0/24'],
     [`-6 route delete fd00:10::/64 dev ${device}`, 'route fd00:10::/64'],
+    ['route replace unreachable 10.1.10.0/24', 'route 10.1.10.0/24'],
     [`route delete unreachable 10.1.10.0/24`, 'route 10.1.10.0/24 unreachable'],
     [`address delete 10.1.10.1/32 dev ${device}`, 'address 10.1.10.1/32'],
+    [`link set ${device} alias uplink`, 'alias wg-punchhole, found uplink'],
     [`link set ${device} mtu 1300`, 'MTU 1420, found 1300'],
     [`link set ${device} down`, `${device} is set down`],
     [`link delete ${device}`, `device ${device}`],
@@ -240,6 +242,32 @@ t.test('neither a start nor a stop nor a reload lets a byte out', async t => {
   })
   t.same(await stranger.heard(), before)
   await gateway.stop()
+})
+
+t.test('AllowedIPs of everything: no byte goes out where no route of ours leads to the peer', async t => {
+  const before = await stranger.heard()
+  for (const table of ['', 'Table = off\n']) {
+    const wide = confOf('gateway').replace(/^AllowedIPs = .*$/m, 'AllowedIPs = 0.0.0.0/0, ::/0')
+    const config = configOf('gateway', '')
+      .replace(/, probe: .*/, ' }')
+      .replace('web.example', '10.1.10.2')
+    const folder = await endFolder(world.lab, 'gateway', {
+      config,
+      wgConf: wide.replace('[Interface]\n', `[Interface]\n${table}`),
+    })
+    gateway = startEnd(world.gateway, folder)
+    await gateway.logged(({ msg }) => msg === 'running')
+    await noticed(t)
+    t.notOk((await requests()).includes('stranger'), `${table}`)
+    t.same(await stranger.heard(), before)
+    for (const address of ['10.1.10.2', 'fd00:10::2']) await ip(`route add ${address} dev ${device}`)
+    await retry(async () => {
+      const answers = await requests()
+      if (answers.join() !== '200,200,200') throw new Error(answers.join())
+    })
+    t.same(await stranger.heard(), before, 'by a route of the user')
+    await gateway.stop()
+  }
 })
 
 t.test('Table = off: nothing is sent before there is a route of yours, nor when it is gone', async t => {

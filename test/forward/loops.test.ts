@@ -330,6 +330,36 @@ t.test('one header for many connections at the same time is no loop', async t =>
   t.equal(loops(end), 0)
 })
 
+t.test('one header for many connections over a link: each is served to its end', async t => {
+  const backend = await Backend.listen(t)
+  const [linkPort, port] = [await freePort(), await freePort()]
+  const [near, far] = ['127.0.0.2', '127.0.0.3']
+  const accepts = { acceptProxy: 'any', sendProxy: 'v2' } as const
+  const listening = config(0, {
+    ...accepts,
+    listen: at('tunnel', port),
+    upstream: to(at('127.0.0.1', backend.port)),
+  })
+  const cluster = await forwarding(t, [listening], { tunnel: [far], link: links(linkPort, [near]) })
+  const gateway = await forwarding(t, [config(0, { ...accepts, upstream: to(at(far, port)) })], {
+    tunnel: [near],
+    link: links(linkPort, [far]),
+  })
+  await eventually(() => gateway.forwarder.links().some(({ state }) => state === 'up'))
+  const pairs: Socket[] = []
+  for (let i = 0; i < 20; i++) {
+    const socket = await open(gateway.port)
+    socket.write(header([id('a')]))
+    const target = await backend.socket()
+    await once(target, 'data')
+    pairs.push(socket, target)
+  }
+  t.equal(cluster.status().active, 20)
+  t.equal(gateway.forwarder.links()[0]!.streams, 20, 'over the link')
+  for (const one of pairs) one.destroy()
+  await eventually(() => cluster.status().active === 0)
+})
+
 t.test('an id that was given comes back with other addresses', async t => {
   const backend = await Backend.listen(t)
   const end = await forwarding(t, [config(backend.port, { acceptProxy: 'any', sendProxy: 'v2' })])

@@ -327,6 +327,29 @@ t.test('routes: another table, none, and never over those of others', async t =>
   t.equal(space.run('ip', 'route', 'show', 'table', 'all', 'proto', '87'), '')
 })
 
+t.test('a route that was left to others is ours once they are gone, and all is well', async t => {
+  using space = new Namespace()
+  space.run('ip', 'link', 'add', 'lan', 'type', 'veth')
+  space.run('ip', 'address', 'add', '10.1.20.1/24', 'dev', 'lan')
+  space.run('ip', 'link', 'set', 'lan', 'up')
+  const { gateway } = pair({ gateway: { peers: [peer(keys().publicKey, ['10.1.20.9/24'])] } })
+  await using end = new End(space, { config: gateway })
+  await end.up()
+  t.equal((await end.ask('status')).congestionControl, 'kernel', 'there is no route of ours')
+  space.run('ip', 'address', 'delete', '10.1.20.1/24', 'dev', 'lan')
+  await end.message('tunnel device put back')
+  t.match(space.run('ip', 'route', 'show', '10.1.20.0/24'), /congctl bbr/)
+  t.equal((await end.ask('status')).congestionControl, 'bbr')
+  await end.until(reasons => !JSON.stringify(reasons).includes('device-changed'), 'reasons')
+  // Whatever else changes, it is not put back again.
+  space.run('ip', 'link', 'set', gateway.interface, 'mtu', '1300')
+  await end.event(({ lost }) => `${lost}`.includes('MTU'))
+  const lost = end.events
+    .filter(({ message }) => message === 'tunnel device put back')
+    .map(({ lost }) => lost)
+  t.strictSame(lost, [['route 10.1.20.0/24'], ['MTU 1420, found 1300']])
+})
+
 t.test('an endpoint by name: handshake as soon as it resolves, a reason while it does not', async t => {
   using left = new Namespace()
   using right = new Namespace()

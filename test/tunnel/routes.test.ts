@@ -26,9 +26,11 @@ function host() {
     }
   }
   const log = new KeptLog()
-  const put = (config: TunnelConfig) => reconcileRoutes(ip, config, log, { ipv6: true })
+  const made = { ta: new Set<string>(), tb: new Set<string>() }
+  const contextOf = ({ interface: name }: TunnelConfig) => ({ ipv6: true, made: made[name as 'ta' | 'tb'] })
+  const put = (config: TunnelConfig) => reconcileRoutes(ip, config, log, contextOf(config))
   const lost = async (config: TunnelConfig, congestionControl: string) =>
-    lostRoutes(config, await presentRoutes(ip), congestionControl, { ipv6: true })
+    lostRoutes(config, await presentRoutes(ip), congestionControl, contextOf(config))
   const routes = () => `${space.run('ip', '-N', 'route')}${space.run('ip', '-6', '-N', 'route')}`
   return { space, ip, log, put, lost, routes, [Symbol.dispose]: () => space[Symbol.dispose]() }
 }
@@ -115,6 +117,13 @@ t.test(
     space.run('ip', 'route', 'add', '10.2.0.2', 'dev', 'lan', 'metric', '100')
     await lab.put(b)
     t.match(space.run('ip', 'route', 'get', '10.2.0.2'), /dev tb/)
+    for (const line of ['route delete 10.2.0.2 dev tb', 'route replace 10.2.0.2 dev lan']) {
+      space.run('ip', ...line.split(' '))
+      t.match(space.run('ip', 'route', 'get', '10.2.0.2'), /dev lan/)
+      t.strictSame(await lab.lost(b, 'kernel'), [{ prefix: '10.2.0.2/32', isBackstop: false }], line)
+      await lab.put(b)
+      t.match(space.run('ip', 'route', 'get', '10.2.0.2'), /dev tb/)
+    }
     t.equal(log.lines.length, 1)
   },
 )

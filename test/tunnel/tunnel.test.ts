@@ -46,6 +46,7 @@ function fakeIp(name: string, happened: string[]): Ip {
   }
   const device = () => ({
     ifname: name,
+    ifindex: 7,
     flags: ['UP'],
     mtu,
     ifalias: 'wg-punchhole',
@@ -156,7 +157,7 @@ t.test('device, process, MTU, configuration, addresses, routes: in this order', 
     `link set dev ${name} alias wg-punchhole`,
     `link set dev ${name} up`,
     'spawn',
-    `link set dev ${name} mtu 1420 up`,
+    `link set dev ${name} alias wg-punchhole mtu 1420 up`,
     `-N -json -details address show dev ${name}`,
     `address replace 10.1.10.2/24 dev ${name}`,
     lab.happened.find(line => line.startsWith('route replace unreachable')),
@@ -394,8 +395,8 @@ t.test('a change that wireguard-go refuses is taken back, step by step', async t
     ),
   )
   t.ok(lab.happened.includes(`address replace 10.1.11.2/24 dev ${config.interface}`))
-  t.ok(lab.happened.includes(`link set dev ${config.interface} mtu 1420 up`))
-  t.notOk(lab.happened.includes(`link set dev ${config.interface} mtu 1300 up`))
+  t.ok(lab.happened.includes(`link set dev ${config.interface} alias wg-punchhole mtu 1420 up`))
+  t.notOk(lab.happened.includes(`link set dev ${config.interface} alias wg-punchhole mtu 1300 up`))
   t.match(lab.tunnel.status(), { mtu: 1420, peers: [{ keepalive: 25 }] })
 
   // What fails on the way back is told, and hides nothing.
@@ -451,11 +452,14 @@ t.test(
     lab.tunnel = lab.make({ tcp: async () => 1, udp })
     await lab.tunnel.start(forever)
     await lab.log.seen('MTU stepped down')
-    t.ok(lab.happened.includes(`link set dev ${name} mtu 1280 up`))
+    t.ok(lab.happened.includes(`link set dev ${name} alias wg-punchhole mtu 1280 up`))
     t.equal(lab.tunnel.status().mtu, 1280)
     await lab.children[0]!.end(0)
     await lab.log.seen('tunnel up', 2)
-    t.equal(lab.happened.filter(line => line === `link set dev ${name} mtu 1280 up`).length, 2)
+    t.equal(
+      lab.happened.filter(line => line === `link set dev ${name} alias wg-punchhole mtu 1280 up`).length,
+      2,
+    )
     await lab.log.seen('path changed', 3)
     t.match(lab.tunnel.reasons(), [
       { code: 'mtu-black-hole', detail: /1280/, peer: gateway.publicKey, serving: true },
