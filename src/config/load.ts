@@ -77,7 +77,7 @@ async function judge(
     if (!forward.success) return []
     return [resolveForward({ name, section: forward.output, document, hasTunnel, tunnel }, issues)]
   })
-  if (document.value !== undefined && isNothing(sections.forwards))
+  if (sections === document.value && isNothing(sections.forwards))
     issues.push(noForwards(document, hasTunnel))
   const admin = resolveAdmin(sections.admin, adminFlag, document, issues)
   const link = linkOf(sections.link, tunnel)

@@ -4,8 +4,17 @@ import { Prefixes } from '../config/prefixes.ts'
 import { loopMark } from './loop-mark.ts'
 import type { RefusalReason } from './status.ts'
 
-/** Checks at once, of all who stand before a forward: each has one at a time. More are one check that goes round. */
+/**
+ * Checks at once that wait for their target's first byte, of all who stand before a forward: each has one at a time. More
+ * are one check that goes round.
+ */
 const mostChecks = 32
+
+/** The way of a connection that says that nobody is behind it. */
+export interface Check {
+  /** Its target has sent a byte: it has arrived, so it does not go round. */
+  readonly isAnswered: boolean
+}
 
 export interface Refusal {
   readonly reason: RefusalReason
@@ -28,7 +37,7 @@ export class Admission {
   #tokens = 0
   #countedAt = 0
   #isGoing = false
-  readonly #checks = new Set<object>()
+  readonly #checks = new Map<object, Check>()
 
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
@@ -69,15 +78,17 @@ export class Admission {
     this.#isGoing = true
   }
 
-  /** A check is let in whoever makes it. */
-  admitCheck(who: object): Refusal | undefined {
+  /** A check is let in whoever makes it. HAProxy, and an end without a link, tell clients without an address like this, too. */
+  admitCheck(who: object, check: Check): Refusal | undefined {
     if (this.#isGoing) return { reason: 'draining', detail: 'this end drains, and fails checks' }
+    if (this.#checks.size >= mostChecks)
+      for (const [other, { isAnswered }] of this.#checks) if (isAnswered) this.#checks.delete(other)
     if (this.#checks.size >= mostChecks)
       return {
         reason: 'loop',
         detail: `${loopMark}${mostChecks} checks at once: they come back here, each for the one before it`,
       }
-    this.#checks.add(who)
+    this.#checks.set(who, check)
     return undefined
   }
 

@@ -101,11 +101,10 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     client.mayBeCheck = false
     this.#phase = 'dialling'
     if (this.#isLoop(this.lineage.known())) return
-    const refusal = client.isCheck ? admission.admitCheck(this) : admission.admit(this, client.source.address)
-    if (refusal !== undefined) {
-      this.refuse(refusal.reason, refusal.detail)
-      return
-    }
+    const refusal = client.isCheck
+      ? admission.admitCheck(this, this.#passage)
+      : admission.admit(this, client.source.address)
+    if (refusal !== undefined) return this.refuse(refusal.reason, refusal.detail)
     counters[client.isCheck ? 'checks' : 'accepted']++
     // A check has no hello.
     if (!client.isCheck && this.forward.upstreams.areByName) {

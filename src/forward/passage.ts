@@ -3,6 +3,7 @@ import { type Reset, refusalsOfEnd } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd } from '../link/stream-owner.ts'
 import type { Ways } from '../ways.ts'
+import type { Check } from './admission.ts'
 import type { Carrier } from './carrier.ts'
 import type { EncodedHeader } from './client.ts'
 import type { Connection } from './connection.ts'
@@ -20,7 +21,7 @@ const moment = 2000
  * The way of one connection from its client to a target: over a link, or by a connection that begins with the header and
  * what the client has sent so far. Each target is tried once, as long as nobody has seen a byte.
  */
-export class Passage implements DialOwner {
+export class Passage implements DialOwner, Check {
   readonly #connection: Connection
   readonly #downstream: Downstream
   /** How far into the ports of a range. */
@@ -55,6 +56,10 @@ export class Passage implements DialOwner {
   /** What carries the bytes, once there is a target. */
   get carrier(): Carrier | undefined {
     return this.#carrier
+  }
+
+  get isAnswered(): boolean {
+    return (this.#carrier?.sentBytes ?? 0) > 0
   }
 
   /**

@@ -23,6 +23,11 @@ export function readNames(
   if (isEnd && values.some(value => !value.startsWith('.'))) return undefined
   const names = isEnd ? values.map(value => `*${value}`) : values
   if (names.some(name => parseRouteName(name) === undefined)) return undefined
+  const star = isEnd ? undefined : values.find(value => value.startsWith('*'))
+  if (star !== undefined)
+    return {
+      problem: `${star} is a name like any other to HAProxy, and never asked for; write -m end ${star.slice(1)} for all names below it`,
+    }
   const isLowered = fetch.endsWith(',lower')
   const dotted = values.find(value => value.endsWith('.'))
   if (dotted !== undefined)

@@ -7,7 +7,10 @@ import type { Directive } from './section.ts'
 import { changeFlags, type ProxyFlags, proxyArities, sendProxyOf } from './send-proxy.ts'
 import { parseTime, type Setting, timeProblem } from './time.ts'
 
-/** What parameters say of a server; those of `default-server` lines are where the ones after them begin. */
+/**
+ * What parameters say of a server; those of `default-server` lines are where the ones after them begin. A number with an
+ * error is NaN.
+ */
 export interface ServerParams {
   readonly proxyFlags: ProxyFlags
   readonly check: boolean
@@ -187,7 +190,7 @@ const valued: Readonly<Record<string, ReadValue>> = {
     const interval = parseTime(text ?? '')
     if (interval !== undefined && interval > 0) return { interval }
     ledger.error(line, timeProblem(text ?? '', 'inter'))
-    return {}
+    return { interval: Number.NaN }
   },
   rise: (text, line, ledger) => count('rise', text, line, ledger),
   fall: (text, line, ledger) => count('fall', text, line, ledger),
@@ -203,7 +206,7 @@ function count(
 ): Partial<ServerParams> {
   if (text !== undefined && /^[1-9]\d{0,3}$/.test(text)) return { [name]: Number(text) }
   ledger.error(line, `${found(text)} as ${name}; allowed: a whole number above 0`)
-  return {}
+  return { [name]: Number.NaN }
 }
 
 /** `HOST`, `HOST:PORT`, `HOST:+OFFSET`; the port stands behind the last colon, brackets or none. */

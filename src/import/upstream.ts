@@ -3,7 +3,7 @@ import { compareChecks } from './health-check.ts'
 import type { Ledger } from './ledger.ts'
 import { nameParams } from './params.ts'
 import type { ProxySection } from './proxy.ts'
-import type { Server } from './server.ts'
+import { type Server, serverDefaults } from './server.ts'
 import { formatTime } from './time.ts'
 import type { Entry } from './yaml.ts'
 
@@ -98,21 +98,22 @@ function targetOf({ host, port, offset, line }: Server, listen: HostPorts, ledge
   return `${formatHostPort(host, listen.first)}-${listen.last}`
 }
 
-/** What all of these servers must have in common. */
+/** What all of these servers must have in common, those aside of whom an error has said that nobody knows it. */
 function same<K extends 'sendProxy' | 'weight' | 'interval' | 'rise' | 'fall' | 'check'>(
   key: K,
   what: string,
   servers: readonly Server[],
   ledger: Ledger,
 ): Server[K] {
-  const [first] = servers
-  const other = servers.find(server => server[key] !== first![key])
+  const known = servers.filter(server => !Number.isNaN(server[key]))
+  const [first = { ...servers[0]!, ...serverDefaults }] = known
+  const other = known.find(server => server[key] !== first[key])
   if (other !== undefined)
     ledger.error(
       other.line,
-      `found another ${what} than at line ${first!.line}; one is for all targets, make them equal`,
+      `found another ${what} than at line ${first.line}; one is for all targets, make them equal`,
     )
-  return first![key]
+  return first[key]
 }
 
 /** HAProxy's default is roundrobin; spare servers are the last of `first`. */

@@ -63,6 +63,17 @@ t.test('without a tunnel it only forwards', async t => {
   t.equal(config?.tunnel, undefined)
 })
 
+t.test('what is no mapping is that, and not short of forwards as well', async t => {
+  for (const text of ['hello\n', '- a\n', 'example.com {\n  reverse_proxy x\n}\n']) {
+    const { issues } = await loadConfig(
+      { configFile: join(t.testdir({ 'config.yaml': text }), 'config.yaml') },
+      quietHost,
+    )
+    t.match(issues, [{ severity: 'error', message: /^found .*; allowed: a mapping of tunnel/ }])
+    t.equal(issues.length, 1)
+  }
+})
+
 t.test('every key', async t => {
   const { config, lines } = await load(t, {
     'wg0.conf': wgConf.replace('10.1.10.2/32', '10.1.10.0/24'),

@@ -295,3 +295,20 @@ t.test('without a link a check of v1 is end to end as well, and no limit refuses
   await eventually(() => state() === 'up')
   t.match(far.status(), { accepted: 0, refused: { denied: 0 } })
 })
+
+t.test('clients without an address are no checks that go round, once they are answered', async t => {
+  const backend = await Backend.listen(t)
+  backend.server.on('connection', socket => socket.on('data', bytes => socket.write(bytes.subarray(-1))))
+  const both = { acceptProxy: 'any', sendProxy: 'v2' } as const
+  const far = await forwarding(t, [config(backend.port, both)])
+  const near = await forwarding(t, [config(far.port, both)])
+  const unspec = Buffer.from(local.replace('20000000', '21000000'), 'hex')
+  for (let number = 0; number < 40; number++) {
+    const socket = await open(near.port)
+    t.teardown(() => socket.destroy())
+    socket.write(Buffer.concat([unspec, Buffer.from('x')]))
+    const [answer] = await once(socket, 'data')
+    t.equal(String(answer), 'x')
+  }
+  t.match(far.status(), { checks: 40, active: 40, refused: { loop: 0 } })
+})

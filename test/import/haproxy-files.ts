@@ -265,6 +265,14 @@ refused(
   asks('a.example.com', A),
 )
 refused(
+  'a star: HAProxy knows none',
+  sni('use_backend b if { req.ssl_sni -i *.example.com }'),
+  [
+    'haproxy.cfg:10: error: found "use_backend b if { req.ssl_sni -i *.example.com }"; *.example.com is a name like any other to HAProxy, and never asked for; write -m end .example.com for all names below it',
+  ],
+  asks('www.example.com', A),
+)
+refused(
   'nothing waits for the name',
   sni('use_backend b if { req.ssl_sni -i b.example.com }').replace(/ tcp-request content.*\n/, ''),
   [
@@ -565,6 +573,15 @@ refused(
   servers(`server a ${A} weight 0`),
   ['haproxy.cfg:8: error: found "0" as weight; allowed: a whole number above 0'],
   said(none),
+)
+refused(
+  'numbers with an error are not compared with those of other servers',
+  servers(`server a ${A} check inter 3s rise 4 weight 10`, `server b ${B} check inter 5s weight 0`),
+  [
+    'haproxy.cfg:9: error: found "0" as weight; allowed: a whole number above 0',
+    'haproxy.cfg:9: error: found another inter than at line 8; one is for all targets, make them equal',
+    'haproxy.cfg:9: error: found another rise than at line 8; one is for all targets, make them equal',
+  ],
 )
 refused('balance by source', servers('balance source', `server a ${A}`, `server b ${B}`), [
   'haproxy.cfg:8: error: found balance source; allowed: roundrobin, leastconn, first',

@@ -159,6 +159,24 @@ t.test('server', async t => {
   )
 })
 
+t.test('an error in a number leads to no other', async t => {
+  for (const [one, other] of [
+    ['weight 10', 'weight 0'],
+    ['check inter 3s', 'check inter 1m30s'],
+    ['check inter soon rise 0 fall x', 'check inter 3s rise 3 fall 4'],
+    ['check rise 0', 'check rise 0'],
+  ]) {
+    const said = await forward(
+      'bind 192.0.2.1:80',
+      `server s 10.1.10.2 ${one}`,
+      `server t 10.1.10.3 ${other}`,
+    )
+    const wrong = `${one} ${other}`.match(/weight 0|1m30s|soon|rise 0|fall x/g)!.length
+    t.equal(said.match(/: error: /g)?.length, wrong, said)
+    t.notMatch(said, /found another/)
+  }
+})
+
 t.test('several servers are a target list, spelt as the config has it', async t => {
   const list = /target: \["10\.1\.10\.2:80", "10\.1\.10\.3:80"\]/
   const checked = 'check inter 3s rise 4 fall 5'
