@@ -101,13 +101,15 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     client.mayBeCheck = false
     this.#phase = 'dialling'
     if (this.#isLoop(this.lineage.known())) return
-    const refusal = client.isCheck
-      ? admission.admitCheck(this, this.#passage)
-      : admission.admit(this, client.source.address)
-    if (refusal !== undefined) return this.refuse(refusal.reason, refusal.detail)
-    counters[client.isCheck ? 'checks' : 'accepted']++
+    const { isCheck, source } = client
+    const refusal = isCheck ? admission.admitCheck(this, this.#passage) : admission.admit(this, source.address)
+    if (refusal !== undefined) {
+      this.refuse(refusal.reason, refusal.detail)
+      return
+    }
+    counters[isCheck ? 'checks' : 'accepted']++
     // A check has no hello.
-    if (!client.isCheck && this.forward.upstreams.areByName) {
+    if (!isCheck && this.forward.upstreams.areByName) {
       this.#phase = 'hello'
       deadlines.set(this, config.timeouts.header)
       this.#downstream.awaitHello()
