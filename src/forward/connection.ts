@@ -15,6 +15,8 @@ import { Silence, silenceLimit } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import { answerTrace } from './trace.ts'
 
+type Phase = 'header' | 'undecided' | 'hello' | 'hearing' | 'dialling' | 'relaying' | 'closed'
+
 /**
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
  * What fails before there is one is a refusal: the client gets a reset, the log one line, the forward's counter one more.
@@ -27,7 +29,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   readonly #passage: Passage
   readonly #since = Date.now()
   #descriptors = 0
-  #phase: 'header' | 'undecided' | 'hello' | 'hearing' | 'dialling' | 'relaying' | 'closed' = 'dialling'
+  #phase: Phase = 'dialling'
   /** Why it is being ended by us. */
   #cause: CarrierEnd | undefined
   #silence: Silence | undefined
@@ -84,25 +86,25 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   // What the downstream tells.
 
   awaitHeader(): void {
-    this.#phase = 'header'
-    this.forward.deadlines.set(this, this.forward.config.timeouts.header)
+    this.#enter('header', this.forward.config.timeouts.header)
   }
 
   /** Its header may be that of a check: it is one if it ends now, and a client if it sends a byte or waits for one. */
   awaitByte(): void {
-    this.#phase = 'undecided'
-    this.forward.deadlines.set(this, undecidedFor)
+    this.#enter('undecided', undecidedFor)
   }
 
   /** The client is known: on to a target. */
   known(): void {
-    const { admission, config, counters, deadlines } = this.forward
+    const { admission, config, counters } = this.forward
     const { client } = this.#downstream
     client.mayBeCheck = false
     this.#phase = 'dialling'
     if (this.#isLoop(this.lineage.known())) return
     const { isCheck, source } = client
-    const refusal = isCheck ? admission.admitCheck(this, this.#passage) : admission.admit(this, source.address)
+    const refusal = isCheck
+      ? admission.admitCheck(this, this.#passage)
+      : admission.admit(this, source.address)
     if (refusal !== undefined) {
       this.refuse(refusal.reason, refusal.detail)
       return
@@ -110,13 +112,10 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     counters[isCheck ? 'checks' : 'accepted']++
     // A check has no hello.
     if (!isCheck && this.forward.upstreams.areByName) {
-      this.#phase = 'hello'
-      deadlines.set(this, config.timeouts.header)
+      this.#enter('hello', config.timeouts.header)
       this.#downstream.awaitHello()
-    } else if (this.lineage.isSuspect) {
-      this.#phase = 'hearing'
-      deadlines.set(this, hearing)
-    } else this.#seek()
+    } else if (this.lineage.isSuspect) this.#enter('hearing', hearing)
+    else this.#seek()
   }
 
   /** Its first bytes have come, and tell which target it wants. */
@@ -195,8 +194,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   /** A target is searched; all attempts together have this long. */
   seeks(): void {
-    this.#phase = 'dialling'
-    this.forward.deadlines.set(this, this.forward.config.timeouts.connect)
+    this.#enter('dialling', this.forward.config.timeouts.connect)
   }
 
   get isForsaken(): boolean {
@@ -211,6 +209,12 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   found(): void {
     this.#phase = 'relaying'
     this.forward.deadlines.clear(this)
+  }
+
+  /** @param patience milliseconds that this may take. */
+  #enter(phase: Phase, patience: number): void {
+    this.#phase = phase
+    this.forward.deadlines.set(this, patience)
   }
 
   #seek(): void {
