@@ -1,6 +1,7 @@
 import { familyOf, toNumber } from '../config/address.ts'
 import type { Limits } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
+import type { Client } from './client.ts'
 import { loopMark } from './loop-mark.ts'
 import type { RefusalReason } from './status.ts'
 
@@ -52,6 +53,15 @@ export class Admission {
     this.#limits = limits
     this.#allowed = limits.allow && new Prefixes(limits.allow)
     this.#denied = limits.deny && new Prefixes(limits.deny)
+  }
+
+  /** Counts a connection in, as a check or as a client, or says why not. */
+  judge(
+    who: object,
+    { isCheck, source }: Pick<Client, 'isCheck' | 'source'>,
+    way: Check,
+  ): Refusal | undefined {
+    return isCheck ? this.admitCheck(who, way) : this.admit(who, source.address)
   }
 
   /** Counts `who` in, or says why not. */

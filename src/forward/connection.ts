@@ -101,17 +101,14 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     client.mayBeCheck = false
     this.#phase = 'dialling'
     if (this.#isLoop(this.lineage.known())) return
-    const { isCheck, source } = client
-    const refusal = isCheck
-      ? admission.admitCheck(this, this.#passage)
-      : admission.admit(this, source.address)
+    const refusal = admission.judge(this, client, this.#passage)
     if (refusal !== undefined) {
       this.refuse(refusal.reason, refusal.detail)
       return
     }
-    counters[isCheck ? 'checks' : 'accepted']++
+    counters[client.isCheck ? 'checks' : 'accepted']++
     // A check has no hello.
-    if (!isCheck && this.forward.upstreams.areByName) {
+    if (!client.isCheck && this.forward.upstreams.areByName) {
       this.#enter('hello', config.timeouts.header)
       this.#downstream.awaitHello()
     } else if (this.lineage.isSuspect) this.#enter('hearing', hearing)
