@@ -96,8 +96,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   /** The client is known: on to a target. */
   known(): void {
-    const { admission, config, counters } = this.forward
-    const { client } = this.#downstream
+    const [{ admission, config, counters }, { client }] = [this.forward, this.#downstream]
     client.mayBeCheck = false
     this.#phase = 'dialling'
     if (this.#isLoop(this.lineage.known())) return
