@@ -58,7 +58,9 @@ export class Check {
     const beganAt = performance.now()
     this.#knock = this.#owner.knock(this.#target, error => {
       this.#knock = undefined
-      this.#learn(error)
+      // What began before the target came up, and failed, tells of the time before.
+      const isLate = error !== undefined && this.#target.state === 'up' && this.#target.upAt >= beganAt
+      if (!isLate) this.#learn(error)
       this.#schedule(beganAt)
     })
   }

@@ -25,6 +25,8 @@ export class Target {
   open = 0
   /** On performance.now()'s clock. */
   failedAt = 0
+  /** When it last came up, on the same clock. */
+  upAt = 0
   readonly #owner: TargetOwner
   #state: TargetStatus['state'] = 'unknown'
   #since = Date.now()
@@ -66,6 +68,7 @@ export class Target {
 
   succeeded(): void {
     if (this.#state === 'up') return
+    this.upAt = performance.now()
     const wasDead = this.isDead
     this.#error = undefined
     this.#isCertain = false

@@ -2,6 +2,9 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { CheckConfig, ForwardConfig } from '../../src/config/config.ts'
+import { Check } from '../../src/forward/check.ts'
+import type { Knock } from '../../src/forward/knock.ts'
+import { Target } from '../../src/forward/target.ts'
 import {
   at,
   Backend,
@@ -311,4 +314,24 @@ t.test('clients without an address are no checks that go round, once they are an
     t.equal(String(answer), 'x')
   }
   t.match(far.status(), { checks: 40, active: 40, refused: { loop: 0 } })
+})
+
+t.test('a try that began before the target came up, and fails, says nothing of it', async t => {
+  const target = new Target('127.0.0.1', { host: '127.0.0.1', first: 1, last: 1 }, { changed() {} })
+  target.failed('ECONNREFUSED', true)
+  const told: ((error: string | undefined) => void)[] = []
+  const knock = (_: Target, tell: (error: string | undefined) => void) => {
+    told.push(tell)
+    return { cancel() {} } as Knock
+  }
+  const config = { interval: 60_000, rise: 1, fall: 1 }
+  const check = new Check(target, config, { knock, isServed: () => false })
+  t.teardown(() => check.close())
+  check.try()
+  target.succeeded()
+  told.pop()!('no answer within 5000 ms')
+  t.equal(target.state, 'up')
+  check.try()
+  told.pop()!('ECONNREFUSED')
+  t.equal(target.state, 'down')
 })
