@@ -48,8 +48,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   }
 
   status(): ConnectionStatus {
-    const { name } = this.forward.config
-    return connectionStatus(name, this.#since, this.#downstream.client, this.#passage)
+    return connectionStatus(this.forward.config.name, this.#since, this.#downstream.client, this.#passage)
   }
 
   /** Ends it with a reset, whatever it does now: the drain time is over. */
@@ -96,7 +95,8 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   /** The client is known: on to a target. */
   known(): void {
-    const [{ admission, config, counters }, { client }] = [this.forward, this.#downstream]
+    const { admission, config, counters } = this.forward
+    const { client } = this.#downstream
     client.mayBeCheck = false
     this.#phase = 'dialling'
     if (this.#isLoop(this.lineage.known())) return
