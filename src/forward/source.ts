@@ -4,6 +4,9 @@ import { messageOf } from '../errors.ts'
 import type { TargetStatus } from './status.ts'
 import { Target, type TargetOwner } from './target.ts'
 
+/** Targets of a name of which it is told why they do not serve. */
+const mostReasons = 8
+
 export interface SourceOwner extends TargetOwner {
   /** All addresses of a name; rejects with `UNRESOLVED`. Asked often: it keeps answers for as long as they hold. */
   readonly resolve: (host: string) => Promise<readonly string[]>
@@ -61,6 +64,14 @@ export class Source {
       .finally(() => {
         this.#query = undefined
       })
+  }
+
+  /** Why it serves nobody, of its first few targets. */
+  get why(): string {
+    if (this.#targets.length === 0) return this.#error ?? 'not resolved yet'
+    const reasons = this.#targets.slice(0, mostReasons).map(({ text, error }) => `${text}: ${error}`)
+    const more = this.#targets.length - reasons.length
+    return reasons.join(', ') + (more > 0 ? `, and ${more} more` : '')
   }
 
   status(): TargetStatus[] {
