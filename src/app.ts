@@ -25,16 +25,14 @@ import { statusPage } from './page/page.ts'
 import { contentSecurityPolicy } from './page/style.ts'
 import type { Reason } from './reason.ts'
 import { Reload } from './reload.ts'
+import type { Stop } from './stop.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
 import { allOpen } from './ways.ts'
 
-/** When to end: `drain` is aborted by the first SIGTERM or SIGINT, `now` by the second. */
-export interface Stop {
-  readonly drain: AbortSignal
-  readonly now: AbortSignal
-}
+/** Milliseconds that an end has to take everything down, once it has drained. */
+const takeDownPatience = 15_000
 
 export interface EndOptions {
   /** The config to start with, without errors. */
@@ -73,7 +71,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   }
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
-  const host = readHost()
+  const host = await readHost()
   const hidden = new HiddenClients(host.gateways, log)
   const linksPerPeer = () => {
     const own = tunnel?.status().congestionControl ?? 'kernel'
@@ -190,6 +188,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const delay = forwarder.hasFront ? drainDelay : 0
   const fields = { connections: forwarder.active, drainDelayMs: delay, drainTimeoutMs: drainTimeout }
   log.info(fields, 'draining')
+  stop.endBy(delay + drainTimeout + takeDownPatience)
   await reload.close()
   await tunnel?.drain()
   await forwarder.drain(late, delay)
