@@ -3,6 +3,7 @@ import { adminUrl, removeRunFile, writeRunFile } from './admin/client.ts'
 import { Health } from './admin/health.ts'
 import { AdminServer } from './admin/server.ts'
 import { endStatus } from './admin/status.ts'
+import { wallTime } from './clock.ts'
 import { formatHostPort } from './config/address.ts'
 import type { Config } from './config/config.ts'
 import { readHost } from './config/host.ts'
@@ -53,7 +54,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const events = new Events()
   const log = events.readAlong(ownLog)
   for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
-  const startedAt = Date.now()
+  const startedAt = performance.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
   let late: AbortSignal | undefined
   await using cleanup = new AsyncDisposableStack()
@@ -130,7 +131,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     started: () => phase !== 'starting',
     status,
     render: status => ({
-      body: statusPage({ status, history, events: events.recent, now: Date.now() }),
+      body: statusPage({ status, history, events: events.recent, now: wallTime(performance.now()) }),
       policy: contentSecurityPolicy,
     }),
     log,

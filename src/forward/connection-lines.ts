@@ -40,7 +40,12 @@ export function tellEnded(connection: Connection, isCheck: boolean, end: Carrier
   const { log, logConnections } = connection.forward
   if (!isCheck && !logConnections()) return
   const { since, ...status } = connection.status()
-  const fields = { ...status, durationMs: Date.now() - since, end, detail: detail || undefined }
+  const fields = {
+    ...status,
+    durationMs: Math.round(performance.now() - since),
+    end,
+    detail: detail || undefined,
+  }
   if (isCheck) log.debug(fields, 'check ended')
   else log.info(fields, 'connection ended')
 }
