@@ -48,7 +48,7 @@ export interface LinkStatus {
   readonly role: 'dialled' | 'accepted'
   /** `down`: connections cross the tunnel one by one. */
   readonly state: 'up' | 'down'
-  /** Milliseconds since the epoch. */
+  /** On performance.now()'s clock. */
   readonly since: number | undefined
   readonly streams: number
   readonly promoted: number

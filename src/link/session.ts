@@ -34,7 +34,7 @@ export class Session implements Hearer {
   /** Both ends of the tunnel connection. */
   readonly localAddress: string
   readonly remoteAddress: string
-  readonly since = Date.now()
+  readonly since = performance.now()
   readonly #socket: ReadSocket
   readonly #options: SessionOptions
   readonly #outbox: Outbox
