@@ -129,6 +129,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     config: config.admin,
     health: () => health.evaluate(),
     outwaited: patience => health.outwaited(patience),
+    startedAt,
     started: () => phase !== 'starting',
     status,
     render: status => ({

@@ -1,31 +1,40 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { Counter, Gauge, Registry } from 'prom-client'
-import type { ProcessUse } from './metric.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Metric, ProcessUse, Scrape } from './metric.ts'
 import { metrics } from './metrics.ts'
 import type { EndStatus } from './status.ts'
 
-/**
- * The text exposition format 0.0.4. To be loaded by the first scrape: prom-client costs 40 ms and 21 MiB.
- *
- * What is loaded later is a module of ours, never a package by itself: of a package in CommonJS, the bundle's chunk has
- * a default export alone.
- */
-export async function exposition(status: EndStatus): Promise<{ contentType: string; text: string }> {
+/** The text exposition format 0.0.4 of Prometheus. */
+export const expositionType = 'text/plain; version=0.0.4; charset=utf-8'
+
+/** Each metric in a turn of the event loop of its own: of 4096 forwards there are 120,000 samples. */
+export async function exposition(status: EndStatus): Promise<string> {
   const scrape = { status, ...(await processUse(status.tunnel?.process.pid)) }
-  const registry = new Registry()
-  for (const { name, kind, help, labels, read } of metrics) {
-    const samples = read(scrape)
-    if (samples.length === 0) continue
-    const options = { name, help, labelNames: labels, registers: [registry] }
-    if (kind === 'counter') {
-      const counter = new Counter(options)
-      for (const { labels, value } of samples) counter.inc(labels, value)
-    } else {
-      const gauge = new Gauge(options)
-      for (const { labels, value } of samples) gauge.set(labels, value)
-    }
+  const texts: string[] = []
+  for (const metric of metrics) {
+    texts.push(textOf(metric, scrape))
+    await nextTurn()
   }
-  return { contentType: registry.contentType, text: await registry.metrics() }
+  return texts.join('')
+}
+
+function textOf({ name, kind, help, labels, read }: Metric, scrape: Scrape): string {
+  // No series may be there twice: of several reasons with one code, one is told.
+  const series = new Map<string, number>()
+  for (const sample of read(scrape)) {
+    const pairs = labels.map(label => `${label}="${escaped(sample.labels[label] ?? '')}"`)
+    series.set(pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`, sample.value)
+  }
+  if (series.size === 0) return ''
+  const lines = Array.from(series, ([one, value]) => `${one} ${value}\n`)
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${lines.join('')}`
+}
+
+const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' }
+
+/** The value of a label. */
+function escaped(value: string): string {
+  return value.replace(/[\\"\n]/g, character => escapes[character]!)
 }
 
 async function processUse(tunnelPid: number | undefined): Promise<ProcessUse> {

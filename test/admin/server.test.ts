@@ -7,7 +7,7 @@ import type { HealthReport } from '../../src/admin/health.ts'
 import { type AdminOptions, AdminServer } from '../../src/admin/server.ts'
 import { endStatus } from '../../src/admin/status.ts'
 import { recordingLog } from '../fixtures/log.ts'
-import { parts, secret } from './sample.ts'
+import { parts, secret, started } from './sample.ts'
 
 const unready: HealthReport = {
   status: 'unready',
@@ -21,6 +21,7 @@ async function serve(t: Test, { page = 'loopback', host = '127.0.0.1', ...change
     config: { host, port: 0, page },
     health: () => status.health,
     outwaited: () => false,
+    startedAt: started,
     started: () => true,
     status: () => status,
     render: () => ({ body: '<p>page</p>', policy: "default-src 'none'" }),
@@ -250,6 +251,7 @@ t.test('an address that is not to be had', async t => {
       config: { host, port, page: 'loopback' },
       health: () => unready,
       outwaited: () => false,
+      startedAt: started,
       started: () => true,
       status: () => endStatus(parts()),
       render: () => ({ body: '', policy: '' }),
