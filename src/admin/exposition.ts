@@ -1,33 +1,36 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Metric, ProcessUse, Scrape } from './metric.ts'
+import type { ProcessUse } from './metric.ts'
 import { metrics } from './metrics.ts'
 import type { EndStatus } from './status.ts'
 
 /** The text exposition format 0.0.4 of Prometheus. */
 export const expositionType = 'text/plain; version=0.0.4; charset=utf-8'
 
-/** Each metric in a turn of the event loop of its own: of 4096 forwards there are 120,000 samples. */
+/** Samples that are written in one turn of the event loop: of 4096 forwards there are 120,000. */
+const slice = 2000
+
 export async function exposition(status: EndStatus): Promise<string> {
   const scrape = { status, ...(await processUse(status.tunnel?.process.pid)) }
-  const texts: string[] = []
-  for (const metric of metrics) {
-    texts.push(textOf(metric, scrape))
-    await nextTurn()
+  let written = 0
+  let text = ''
+  for (const { name, kind, help, labels, read } of metrics) {
+    // No series may be there twice: of several reasons with one code, one is told.
+    const series = new Map<string, number>()
+    for (const sample of read(scrape)) {
+      series.set(seriesOf(name, labels, sample.labels), sample.value)
+      if (++written % slice === 0) await nextTurn()
+    }
+    if (series.size === 0) continue
+    text += `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n`
+    for (const [one, value] of series) text += `${one} ${value}\n`
   }
-  return texts.join('')
+  return text
 }
 
-function textOf({ name, kind, help, labels, read }: Metric, scrape: Scrape): string {
-  // No series may be there twice: of several reasons with one code, one is told.
-  const series = new Map<string, number>()
-  for (const sample of read(scrape)) {
-    const pairs = labels.map(label => `${label}="${escaped(sample.labels[label] ?? '')}"`)
-    series.set(pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`, sample.value)
-  }
-  if (series.size === 0) return ''
-  const lines = Array.from(series, ([one, value]) => `${one} ${value}\n`)
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${lines.join('')}`
+function seriesOf(name: string, labels: readonly string[], values: Readonly<Record<string, string>>): string {
+  if (labels.length === 0) return name
+  return `${name}{${labels.map(label => `${label}="${escaped(values[label] ?? '')}"`).join(',')}}`
 }
 
 const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' }
