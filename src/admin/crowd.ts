@@ -1,23 +1,37 @@
 import type { Socket } from 'node:net'
 import { unmap } from '../config/address.ts'
 
+interface Member {
+  readonly socket: Socket
+  readonly address: string
+  /** It has said what it wants. */
+  isHeard: boolean
+}
+
 /**
  * A bounded number of connections, shared by who they come from: where there is one too many, an address that has the
- * most loses its oldest. So nobody's flood, idle or busy, keeps the probe of another out.
+ * most loses one. That is the oldest that was heard, or else the oldest: so nobody's flood, idle or busy, keeps the
+ * probe of another out, and a flood of requests not even one from its own address.
  */
 export class Crowd {
   readonly #most: number
-  /** With their addresses, oldest first. */
-  readonly #members = new Map<Socket, string>()
+  /** Oldest first. */
+  readonly #members = new Map<Socket, Member>()
 
   constructor(most: number) {
     this.#most = most
   }
 
   add(socket: Socket): void {
-    this.#members.set(socket, unmap(socket.remoteAddress ?? ''))
+    this.#members.set(socket, { socket, address: unmap(socket.remoteAddress ?? ''), isHeard: false })
     socket.once('close', () => this.#members.delete(socket))
     if (this.#members.size > this.#most) this.#dismiss()
+  }
+
+  /** It can be spared sooner than one that has not come to a word yet. */
+  heard(socket: Socket): void {
+    const member = this.#members.get(socket)
+    if (member !== undefined) member.isHeard = true
   }
 
   close(): void {
@@ -25,15 +39,11 @@ export class Crowd {
   }
 
   #dismiss(): void {
-    const oldest = new Map<string, { readonly socket: Socket; count: number }>()
-    for (const [socket, address] of this.#members) {
-      const known = oldest.get(address)
-      if (known === undefined) oldest.set(address, { socket, count: 1 })
-      else known.count++
-    }
-    const [first] = [...oldest.values()].sort((a, b) => b.count - a.count)
+    const byAddress = Map.groupBy(this.#members.values(), ({ address }) => address)
+    const [most] = [...byAddress.values()].sort((a, b) => b.length - a.length)
+    const { socket } = most!.find(({ isHeard }) => isHeard) ?? most![0]!
     // Its `close` comes only after this turn.
-    this.#members.delete(first!.socket)
-    first!.socket.destroy()
+    this.#members.delete(socket)
+    socket.destroy()
   }
 }

@@ -62,7 +62,7 @@ export class AdminServer {
 
   constructor(options: AdminOptions) {
     const { config, health, outwaited, startedAt, started, status, render, log } = options
-    const { timeout = 5000, maxConnections = 32 } = options
+    const { timeout = 5000, maxConnections = 48 } = options
     this.#config = config
     this.#health = health
     this.#status = status
@@ -114,6 +114,7 @@ export class AdminServer {
   }
 
   #respond(request: Request, socket: Socket): Answer | Promise<Answer> {
+    this.#clients.heard(socket)
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return plain(405, 'This server is read-only: GET and HEAD.', { Allow: 'GET, HEAD' })
     const route = this.#routes.get(request.path)

@@ -341,6 +341,30 @@ t.test('idle connections never lock a probe out', async t => {
   t.notOk(idle[4]?.closed, 'the oldest go first')
 })
 
+t.test('whose connections are many loses one, and of those one that was heard', async t => {
+  const body = 'x'.repeat(32 << 20)
+  const { port } = await serve(t, { maxConnections: 6, render: () => ({ body, policy: '' }) })
+  const open = async (localAddress: string, text = '') => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress }).on('error', () => {})
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+    socket.write(text)
+    return socket
+  }
+  const probe = await open('127.0.0.3')
+  const silent = await open('127.0.0.2')
+  const served = await open('127.0.0.2', get('/', 'localhost'))
+  await once(served, 'readable')
+  const more: Socket[] = []
+  for (let i = 0; i < 4; i++) more.push(await open('127.0.0.2'))
+  await closing(served.resume())
+  t.notOk(silent.closed, 'it has not said a word yet')
+  for (let i = 0; i < 2; i++) more.push(await open('127.0.0.2'))
+  await Promise.all([silent, more[0]!].map(socket => closing(socket.resume())))
+  probe.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+  t.equal(code(await received(probe)), 200)
+})
+
 t.test('who asks while others wait for the same gets the same, and nobody an old one', async t => {
   let made = 0
   const status = () => ({ ...endStatus(parts()), logLinesDropped: ++made })
