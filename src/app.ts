@@ -137,6 +137,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       policy: contentSecurityPolicy,
     }),
     log,
+    descriptors,
   })
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())

@@ -1,5 +1,9 @@
 import type { Socket } from 'node:net'
 import { unmap } from '../config/address.ts'
+import type { Descriptors } from '../descriptors.ts'
+
+const more = 200
+const plenty = 1000
 
 interface Member {
   readonly socket: Socket
@@ -15,17 +19,24 @@ interface Member {
  */
 export class Crowd {
   readonly #most: number
+  readonly #descriptors: Descriptors | undefined
   /** Oldest first. */
   readonly #members = new Map<Socket, Member>()
 
-  constructor(most: number) {
+  /** @param descriptors of which it may take {@link more} while {@link plenty} are free. */
+  constructor(most: number, descriptors?: Descriptors) {
     this.#most = most
+    this.#descriptors = descriptors
   }
 
   add(socket: Socket): void {
     this.#members.set(socket, { socket, address: unmap(socket.remoteAddress ?? ''), isHeard: false })
     socket.once('close', () => this.#members.delete(socket))
-    if (this.#members.size > this.#most) this.#dismiss()
+    const over = this.#members.size - this.#most
+    if (over <= 0) return
+    if (over <= more && this.#descriptors !== undefined && this.#descriptors.free > plenty)
+      this.#descriptors.hold(socket)
+    else this.#dismiss()
   }
 
   /** It can be spared sooner than one that has not come to a word yet. */

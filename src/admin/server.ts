@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { type SocketAddress, unmap } from '../config/address.ts'
 import type { AdminConfig } from '../config/config.ts'
 import { DURATION, parseDuration } from '../config/field.ts'
+import type { Descriptors } from '../descriptors.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
@@ -35,8 +36,10 @@ export interface AdminOptions {
   readonly log: Log
   /** Milliseconds that a client has for its request, and twice as long for the answer. */
   readonly timeout?: number
-  /** Of these, those of one address make room for others. Well below what `Descriptors` keeps back. */
+  /** Part of what `Descriptors` keeps back. */
   readonly maxConnections?: number
+  /** For some more while many are free. */
+  readonly descriptors?: Descriptors
 }
 
 /** Clients at once that have not taken a large answer; with one more the oldest is cut, as in the whole. */
@@ -62,12 +65,12 @@ export class AdminServer {
 
   constructor(options: AdminOptions) {
     const { config, health, outwaited, startedAt, started, status, render, log } = options
-    const { timeout = 5000, maxConnections = 48 } = options
+    const { timeout = 5000, maxConnections = 48, descriptors } = options
     this.#config = config
     this.#health = health
     this.#status = status
     this.#log = log
-    this.#clients = new Crowd(maxConnections)
+    this.#clients = new Crowd(maxConnections, descriptors)
     this.#routes = new Map<string, Route>([
       ['/livez', () => healthAnswer(ready)],
       ['/startupz', () => healthAnswer(started() ? ready : starting(startedAt))],

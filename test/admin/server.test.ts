@@ -6,6 +6,7 @@ import { ask } from '../../src/admin/client.ts'
 import type { HealthReport } from '../../src/admin/health.ts'
 import { type AdminOptions, AdminServer } from '../../src/admin/server.ts'
 import { endStatus } from '../../src/admin/status.ts'
+import { Descriptors } from '../../src/descriptors.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { parts, secret, started } from './sample.ts'
 
@@ -363,6 +364,33 @@ t.test('whose connections are many loses one, and of those one that was heard', 
   await Promise.all([silent, more[0]!].map(socket => closing(socket.resume())))
   probe.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
   t.equal(code(await received(probe)), 200)
+})
+
+t.test('a few connections are kept room for, some more come while descriptors are free', async t => {
+  const open = async (limit: number) => {
+    const descriptors = new Descriptors(limit)
+    const { port } = await serve(t, { maxConnections: 3, descriptors })
+    const sockets: Socket[] = []
+    for (let i = 0; i < 8; i++) {
+      const socket = connect(port, '127.0.0.1').on('error', () => {})
+      t.teardown(() => socket.destroy())
+      await once(socket, 'connect')
+      sockets.push(socket.resume())
+    }
+    return { descriptors, sockets }
+  }
+  const few = await open(1000)
+  const closed = () => few.sockets.filter(({ closed }) => closed).length
+  while (closed() < 5) await new Promise(resolve => setTimeout(resolve, 5))
+  t.equal(few.descriptors.used, 0)
+  const many = await open(10_000)
+  t.same(
+    many.sockets.map(({ closed }) => closed),
+    Array(8).fill(false),
+  )
+  t.equal(many.descriptors.used, 5)
+  for (const socket of many.sockets) socket.destroy()
+  while (many.descriptors.used > 0) await new Promise(resolve => setTimeout(resolve, 5))
 })
 
 t.test('who asks while others wait for the same gets the same, and nobody an old one', async t => {
