@@ -130,6 +130,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     config: config.admin,
     health: () => health.evaluate(),
     outwaited: patience => health.outwaited(patience),
+    startedAt,
     started: () => phase !== 'starting',
     status,
     render: status => ({
@@ -137,6 +138,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       policy: contentSecurityPolicy,
     }),
     log,
+    descriptors,
   })
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())

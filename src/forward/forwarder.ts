@@ -108,7 +108,7 @@ export class Forwarder {
           listener.close()
           closed.push(listener)
         }
-        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options)
+        const listener = new Listener(host, port, this.#acceptAt(key), this.#options)
         await listener.open()
         opened.push(listener)
       }
@@ -133,14 +133,14 @@ export class Forwarder {
     return { commit, rollback }
   }
 
-  #accept(key: string, socket: Socket): void {
-    const route = this.#routes.of(key)
-    if (route === undefined) {
-      // Accepted before the first commit, or after the last.
-      socket.on('error', () => {})
-      reset(socket)
-    } else if (route === 'link') this.#links.accept(socket)
-    else route.forward.accept(socket, route.offset)
+  /** Not made in `prepare`: a listener would keep all that is known there, every listener that there was among it. */
+  #acceptAt(key: string): (socket: Socket) => void {
+    return socket => {
+      const route = this.#routes.of(key)
+      if (route === 'link') this.#links.accept(socket)
+      else if (route !== undefined) route.forward.accept(socket, route.offset)
+      else reset(socket.on('error', () => {})) // Before the first commit, or after the last.
+    }
   }
 
   #arrived(arrival: Arrival): void {
