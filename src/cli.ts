@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers'
-import { formatIssue } from './config/issue.ts'
+import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { EndError, usageError } from './errors.ts'
 import { defaultConfigFile, readFlags, runFolder } from './flags.ts'
@@ -104,25 +104,25 @@ async function check(args: string[]): Promise<number> {
   const load = await loader(readFlags(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
   const loaded = await load()
   if (loaded.config === undefined) return refuse(loaded)
-  const warnings = loaded.issues.map(warning => `${formatIssue(warning)}\n`)
-  print(`${warnings.join('')}${loaded.config.file}: valid\n`)
+  const warnings = formatShown(loaded, ['warning'])
+  print(`${warnings.map(line => `${line}\n`).join('')}${loaded.config.file}: valid\n`)
   return 0
 }
 
 /** What reads the config that these flags mean, each time anew. */
 async function loader(flags: { config?: string; 'wg-conf'?: string; admin?: string }) {
-  const { loadConfig } = await import('./config/load.ts')
+  const { loadAside } = await import('./config/load-aside.ts')
   const where = {
     configFile: flags.config ?? defaultConfigFile,
     ...(flags['wg-conf'] !== undefined && { wgConf: flags['wg-conf'] }),
     ...(flags.admin !== undefined && { admin: flags.admin }),
   }
-  return () => loadConfig(where)
+  return () => loadAside(where)
 }
 
-/** All errors, and the warnings, to stderr. */
-function refuse({ issues }: Loaded): number {
-  for (const issue of issues) process.stderr.write(`${formatIssue(issue)}\n`)
+/** The first errors and warnings, and how many more there are, to stderr. */
+function refuse(loaded: Loaded): number {
+  for (const line of formatShown(loaded, ['error', 'warning'])) process.stderr.write(`${line}\n`)
   return 3
 }
 

@@ -88,7 +88,7 @@ function datedConfig({ file, since, reloads, rejections, rejected }: ReloadStatu
     since: iso(since),
     reloads,
     rejections,
-    rejected: rejected && { since: iso(rejected.since), errors: rejected.errors },
+    rejected: rejected && { ...rejected, since: iso(rejected.since) },
   }
 }
 

@@ -61,12 +61,13 @@ function checkTargets(
   source: ForwardSource,
   report: (message: string, ...item: string[]) => void,
 ): void {
-  const texts = targets.map(formatHostPorts)
+  const seen = new Set<string>()
   targets.forEach((target, index) => {
     const item = targets.length > 1 ? [`${index}`] : []
     checkTarget(target, source, message => report(message, ...item))
-    const text = texts[index]!
-    if (texts.indexOf(text) < index) report(`found ${text} twice; allowed: each target once`, ...item)
+    const text = formatHostPorts(target)
+    if (seen.has(text)) report(`found ${text} twice; allowed: each target once`, ...item)
+    seen.add(text)
   })
 }
 
