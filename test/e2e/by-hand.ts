@@ -5,12 +5,12 @@ import { retry } from '../lab/retry.ts'
 
 const wireguardGo = join(import.meta.dirname, '../../native/bin/wireguard-go')
 
-/** The other kind of end: wireguard-go set up with wg(8), and HAProxy. */
-export async function startEndByHand(
+/** A tunnel by hand: wireguard-go set up with wg(8) and ip(8). Gives the folder of its files. */
+export async function startDeviceByHand(
   lab: Lab,
   host: Host,
-  { device, wgConf, address, haproxyCfg }: Record<'device' | 'wgConf' | 'address' | 'haproxyCfg', string>,
-): Promise<void> {
+  { device, wgConf, address }: Record<'device' | 'wgConf' | 'address', string>,
+): Promise<string> {
   const folder = join(lab.folder, `${device}-by-hand`)
   await mkdir(folder, { recursive: true })
   host.start(wireguardGo, ['-f', device], { env: { WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' } })
@@ -20,6 +20,16 @@ export async function startEndByHand(
   await retry(() => host.exec('wg', 'setconf', device, conf))
   await host.exec('ip', 'address', 'add', address, 'dev', device)
   await host.exec('ip', 'link', 'set', device, 'mtu', '1420', 'up')
+  return folder
+}
+
+/** The other kind of end: a tunnel by hand, and HAProxy. */
+export async function startEndByHand(
+  lab: Lab,
+  host: Host,
+  { haproxyCfg, ...tunnel }: Parameters<typeof startDeviceByHand>[2] & { readonly haproxyCfg: string },
+): Promise<void> {
+  const folder = await startDeviceByHand(lab, host, tunnel)
   const cfg = join(folder, 'haproxy.cfg')
   await writeFile(
     cfg,
