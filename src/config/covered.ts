@@ -1,26 +1,36 @@
 import { type Cidr, familyOf, toNumber } from './address.ts'
 
 /** A set of prefixes for as many questions as there are prefixes: each costs a look-up for each length of a prefix. */
-export class Covered {
-  /** By family and length of the prefix, without their host bits. */
-  readonly #networks = { 4: new Map<number, Set<bigint>>(), 6: new Map<number, Set<bigint>>() }
+export class Covered<Prefix extends Cidr = Cidr> {
+  /** By family, length and network; the longest first. */
+  readonly #lengths = { 4: new Map<number, Map<bigint, Prefix>>(), 6: new Map<number, Map<bigint, Prefix>>() }
 
-  constructor(cidrs: readonly Cidr[]) {
-    for (const { address, bits, family } of cidrs) {
-      const lengths = this.#networks[family]
-      const networks = lengths.get(bits) ?? new Set()
-      lengths.set(bits, networks.add(networkIn(toNumber(address), bits, family)))
+  /** Of equal ones the first counts. */
+  constructor(prefixes: readonly Prefix[]) {
+    for (const prefix of prefixes.toSorted((a, b) => b.bits - a.bits)) {
+      const { address, bits, family } = prefix
+      const networks = this.#lengths[family].get(bits) ?? new Map<bigint, Prefix>()
+      this.#lengths[family].set(bits, networks)
+      const network = networkIn(toNumber(address), bits, family)
+      if (!networks.has(network)) networks.set(network, prefix)
     }
   }
 
   /** Whether one of them covers the address; never what is no address. */
   has(address: string): boolean {
+    return this.find(address) !== undefined
+  }
+
+  /** The longest of those that cover the address, of those with at most so many bits. */
+  find(address: string, mostBits = 128): Prefix | undefined {
     const family = familyOf(address)
-    if (family === 0) return false
+    if (family === 0) return undefined
     const number = toNumber(address)
-    for (const [bits, networks] of this.#networks[family])
-      if (networks.has(networkIn(number, bits, family))) return true
-    return false
+    for (const [bits, networks] of this.#lengths[family]) {
+      const prefix = bits > mostBits ? undefined : networks.get(networkIn(number, bits, family))
+      if (prefix !== undefined) return prefix
+    }
+    return undefined
   }
 }
 

@@ -12,6 +12,7 @@ import { isKey, publicKeyOf } from './keys.ts'
 import { ownAddresses } from './own-addresses.ts'
 import type { TunnelSection } from './schema.ts'
 import { parseWgConf, type WgConf } from './wg-conf.ts'
+import { withinCounts } from './wg-count.ts'
 import type { Report } from './wg-section.ts'
 
 /** What a tunnel is put together from: the section of the config file, the wg-quick file and the key files. */
@@ -34,7 +35,7 @@ export async function resolveTunnel(source: TunnelSource, issues: Issues): Promi
   if (file === undefined) return undefined
   const report: Report = (severity, { line, column }, key, message) =>
     issues.add({ severity, file: file.path, line, column, ...(key !== undefined && { key }), message })
-  const conf = await withKeyFiles(file.conf, source, issues)
+  const conf = withinCounts(await withKeyFiles(file.conf, source, issues), report)
   const mtu = section.mtu ?? conf.mtu?.value ?? 1420
   checkMtu(mtu, conf, source, report, issues)
   if (!host.ipv6) reportNoIPv6(conf, report)

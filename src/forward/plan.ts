@@ -89,7 +89,8 @@ export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined 
           targets.map(({ host }) => host),
         ),
   )
-  const addresses = new Set(hosts.filter(host => link.peers.includes(host)))
+  const peers = new Set(link.peers)
+  const addresses = new Set(hosts.filter(host => peers.has(host)))
   return { port: link.port, perPeer: link.perPeer(), addresses, trusted: link.trusted }
 }
 
