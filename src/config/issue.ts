@@ -8,7 +8,7 @@ export interface Issue {
   readonly file: string
   /** From 1; 0 when the issue is about the file as a whole or about a flag. */
   readonly line: number
-  /** From 1; 0 as for `line`. */
+  /** From 1; 0 as for `line`, and where the line is enough. */
   readonly column: number
   /** `forwards.web.listen`, `Peer.AllowedIPs`. */
   readonly key?: string
@@ -22,7 +22,7 @@ const longestMessage = 600
 
 /** `file:line:column: error: key: message`, without the parts that the issue does not have; one line of bounded length. */
 export function formatIssue({ severity, file, line, column, key, message }: Issue): string {
-  const place = line === 0 ? file : `${file}:${line}:${column}`
+  const place = [file, line, column].filter(part => part !== 0).join(':')
   const about = key === undefined ? '' : `${shortened(key, longestKey)}: `
   return `${place}: ${severity}: ${about}${shortened(message, longestMessage)}`.replace(/\p{Cc}/gu, '?')
 }

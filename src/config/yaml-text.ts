@@ -28,7 +28,7 @@ const mostTokens = 300_000
 const mostNames = 1000
 
 /** Once each alias stands for what it names. */
-const mostValues = 50_000
+export const mostValues = 50_000
 
 /** One slip in YAML's punctuation can yield an error for every line after it. */
 const mostProblems = 10
