@@ -17,6 +17,7 @@ import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
 import { createLog, type Log } from './log.ts'
+import { LogBudget } from './log-budget.ts'
 import { Names, type ResolveOptions } from './names/names.ts'
 import { peerAt } from './names/peer-at.ts'
 import { Events } from './page/events.ts'
@@ -53,13 +54,14 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const { config } = loaded
   const ownLog = createLog(config.log.level)
   const events = new Events()
-  const log = events.readAlong(ownLog)
+  const log = new LogBudget(events.readAlong(ownLog))
   for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
   const startedAt = Date.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
   let late: AbortSignal | undefined
   await using cleanup = new AsyncDisposableStack()
   cleanup.defer(() => ownLog.output.end(late))
+  cleanup.defer(() => log.flush())
 
   let reload: Reload | undefined
   const current = () => reload?.config ?? config

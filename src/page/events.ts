@@ -61,7 +61,6 @@ export class Events {
       warn: pass('warn'),
       error: pass('error'),
       isLevelEnabled: level => log.isLevelEnabled(level),
-      child: fields => this.readAlong(log.child(fields)),
     }
   }
 

@@ -185,7 +185,7 @@ t.test('events: 50, like ones counted as one, and what a config quotes is left o
   )
   t.notMatch(JSON.stringify(events.recent), secret)
   t.match(events.recent[0], { title: 'Config refused', detail: /2 errors/ })
-  reading.child({}).info({ version: '1' }, 'running')
+  reading.info({ version: '1' }, 'running')
   t.match(events.recent[0], { title: 'Started' })
   reading.debug({}, 'link up')
   t.equal(lines.length, 1063, 'every line is passed on')
