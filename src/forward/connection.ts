@@ -43,7 +43,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   /** So many file descriptors are its own, or are going to be. */
   hold(descriptors: number): void {
-    this.forward.descriptors.take(descriptors - this.#descriptors)
+    this.forward.take(descriptors - this.#descriptors, this.#downstream.peer)
     this.#descriptors = descriptors
   }
 

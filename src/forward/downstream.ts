@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
+import type { Share } from '../shares.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import type { Client } from './client.ts'
 import { ClientHelloReader } from './client-hello.ts'
@@ -10,6 +11,8 @@ import type { RefusalReason } from './status.ts'
 /** Where a connection's client is: behind a socket, or at the far end of a link. */
 export interface Downstream {
   readonly client: Client
+  /** Through whose tunnel it came; `undefined`: through none. */
+  readonly peer: Share | undefined
   /** Whether it may go over a link. */
   readonly mayCross: boolean
   /** Whether its neighbour may have lost it without a word: its link does not answer, or takes no more. */
@@ -39,14 +42,16 @@ export interface Downstream {
 /** The client of a stream that the other end opened. All is known of it from the start. */
 export class StreamDownstream implements Downstream {
   readonly client: Client
+  readonly peer: Share
   readonly mayCross = false
   readonly #stream: Stream
   readonly #session: Session
   #connection: Connection | undefined
 
-  constructor(stream: Stream, session: Session, client: Client) {
+  constructor(stream: Stream, session: Session, peer: Share, client: Client) {
     this.#stream = stream
     this.#session = session
+    this.peer = peer
     this.client = client
   }
 

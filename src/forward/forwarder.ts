@@ -8,21 +8,17 @@ import { reset } from '../reset.ts'
 import { Comebacks } from './comebacks.ts'
 import { Deadlines } from './deadlines.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
-import { Listener } from './listener.ts'
+import type { Listener } from './listener.ts'
+import { type Change, Listeners } from './listeners.ts'
+import { Peers } from './peers.ts'
 import { type ForwardPlan, keyOf, linkPlan, wantedBy } from './plan.ts'
 import { Reached } from './reached.ts'
 import { Routes } from './routes.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import { WayBack } from './way-back.ts'
 
-/** A change that is prepared: new listeners are bound, nothing else has happened. Exactly one of the two is called. */
-export interface Change {
-  commit(): void
-  rollback(): Promise<void>
-}
-
 export interface ForwarderOptions
-  extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged' | 'loops'>,
+  extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'peers' | 'targetChanged' | 'loops'>,
     Pick<LinksOptions, 'witness'> {
   /** A word for the peer whose endpoint is at this address, if one's is. */
   readonly peerAt?: (address: string) => string | undefined
@@ -37,14 +33,14 @@ export interface ForwarderOptions
 export class Forwarder {
   readonly #options: ForwardOptions
   readonly #deadlines = new Deadlines()
+  readonly #peers: Peers
   readonly #links: Links
   readonly reached: Reached
   /** By name. */
   #forwards = new Map<string, Forward>()
   /** Taken out of the config, with connections that still run. */
   readonly #retired = new Set<Forward>()
-  /** By address and port. */
-  readonly #listeners = new Map<string, Listener>()
+  readonly #listeners: Listeners
   readonly #routes = new Routes()
   /** Those that nobody could be served by. */
   #dead: ReadonlySet<Forward> = new Set()
@@ -52,8 +48,11 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     const { log, witness, descriptors, ways } = options
+    this.#listeners = new Listeners((key, socket) => this.#accept(key, socket), options)
+    this.#peers = new Peers(descriptors.peers)
     this.#links = new Links({
       ...{ log, witness, descriptors, ways },
+      peerOf: address => this.#peers.of(address),
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
         for (const { linkPort, isDead, upstreams } of this.#forwards.values())
@@ -68,6 +67,7 @@ export class Forwarder {
     this.#options = {
       ...options,
       deadlines: this.#deadlines,
+      peers: this.#peers,
       loops: {
         wayBack: new WayBack(this.#routes, options.peerAt ?? (() => undefined)),
         comebacks: new Comebacks(),
@@ -90,43 +90,16 @@ export class Forwarder {
       ]),
     )
     const wanted = wantedBy(plan, forwards)
-    const keys = new Set(wanted.map(keyOf))
-    const obsolete = [...this.#listeners.values()].filter(listener => !keys.has(keyOf(listener)))
-    const opened: Listener[] = []
-    const closed: Listener[] = []
-    const rollback = async () => {
-      for (const listener of opened) listener.close()
-      for (const listener of closed) await listener.open()
-    }
-    try {
-      for (const { host, port } of wanted) {
-        const key = keyOf({ host, port })
-        if (this.#listeners.has(key)) continue
-        // `:80` and `192.0.2.1:80` exclude each other: what goes makes room for what comes.
-        for (const listener of obsolete) {
-          if (listener.port !== port || closed.includes(listener)) continue
-          listener.close()
-          closed.push(listener)
-        }
-        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options)
-        await listener.open()
-        opened.push(listener)
-      }
-    } catch (error) {
-      await rollback()
-      throw error
-    }
+    const { commit: open, rollback } = await this.#listeners.prepare(wanted)
     const commit = () => {
-      for (const listener of obsolete) {
-        listener.close()
-        this.#listeners.delete(keyOf(listener))
-      }
-      for (const listener of opened) this.#listeners.set(keyOf(listener), listener)
+      open()
       this.#routes.set(wanted)
       for (const config of plan.forwards) forwards.get(config.name)?.configure(config, plan.tunnelAddresses)
       for (const [name, forward] of this.#forwards)
         if (!forwards.has(name)) this.#retire(forward, plan.drainTimeout)
       this.#forwards = forwards
+      this.#options.descriptors.forwards.configure([...forwards.values()].map(({ share }) => share))
+      this.#peers.configure(plan.peers)
       this.#admit()
       this.#links.configure(linkPlan(plan))
     }
@@ -183,7 +156,7 @@ export class Forwarder {
     const linksClosed = Promise.all(links.map(listener => listener.drain(signal)))
     if (delay > 0) await sleep(delay, undefined, { signal }).catch(() => {})
     // None is opened again from here on.
-    this.#listeners.clear()
+    this.#listeners.forget()
     await Promise.all([linksClosed, ...clients.map(listener => listener.drain(signal))])
     this.#options.log.info({ connections: this.active }, 'listeners closed')
     this.#routes.set([])
@@ -195,7 +168,7 @@ export class Forwarder {
 
   #listenersOf(whose: 'link' | 'clients'): Listener[] {
     const isLink = (listener: Listener) => this.#routes.of(keyOf(listener)) === 'link'
-    return [...this.#listeners.values()].filter(listener => isLink(listener) === (whose === 'link'))
+    return this.#listeners.all.filter(listener => isLink(listener) === (whose === 'link'))
   }
 
   /** Open connections. */
@@ -212,7 +185,10 @@ export class Forwarder {
   }
 
   reasons(): Reason[] {
-    return [...this.#forwards.values(), ...this.#listeners.values()].flatMap(part => part.reasons())
+    return [
+      ...[...this.#forwards.values()].flatMap(forward => forward.reasons()),
+      ...this.#listeners.reasons(),
+    ]
   }
 
   links(): LinkStatus[] {
@@ -236,8 +212,8 @@ export class Forwarder {
   #admit(): void {
     this.#dead = new Set([...this.#forwards.values()].filter(({ isDead }) => isDead))
     for (const [key, route] of this.#routes.entries())
-      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
-      else this.#listeners.get(key)?.reopen()
+      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.of(key)?.shut()
+      else this.#listeners.of(key)?.reopen()
   }
 
   #each(tell: (forward: Forward) => void): void {

@@ -217,7 +217,7 @@ export class Dialler {
   #warm({ token }: Greeting): void {
     const { lanes, descriptors } = this.#options
     // Without a lane a stream stays on the link, which needs no descriptor.
-    while (!this.#isClosed && this.#lanes.size < lanes && descriptors.free > 0) {
+    while (!this.#isClosed && this.#lanes.size < lanes && descriptors.shortage(1) === undefined) {
       const lane = this.#connect({ kind: greetingKind.lane, token })
       const gone = () => this.#lanes.delete(lane)
       this.#lanes.set(lane, gone)

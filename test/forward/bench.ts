@@ -86,7 +86,7 @@ export function plan(
   drainTimeout = 1,
   link?: ForwardPlan['link'],
 ): ForwardPlan {
-  return { forwards, tunnelAddresses, drainTimeout, link }
+  return { forwards, tunnelAddresses, drainTimeout, link, peers: [] }
 }
 
 /** Links on loopback: from this end to the far ends at these addresses, and from anybody to this end. */

@@ -10,6 +10,7 @@ import type { Session } from '../../src/link/session.ts'
 import type { Stream } from '../../src/link/stream.ts'
 import type { StreamEnd } from '../../src/link/stream-owner.ts'
 import { acceptStatic, dialOptions, socketOptions } from '../../src/reader.ts'
+import { newShare } from '../../src/shares.ts'
 import { allOpen } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
@@ -37,7 +38,17 @@ export interface World {
 /** For `Links` whose owner takes no part: what only some tests look at, they give. */
 export function unattended() {
   const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
-  return { descriptors, ways: allOpen, arrived() {}, accepted() {}, up() {}, draining() {}, target() {} }
+  const share = newShare('peer test')
+  return {
+    descriptors,
+    ways: allOpen,
+    peerOf: () => share,
+    arrived() {},
+    accepted() {},
+    up() {},
+    draining() {},
+    target() {},
+  }
 }
 
 /** Takes links from this machine. */
