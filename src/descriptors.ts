@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { Log } from './log.ts'
-import { type Share, Shares } from './shares.ts'
+import { isGuaranteed, type Share, Shares } from './shares.ts'
 
 /** What a process may hold open where the kernel does not tell: the usual soft limit. */
 const usualLimit = 1024
@@ -33,8 +33,8 @@ export const raiseOpenFiles =
  * let in is certain to get those that it needs. One too many would not fail alone. Without a descriptor no dial, no
  * probe and no health check works, for anybody.
  *
- * Forwards share them, and so do peers whose connections come through the tunnel: a flood of one finds an end before
- * the others do.
+ * A quarter of them is shared out among forwards, and a quarter among peers whose connections come through the tunnel: a
+ * flood of one leaves the others what is theirs. The rest is for whoever comes first.
  */
 export class Descriptors {
   readonly limit: number
@@ -45,10 +45,10 @@ export class Descriptors {
 
   constructor(limit: number) {
     this.limit = limit
-    // A number that can be halved.
+    // A number to reckon with.
     this.#usable = Math.min(usableOf(limit), Number.MAX_SAFE_INTEGER)
-    this.forwards = new Shares(this.#usable)
-    this.peers = new Shares(this.#usable)
+    this.forwards = new Shares(this.#usable / 4)
+    this.peers = new Shares(this.#usable / 4)
   }
 
   get used(): number {
@@ -81,9 +81,15 @@ export class Descriptors {
     const { free } = this
     if (free < count)
       return `${this.#used} descriptors are in use or spoken for, of ${this.limit} less a reserve`
-    if (!this.forwards.allow(forward, count, free)) return beyond(forward, free, 'forwards')
-    if (peer !== undefined && !this.peers.allow(peer, count, free)) return beyond(peer, free, 'peers')
-    return undefined
+    if (isGuaranteed(forward, count) || isGuaranteed(peer, count)) return undefined
+    const kept = this.forwards.keptFrom(forward) + (peer === undefined ? 0 : this.peers.keptFrom(peer))
+    if (free - count >= kept) return undefined
+    const has = [forward, peer].flatMap(share =>
+      share === undefined
+        ? []
+        : [`${share.name} has ${share.used}, of which ${share.guaranteed} are certain`],
+    )
+    return `${[...has, `${free} of ${this.limit} descriptors are free, and kept for others`].join('; ')}`
   }
 
   take(count: number, forward?: Share, peer?: Share): void {
@@ -102,10 +108,4 @@ export class Descriptors {
     this.take(1, undefined, peer)
     socket.once('close', () => this.take(-1, undefined, peer))
   }
-}
-
-function beyond(share: Share | undefined, free: number, others: string): string {
-  const whose =
-    share === undefined ? '' : `${share.name} has ${share.used}, ${share.guaranteed} are certain; `
-  return `${whose}the ${free} descriptors that are free are kept for other ${others}`
 }

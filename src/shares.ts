@@ -12,11 +12,11 @@ export function newShare(name: string): Share {
   return { name, used: 0, guaranteed: 0 }
 }
 
-/** Who shares: half of the whole is guaranteed to them, to each as much; the other half is for whoever comes first. */
+/** Who shares a number of things: to each as many are guaranteed. What is not used of it is kept, and nobody else's. */
 export class Shares {
   readonly #whole: number
   #all: readonly Share[] = []
-  /** Guaranteed to all together and not used. */
+  /** For all together. */
   #kept = 0
 
   constructor(whole: number) {
@@ -26,7 +26,7 @@ export class Shares {
   /** From now on these; what the others still have counts until they give it back. */
   configure(shares: readonly Share[]): void {
     for (const share of this.#all) share.guaranteed = 0
-    for (const share of shares) share.guaranteed = Math.floor(this.#whole / 2 / shares.length)
+    for (const share of shares) share.guaranteed = Math.floor(this.#whole / shares.length)
     this.#all = shares
     this.#kept = shares.reduce((sum, share) => sum + keptFor(share), 0)
   }
@@ -38,11 +38,15 @@ export class Shares {
     this.#kept += keptFor(share) - before
   }
 
-  /** Whether `free` is enough for `count` more of this one, or of one who has no share, and for what is kept for the others. */
-  allow(share: Share | undefined, count: number, free: number): boolean {
-    if (share !== undefined && share.used + count <= share.guaranteed) return true
-    return free - count >= this.#kept - (share === undefined ? 0 : keptFor(share))
+  /** What is kept for others than this one. */
+  keptFrom(share: Share | undefined): number {
+    return this.#kept - (share === undefined ? 0 : keptFor(share))
   }
+}
+
+/** Whether so many more are guaranteed to it. */
+export function isGuaranteed(share: Share | undefined, count: number): boolean {
+  return share !== undefined && share.used + count <= share.guaranteed
 }
 
 function keptFor({ used, guaranteed }: Share): number {

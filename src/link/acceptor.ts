@@ -19,7 +19,7 @@ import {
   readFirst,
 } from './greeting.ts'
 import { Lanes } from './lanes.ts'
-import { type AcceptedLink, PeerLinks } from './peer-links.ts'
+import { type AcceptedLink, PeerLimit, PeerLinks } from './peer-links.ts'
 import type { PingWitness } from './pulse.ts'
 import { Session } from './session.ts'
 import type { Stream } from './stream.ts'
@@ -74,23 +74,17 @@ export class Acceptor {
 
   /** A connection to the link's port, from an address that is trusted. */
   accept(socket: Socket): void {
-    const { descriptors, peerOf } = this.#options
-    const share = peerOf(unmap(socket.remoteAddress ?? ''))
+    const address = unmap(socket.remoteAddress ?? '')
+    const share = this.#options.peerOf(address)
     const peer = this.#peers.get(share) ?? new PeerLinks(share)
     this.#peers.set(share, peer)
-    const why = descriptors.isLinkReserveUsed ? 'no descriptors are left' : peer.whyNoGreeting()
-    if (why !== undefined) {
-      socket.on('error', () => {})
-      this.#warn(socket, peer, why)
-      reset(socket)
-      return
-    }
-    descriptors.hold(socket, share)
     this.#greet(socket, peer).catch(error => {
-      if (error instanceof LinkError)
-        this.#options.log.debug({ address: socket.remoteAddress, why: error.message }, 'link refused')
-      else this.#options.log.error({ error: messageOf(error) }, 'link failed')
       reset(socket)
+      const { log } = this.#options
+      const why = messageOf(error)
+      if (error instanceof PeerLimit) this.#refused.warn('peer-limit', { address, peer: share.name, why })
+      else if (error instanceof LinkError) log.debug({ address, why }, 'link refused')
+      else log.error({ error: why }, 'link failed')
     })
   }
 
@@ -106,6 +100,10 @@ export class Acceptor {
   }
 
   async #greet(socket: Socket, peer: PeerLinks): Promise<void> {
+    const { descriptors } = this.#options
+    peer.roomToGreet()
+    if (descriptors.isLinkReserveUsed) throw new PeerLimit('no descriptors are left')
+    descriptors.hold(socket, peer.share)
     const far = await this.#greeting(socket, peer)
     if (far.version === linkVersion && far.kind === greetingKind.link) this.#link(socket, far, peer)
     else if (far.version === linkVersion && far.kind === greetingKind.lane) await this.#lane(socket, far)
@@ -126,7 +124,7 @@ export class Acceptor {
 
   #link(socket: Socket, far: Greeting, peer: PeerLinks): void {
     if (this.#isDraining) throw new LinkError('draining')
-    this.#bound(socket, peer, peer.whyNoLink())
+    peer.roomForLink()
     const own = { ...defaults, kind: greetingKind.link, token: randomBytes(16) }
     const name = own.token.toString('hex')
     const { share } = peer
@@ -159,11 +157,9 @@ export class Acceptor {
     if (link === undefined || socket.remoteAddress !== link.session.remoteAddress)
       throw new LinkError('a lane of no link')
     const { session, lanes, peer } = link
-    this.#bound(
-      socket,
-      peer,
-      peer.whyNoLane() ?? this.#options.descriptors.shortage(0, undefined, peer.share),
-    )
+    peer.roomForLane()
+    const shortage = this.#options.descriptors.shortage(0, undefined, peer.share)
+    if (shortage !== undefined) throw new PeerLimit(shortage)
     const id = await lanes.idOf(socket)
     if (session.isAhead(id)) lanes.keep(id, socket)
     else this.#lend(link, id, socket)
@@ -175,16 +171,5 @@ export class Acceptor {
     const stream = session.stream(id)
     if (stream === undefined || stream.isPromoted) reset(lane)
     else session.lend(stream, lane)
-  }
-
-  /** Throws a `LinkError`, and warns of it, if there is a reason. */
-  #bound(socket: Socket, peer: PeerLinks, why: string | undefined): void {
-    if (why === undefined) return
-    this.#warn(socket, peer, why)
-    throw new LinkError(why)
-  }
-
-  #warn({ remoteAddress: address }: Socket, { share }: PeerLinks, why: string): void {
-    this.#refused.warn('peer-limit', { address, peer: share.name, why })
   }
 }

@@ -1,4 +1,5 @@
 import type { Share } from '../shares.ts'
+import { LinkError } from './frame.ts'
 import type { Lanes } from './lanes.ts'
 import type { Session } from './session.ts'
 
@@ -11,6 +12,9 @@ const mostLinks = 16
 const mostGreeting = 32
 /** Lanes of one peer that wait for a stream; an end dials eight ahead. */
 const mostLanes = 64
+
+/** There is no room for what a peer wants; worth a warning. */
+export class PeerLimit extends LinkError {}
 
 /** A link that another end has dialled. */
 export interface AcceptedLink {
@@ -30,28 +34,27 @@ export class PeerLinks {
     this.share = share
   }
 
-  /** Why it may not have one more connection that has not said what it is. */
-  whyNoGreeting(): string | undefined {
-    return this.greeting < mostGreeting
-      ? undefined
-      : `${mostGreeting} connections of it have not said yet what they are`
+  /** Throws `PeerLimit` where one more connection that has not said what it is would be too many. */
+  roomToGreet(): void {
+    if (this.greeting >= mostGreeting)
+      throw new PeerLimit(`${mostGreeting} connections of it have not said yet what they are`)
   }
 
-  /** Why it may not have one more link. One that does not answer makes room. */
-  whyNoLink(): string | undefined {
-    if (this.links.size < mostLinks) return undefined
+  /** The same for one more link. One that does not answer makes room. */
+  roomForLink(): void {
+    if (this.links.size < mostLinks) return
     for (const { session } of this.links)
       if (!session.isReady) {
         session.close(`one of ${mostLinks} links of its peer, and it does not answer`)
-        return undefined
+        return
       }
-    return `it has ${mostLinks} links`
+    throw new PeerLimit(`it has ${mostLinks} links`)
   }
 
-  /** Why it may not have one more lane that waits for its stream. */
-  whyNoLane(): string | undefined {
+  /** The same for one more lane that waits for its stream. */
+  roomForLane(): void {
     let waiting = 0
     for (const { lanes } of this.links) waiting += lanes.size
-    return waiting < mostLanes ? undefined : `${mostLanes} lanes of it wait for a stream`
+    if (waiting >= mostLanes) throw new PeerLimit(`${mostLanes} lanes of it wait for a stream`)
   }
 }
