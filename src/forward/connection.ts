@@ -51,6 +51,11 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     return connectionStatus(this.forward.config.name, this.#since, this.#downstream.client, this.#passage)
   }
 
+  /** Looks whether they are still there whom nobody reads now. */
+  look(): void {
+    this.#passage.carrier?.look()
+  }
+
   /** Ends it with a reset, whatever it does now: the drain time is over. */
   abort(): void {
     if (this.#passage.carrier === undefined) this.refuse('draining', 'the drain time is over')
@@ -77,7 +82,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
     else if (this.#phase === 'undecided') this.known()
     else if (this.#phase === 'hello') this.refuse('hello-timeout', `no whole ClientHello within ${header} ms`)
-    else if (this.#phase === 'hearing') this.#seek()
+    else if (this.#phase === 'hearing') this.#passage.seek(this.forward.upstreams.any)
     else if (this.#phase === 'dialling') this.#passage.expire(`no answer within ${connect} ms`)
     else if (this.#phase === 'relaying') this.halfClosed()
   }
@@ -111,7 +116,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
       this.#enter('hello', config.timeouts.header)
       this.#downstream.awaitHello()
     } else if (this.lineage.isSuspect) this.#enter('hearing', hearing)
-    else this.#seek()
+    else this.#passage.seek(this.forward.upstreams.any)
   }
 
   /** Its first bytes have come, and tell which target it wants. */
@@ -133,7 +138,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   begins(bytes: Buffer): boolean {
     // Those of a stream that was opened to this end are its target's.
     if (this.#downstream.mayCross && this.#isLoop(this.lineage.begins(bytes))) return false
-    if (this.#phase === 'hearing' && !this.lineage.isSuspect) this.#seek()
+    if (this.#phase === 'hearing' && !this.lineage.isSuspect) this.#passage.seek(this.forward.upstreams.any)
     return true
   }
 
@@ -213,10 +218,6 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     this.forward.deadlines.set(this, patience)
   }
 
-  #seek(): void {
-    this.#passage.seek(this.forward.upstreams.any)
-  }
-
   #isLoop(loop: string | undefined): boolean {
     if (loop === undefined) return false
     this.refuse('loop', loop)
@@ -239,12 +240,10 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   #close(): void {
     this.#phase = 'closed'
-    const { carrier } = this.#passage
     this.lineage.end()
     this.#passage.close()
     this.forward.deadlines.clear(this)
-    this.forward.counters.receivedBytes += carrier?.receivedBytes ?? 0
-    this.forward.counters.sentBytes += carrier?.sentBytes ?? 0
+    this.forward.counters.carried(this.#passage.carrier)
     this.forward.ended(this)
   }
 }

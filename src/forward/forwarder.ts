@@ -24,6 +24,9 @@ export interface ForwarderOptions
   readonly peerAt?: (address: string) => string | undefined
 }
 
+/** Milliseconds between two looks for clients and targets that have gone while nobody read them. */
+const lookEvery = 10_000
+
 /**
  * The forwards of one end.
  *
@@ -44,6 +47,7 @@ export class Forwarder {
   readonly #routes = new Routes()
   /** Those that nobody could be served by. */
   #dead: ReadonlySet<Forward> = new Set()
+  readonly #looks: NodeJS.Timeout
   #isDraining = false
 
   constructor(options: ForwarderOptions) {
@@ -75,6 +79,9 @@ export class Forwarder {
       linkTo: address => this.#links.to(address),
       targetChanged: forward => this.#changed(forward),
     }
+    this.#looks = setInterval(() => {
+      for (const { connections } of this.#all()) connections.look()
+    }, lookEvery).unref()
   }
 
   /**
@@ -163,6 +170,7 @@ export class Forwarder {
     this.#links.drain()
     await Promise.all(this.#all().map(forward => forward.drain(signal)))
     await this.#links.close(signal)
+    clearInterval(this.#looks)
     this.#deadlines.close()
   }
 

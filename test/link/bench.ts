@@ -31,6 +31,8 @@ export interface World {
   session(): Session
   /** How streams ended, at each end, in order. */
   readonly ended: { near: StreamEnd[]; far: StreamEnd[]; why: (Reset | undefined)[] }
+  /** All that were opened, of both ends. */
+  readonly streams: readonly Stream[]
   /** The connection to the target that a new client got. */
   client(): Promise<{ client: Socket; target: Socket }>
 }
@@ -66,14 +68,17 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
   const ended: World['ended'] = { near: [], far: [], why: [] }
   const targets = createServer(socketOptions)
   const targetPort = await listening(targets)
-  const own = (stream: Stream, which: 'near' | 'far') =>
-    (stream.owner = {
+  const streams: Stream[] = []
+  const own = (stream: Stream, which: 'near' | 'far') => {
+    streams.push(stream)
+    stream.owner = {
       streamEnded(end, why) {
         ended[which].push(end)
         ended.why.push(why)
       },
       halfClosed() {},
-    })
+    }
+  }
   const join = ({ stream }: Arrival) => {
     own(stream, 'far')
     const socket = connect({ ...dialOptions, host: '127.0.0.1', port: targetPort }).pause()
@@ -106,6 +111,7 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
     far,
     lines,
     session,
+    streams,
     ended,
     async client() {
       const arrived = once(targets, 'connection')
