@@ -15,7 +15,7 @@ import { Silence, silenceLimit } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import { answerTrace } from './trace.ts'
 
-type Phase = 'header' | 'undecided' | 'hello' | 'hearing' | 'dialling' | 'relaying' | 'closed'
+type Phase = 'header' | 'undecided' | 'hello' | 'hearing' | 'tracing' | 'dialling' | 'relaying' | 'closed'
 
 /**
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
@@ -127,11 +127,12 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     else this.refuse('no-route', hello.isTls ? (hello.name ?? 'no server name') : `not TLS: ${hello.detail}`)
   }
 
-  /** It is marked: it ends here, with an answer. */
+  /** It is marked: it ends here, with an answer, and is counted until then. */
   traced(socket: Socket): void {
     this.forward.log.debug(this.status(), 'connection traced')
-    this.#close()
-    void answerTrace(socket, this.#downstream.client, this.forward, this.#passage.offset)
+    this.#enter('tracing', 0)
+    const answered = answerTrace(socket, this.#downstream.client, this.forward, this.#passage.offset)
+    void answered.then(() => this.#phase === 'tracing' && this.#close())
   }
 
   /** The client's first bytes. */
