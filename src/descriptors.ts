@@ -81,8 +81,9 @@ export class Descriptors {
     const { free } = this
     if (free < count)
       return `${this.#used} descriptors are in use or spoken for, of ${this.limit} less a reserve`
-    if (isGuaranteed(forward, count) || isGuaranteed(peer, count)) return undefined
-    const kept = this.forwards.keptFrom(forward) + (peer === undefined ? 0 : this.peers.keptFrom(peer))
+    if (isGuaranteed(forward, count)) return undefined
+    const ofPeers = peer === undefined || isGuaranteed(peer, count) ? 0 : this.peers.keptFrom(peer)
+    const kept = this.forwards.keptFrom(forward) + ofPeers
     if (free - count >= kept) return undefined
     const has = [forward, peer].flatMap(share =>
       share === undefined
