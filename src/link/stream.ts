@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import type { ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
+import { askUnheard } from '../unheard.ts'
 import { Flow } from './flow.ts'
-import { exactly, frame, LinkError, uint32 } from './frame.ts'
+import { exactly, frame, LinkError } from './frame.ts'
 import { Held } from './held.ts'
 import { type Joined, join } from './joint.ts'
 import { copied } from './outbox.ts'
@@ -69,9 +70,8 @@ export class Stream implements Joined {
     this.#readLane()
   }
 
-  /** Tells the far end that the local socket is there, where it is not to wait for a byte to know. */
-  confirm(): void {
-    this.#session?.send(this.id, frame.credit, uint32(0))
+  look(): void {
+    askUnheard(this.#local, this.#lane)
   }
 
   /** Cuts it at both ends. */
