@@ -7,6 +7,7 @@ import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
 import { Comebacks } from './comebacks.ts'
 import { Deadlines } from './deadlines.ts'
+import { Doors } from './doors.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import { Listener } from './listener.ts'
 import { type ForwardPlan, keyOf, linkPlan, wantedBy } from './plan.ts'
@@ -46,8 +47,7 @@ export class Forwarder {
   /** By address and port. */
   readonly #listeners = new Map<string, Listener>()
   readonly #routes = new Routes()
-  /** Those that nobody could be served by. */
-  #dead: ReadonlySet<Forward> = new Set()
+  readonly #doors = new Doors(this.#listeners, this.#routes, () => this.#forwards.values())
   #isDraining = false
 
   constructor(options: ForwarderOptions) {
@@ -62,7 +62,7 @@ export class Forwarder {
       },
       up: address => this.#each(({ upstreams }) => upstreams.retry(address)),
       draining: address => this.#each(({ upstreams }) => upstreams.drains(address)),
-      target: (address, port, isUp) => this.#each(({ upstreams }) => upstreams.told(address, port, isUp)),
+      targets: (address, states) => this.#each(({ upstreams }) => upstreams.told(address, states)),
     })
     this.reached = new Reached(this.#links, () => this.#all())
     this.#options = {
@@ -127,7 +127,7 @@ export class Forwarder {
       for (const [name, forward] of this.#forwards)
         if (!forwards.has(name)) this.#retire(forward, plan.drainTimeout)
       this.#forwards = forwards
-      this.#admit()
+      this.#doors.set()
       this.#links.configure(linkPlan(plan))
     }
     return { commit, rollback }
@@ -224,20 +224,12 @@ export class Forwarder {
     // Not one whose time has come or is over.
     if (this.#forwards.get(forward.config.name) !== forward) return
     const { isDead, linkPort: port } = forward
-    const wasDead = this.#dead.has(forward)
+    const wasDead = this.#doors.areShutFor(forward)
     if (port !== undefined && (isDead || wasDead || forward.upstreams.areServed()))
       this.#links.tellTarget(port, !isDead)
     // Reached without a link, so there may be one now.
     for (const { address, state } of forward.upstreams.targets) if (state === 'up') this.#links.retry(address)
-    if (isDead !== wasDead) this.#admit()
-  }
-
-  /** Clients are let in where somebody may serve them; else the kernel refuses them, which a check by TCP sees. */
-  #admit(): void {
-    this.#dead = new Set([...this.#forwards.values()].filter(({ isDead }) => isDead))
-    for (const [key, route] of this.#routes.entries())
-      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
-      else this.#listeners.get(key)?.reopen()
+    if (isDead !== wasDead) this.#doors.setSoon()
   }
 
   #each(tell: (forward: Forward) => void): void {
