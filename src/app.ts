@@ -3,6 +3,7 @@ import { adminUrl, removeRunFile, writeRunFile } from './admin/client.ts'
 import { Health } from './admin/health.ts'
 import { AdminServer } from './admin/server.ts'
 import { endStatus } from './admin/status.ts'
+import { wallTime } from './clock.ts'
 import { formatHostPort } from './config/address.ts'
 import type { Config } from './config/config.ts'
 import { readHost } from './config/host.ts'
@@ -11,8 +12,7 @@ import type { Loaded } from './config/load.ts'
 import { Descriptors } from './descriptors.ts'
 import { judge } from './doctor/judge.ts'
 import { messageOf } from './errors.ts'
-import { Forwarder } from './forward/forwarder.ts'
-import type { Change } from './forward/listeners.ts'
+import { type Change, Forwarder } from './forward/forwarder.ts'
 import { literalTargets, planOf } from './forward/plan.ts'
 import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
@@ -27,16 +27,14 @@ import { statusPage } from './page/page.ts'
 import { contentSecurityPolicy } from './page/style.ts'
 import type { Reason } from './reason.ts'
 import { Reload } from './reload.ts'
+import type { Stop } from './stop.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
 import { allOpen } from './ways.ts'
 
-/** When to end: `drain` is aborted by the first SIGTERM or SIGINT, `now` by the second. */
-export interface Stop {
-  readonly drain: AbortSignal
-  readonly now: AbortSignal
-}
+/** Milliseconds that an end has to take everything down, once it has drained. */
+const takeDownPatience = 15_000
 
 export interface EndOptions {
   /** The config to start with, without errors. */
@@ -57,7 +55,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const events = new Events()
   const log = new LogBudget(events.readAlong(ownLog))
   for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
-  const startedAt = Date.now()
+  const startedAt = performance.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
   let late: AbortSignal | undefined
   await using cleanup = new AsyncDisposableStack()
@@ -76,7 +74,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   }
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
-  const host = readHost()
+  const host = await readHost()
   const hidden = new HiddenClients(host.gateways, log)
   const linksPerPeer = () => {
     const own = tunnel?.status().congestionControl ?? 'kernel'
@@ -132,13 +130,15 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     config: config.admin,
     health: () => health.evaluate(),
     outwaited: patience => health.outwaited(patience),
+    startedAt,
     started: () => phase !== 'starting',
     status,
     render: status => ({
-      body: statusPage({ status, history, events: events.recent, now: Date.now() }),
+      body: statusPage({ status, history, events: events.recent, now: wallTime(performance.now()) }),
       policy: contentSecurityPolicy,
     }),
     log,
+    descriptors,
   })
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())
@@ -193,6 +193,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const delay = forwarder.hasFront ? drainDelay : 0
   const fields = { connections: forwarder.active, drainDelayMs: delay, drainTimeoutMs: drainTimeout }
   log.info(fields, 'draining')
+  stop.endBy(delay + drainTimeout + takeDownPatience)
   await reload.close()
   await tunnel?.drain()
   await forwarder.drain(late, delay)

@@ -5,6 +5,8 @@ const window = 10_000
 const atOnce = 20
 /** Lines of one message that wait for the end of the window. */
 const mostHeld = 100
+/** Characters of one field; what names, targets and far ends say may be long. */
+const longest = 2000
 /** Fields that tell what a line is about: its subject. */
 const subjectFields = ['forward', 'target', 'reason', 'peer', 'host', 'address']
 /** One for each connection, and what `log.connections` of the config turns off: not bounded. */
@@ -31,7 +33,8 @@ interface Count {
  * A bound for the lines of an end: whatever a peer, client, target or name server repeats is no flood of lines, and what
  * others cause is not lost in it. In ten seconds the first lines of each message are written at once. Of the others the
  * last one about each subject is written when the ten seconds are over, with its time (`at`), so that the log ends with
- * how things are; one line tells how many were left out. Lines about one subject stay in order. `debug` is not bounded.
+ * how things are; one line tells how many were left out. Lines about one subject stay in order. Fields are cut that are
+ * longer than 2000 characters. `debug` is not bounded.
  */
 export class LogBudget implements Log {
   readonly #log: Log
@@ -73,7 +76,7 @@ export class LogBudget implements Log {
     this.#timer = undefined
     const left = [...this.#counts].filter(([, { all, written, held }]) => all > written + held)
     for (const { level, fields, message, at } of this.#held.values())
-      this.#log[level]({ ...fields, at: new Date(at).toISOString() }, message)
+      this.#log[level]({ ...cut(fields), at: new Date(at).toISOString() }, message)
     if (left.length > 0) {
       const lines = Object.fromEntries(
         left.map(([message, { all, written, held }]) => [message, all - written - held]),
@@ -93,7 +96,7 @@ export class LogBudget implements Log {
     // Not before one that waits: the last of both is the one that is true.
     if (count.written < atOnce && !this.#heldSubjects.has(subject)) {
       count.written++
-      this.#log[level](fields, message)
+      this.#log[level](cut(fields), message)
       return
     }
     const key = `${message} ${subject}`
@@ -112,6 +115,17 @@ export class LogBudget implements Log {
     }
     return count
   }
+}
+
+function cut(fields: object): object {
+  const entries = Object.entries(fields)
+  if (entries.every(([, value]) => typeof value !== 'string' || value.length <= longest)) return fields
+  return Object.fromEntries(
+    entries.map(([name, value]) => [
+      name,
+      typeof value === 'string' && value.length > longest ? `${value.slice(0, longest)}…` : value,
+    ]),
+  )
 }
 
 /** As one string; `undefined` where none of its fields tells it. */

@@ -73,6 +73,13 @@ t.test('subjects without number: a hundred are remembered, the others counted', 
   t.match(lines.at(-1), ['warn', { lines: { 'link up': 10_000 - 120 } }, leftOut])
 })
 
+t.test('a field that is longer than anybody reads is cut', async t => {
+  const { log, lines } = budgeted(t)
+  log.warn({ target: 'web', error: 'x'.repeat(1_000_000), port: 80 }, 'target down')
+  const [, fields] = lines[0]!
+  t.strictSame(fields, { target: 'web', error: `${'x'.repeat(2000)}…`, port: 80 })
+})
+
 t.test('one line for each connection, and debug, are for who asks for them', async t => {
   const { log, lines } = budgeted(t)
   for (let i = 0; i < 1000; i++) {

@@ -27,7 +27,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   readonly lineage: Lineage
   readonly #downstream: Downstream
   readonly #passage: Passage
-  readonly #since = Date.now()
+  readonly #since = performance.now()
   #descriptors = 0
   #phase: Phase = 'dialling'
   /** Why it is being ended by us. */

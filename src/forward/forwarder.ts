@@ -7,6 +7,7 @@ import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
 import { Comebacks } from './comebacks.ts'
 import { Deadlines } from './deadlines.ts'
+import { Doors } from './doors.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 import type { Listener } from './listener.ts'
 import { type Change, Listeners } from './listeners.ts'
@@ -16,6 +17,8 @@ import { Reached } from './reached.ts'
 import { Routes } from './routes.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import { WayBack } from './way-back.ts'
+
+export type { Change }
 
 export interface ForwarderOptions
   extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'peers' | 'targetChanged' | 'loops'>,
@@ -45,14 +48,14 @@ export class Forwarder {
   readonly #retired = new Set<Forward>()
   readonly #listeners: Listeners
   readonly #routes = new Routes()
-  /** Those that nobody could be served by. */
-  #dead: ReadonlySet<Forward> = new Set()
+  readonly #doors: Doors
   readonly #looks: NodeJS.Timeout
   #isDraining = false
 
   constructor(options: ForwarderOptions) {
     const { log, witness, descriptors, ways } = options
     this.#listeners = new Listeners((key, socket) => this.#accept(key, socket), options)
+    this.#doors = new Doors(this.#listeners, this.#routes, () => this.#forwards.values())
     this.#peers = new Peers(descriptors.peers)
     this.#links = new Links({
       ...{ log, witness, descriptors, ways },
@@ -65,7 +68,7 @@ export class Forwarder {
       },
       up: address => this.#each(({ upstreams }) => upstreams.retry(address)),
       draining: address => this.#each(({ upstreams }) => upstreams.drains(address)),
-      target: (address, port, isUp) => this.#each(({ upstreams }) => upstreams.told(address, port, isUp)),
+      targets: (address, states) => this.#each(({ upstreams }) => upstreams.told(address, states)),
     })
     this.reached = new Reached(this.#links, () => this.#all())
     this.#options = {
@@ -107,7 +110,7 @@ export class Forwarder {
       this.#forwards = forwards
       this.#options.descriptors.forwards.configure([...forwards.values()].map(({ share }) => share))
       this.#peers.configure(plan.peers)
-      this.#admit()
+      this.#doors.set()
       this.#links.configure(linkPlan(plan))
     }
     return { commit, rollback }
@@ -115,12 +118,9 @@ export class Forwarder {
 
   #accept(key: string, socket: Socket): void {
     const route = this.#routes.of(key)
-    if (route === undefined) {
-      // Accepted before the first commit, or after the last.
-      socket.on('error', () => {})
-      reset(socket)
-    } else if (route === 'link') this.#links.accept(socket)
-    else route.forward.accept(socket, route.offset)
+    if (route === 'link') this.#links.accept(socket)
+    else if (route !== undefined) route.forward.accept(socket, route.offset)
+    else reset(socket.on('error', () => {})) // Before the first commit, or after the last.
   }
 
   #arrived(arrival: Arrival): void {
@@ -208,20 +208,12 @@ export class Forwarder {
     // Not one whose time has come or is over.
     if (this.#forwards.get(forward.config.name) !== forward) return
     const { isDead, linkPort: port } = forward
-    const wasDead = this.#dead.has(forward)
+    const wasDead = this.#doors.areShutFor(forward)
     if (port !== undefined && (isDead || wasDead || forward.upstreams.areServed()))
       this.#links.tellTarget(port, !isDead)
     // Reached without a link, so there may be one now.
     for (const { address, state } of forward.upstreams.targets) if (state === 'up') this.#links.retry(address)
-    if (isDead !== wasDead) this.#admit()
-  }
-
-  /** Clients are let in where somebody may serve them; else the kernel refuses them, which a check by TCP sees. */
-  #admit(): void {
-    this.#dead = new Set([...this.#forwards.values()].filter(({ isDead }) => isDead))
-    for (const [key, route] of this.#routes.entries())
-      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.of(key)?.shut()
-      else this.#listeners.of(key)?.reopen()
+    if (isDead !== wasDead) this.#doors.setSoon()
   }
 
   #each(tell: (forward: Forward) => void): void {

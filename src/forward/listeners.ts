@@ -43,7 +43,7 @@ export class Listeners {
           listener.close()
           closed.push(listener)
         }
-        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options)
+        const listener = new Listener(host, port, this.#acceptAt(key), this.#options)
         await listener.open()
         opened.push(listener)
       }
@@ -59,6 +59,11 @@ export class Listeners {
       for (const listener of opened) this.#open.set(keyOf(listener), listener)
     }
     return { commit, rollback }
+  }
+
+  /** Not made in `prepare`: a listener would keep all that is known there, every listener that there was among it. */
+  #acceptAt(key: string): (socket: Socket) => void {
+    return socket => this.#accept(key, socket)
   }
 
   of(key: string): Listener | undefined {

@@ -86,15 +86,18 @@ export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forwar
 /** Links go to the peers that forwards with a PROXY header send to. */
 export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined {
   if (link === undefined) return undefined
-  const hosts = forwards.flatMap(({ sendProxy, upstream, routes }) =>
-    sendProxy === false
-      ? []
-      : [upstream, ...routes.map(route => route.upstream)].flatMap(({ targets }) =>
-          targets.map(({ host }) => host),
-        ),
-  )
-  const addresses = new Set(hosts.filter(host => link.peers.includes(host)))
-  return { port: link.port, perPeer: link.perPeer(), addresses, trusted: link.trusted }
+  const targets = forwards
+    .filter(({ sendProxy }) => sendProxy !== false)
+    .flatMap(({ upstream, routes }) => [upstream, ...routes.map(route => route.upstream)])
+    .flatMap(({ targets }) => targets)
+  const peers = new Set(link.peers)
+  return {
+    port: link.port,
+    perPeer: link.perPeer(),
+    addresses: new Set(targets.map(({ host }) => host).filter(host => peers.has(host))),
+    ports: new Set(targets.map(({ first }) => first)),
+    trusted: link.trusted,
+  }
 }
 
 export function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {

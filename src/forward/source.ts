@@ -4,6 +4,9 @@ import { messageOf } from '../errors.ts'
 import type { TargetStatus } from './status.ts'
 import { Target, type TargetOwner } from './target.ts'
 
+/** Targets of a name of which it is told why they do not serve. */
+const mostReasons = 8
+
 export interface SourceOwner extends TargetOwner {
   /** All addresses of a name; rejects with `UNRESOLVED`. Asked often: it keeps answers for as long as they hold. */
   readonly resolve: (host: string) => Promise<readonly string[]>
@@ -20,7 +23,7 @@ export class Source {
   #error: string | undefined
   /** Answers in a row that were none. */
   #failures = 0
-  #since = Date.now()
+  #since = performance.now()
   #query: Promise<void> | undefined
   readonly #owner: SourceOwner
 
@@ -63,6 +66,14 @@ export class Source {
       })
   }
 
+  /** Why it serves nobody, of its first few targets. */
+  get why(): string {
+    if (this.#targets.length === 0) return this.#error ?? 'not resolved yet'
+    const reasons = this.#targets.slice(0, mostReasons).map(({ text, error }) => `${text}: ${error}`)
+    const more = this.#targets.length - reasons.length
+    return reasons.join(', ') + (more > 0 ? `, and ${more} more` : '')
+  }
+
   status(): TargetStatus[] {
     if (this.#targets.length > 0) return this.#targets.map(target => target.status())
     const error = this.#error
@@ -84,7 +95,7 @@ export class Source {
   /** The addresses before it are kept. */
   #failed(error: string): void {
     if (this.#targets.length > 0) return
-    if (this.#error === undefined) this.#since = Date.now()
+    if (this.#error === undefined) this.#since = performance.now()
     this.#error = error
     this.#failures++
     this.#owner.moved()

@@ -34,7 +34,7 @@ export class Session implements Hearer {
   /** Both ends of the tunnel connection. */
   readonly localAddress: string
   readonly remoteAddress: string
-  readonly since = Date.now()
+  readonly since = performance.now()
   readonly #socket: ReadSocket
   readonly #options: SessionOptions
   readonly #outbox: Outbox
@@ -59,7 +59,7 @@ export class Session implements Hearer {
     this.localAddress = socket.localAddress ?? ''
     this.remoteAddress = socket.remoteAddress ?? ''
     this.#outbox = new Outbox(socket)
-    socket.on('data', chunk => this.#inbox.read(chunk))
+    socket.on('data', chunk => this.#inbox.read(chunk, false, this.#socket))
     socket.on('drain', () => {
       for (const stream of this.#waiting.splice(0)) stream.unblock()
     })
@@ -104,6 +104,7 @@ export class Session implements Hearer {
 
   /** Opens no more streams, and ends with its last one. */
   retire(): void {
+    if (this.#isRetired) return
     this.#isRetired = true
     if (this.#streams.size === 0) void this.finish('no longer wanted')
   }
@@ -217,6 +218,7 @@ export class Session implements Hearer {
   }
 
   heardGoaway(): void {
+    if (this.#isDraining) return
     this.#isDraining = true
     this.#options.draining?.()
   }

@@ -321,10 +321,10 @@ t.test('a link that is lost: only a client that has sent nothing goes elsewhere'
     accepted() {},
     up() {},
     draining() {},
-    target() {},
+    targets() {},
   })
   const { trusted } = links(linkPort)
-  silent.configure({ port: linkPort, perPeer: 1, addresses: new Set(), trusted })
+  silent.configure({ port: linkPort, perPeer: 1, ports: new Set(), addresses: new Set(), trusted })
   const server = createServer(socketOptions, socket => silent.accept(socket)).listen(linkPort, farA)
   t.teardown(() => server.close())
   const upstream = to(at(farA, port), at('127.0.0.1', backend.port))

@@ -80,7 +80,7 @@ t.test('one that is down for certain gets nobody; a failure alone is not certain
   t.equal(picked(), undefined)
   t.ok(one.isDead)
   t.equal(one.why, '192.0.2.1:80: ETIMEDOUT')
-  one.told(a.host, 80, true)
+  one.told(a.host, new Map([[80, true]]))
   t.equal(picked(), a.host)
   t.match(lines, [
     ['warn', { forward: 'web', target: '192.0.2.1:80', error: 'ETIMEDOUT' }, 'target down'],
@@ -92,7 +92,7 @@ t.test(
   'where nobody else tries them, clients do: those that failed last, and after 5 s by the rule',
   async t => {
     const { upstream: one, picked } = upstream(t, to(a, b))
-    one.told(a.host, 80, false)
+    one.told(a.host, new Map([[80, false]]))
     t.notOk(one.targets[0]!.isDead)
     t.equal(picked(), b.host)
     one.targets[0]!.failedAt -= 5001

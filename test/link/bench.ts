@@ -49,7 +49,7 @@ export function unattended() {
     accepted() {},
     up() {},
     draining() {},
-    target() {},
+    targets() {},
   }
 }
 
@@ -57,6 +57,7 @@ export function unattended() {
 export const trustLoopback = {
   port: 0,
   perPeer: 1,
+  ports: new Set<number>(),
   addresses: new Set<string>(),
   trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }],
 } as const
@@ -90,7 +91,13 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
   const linkPort = await listening(gate)
   acceptStatic(gate)
   const near = new Links({ ...unattended(), log })
-  near.configure({ port: linkPort, perPeer, addresses: new Set(['127.0.0.1']), trusted: [] })
+  near.configure({
+    port: linkPort,
+    perPeer,
+    ports: new Set(),
+    addresses: new Set(['127.0.0.1']),
+    trusted: [],
+  })
   const session = () => near.to('127.0.0.1')!
   const front = createServer(socketOptions, socket => {
     const stream = session().open(80, Buffer.from('header'))

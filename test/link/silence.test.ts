@@ -56,7 +56,13 @@ t.test('a far end that falls silent gets no new connections within a second', as
   const far = await farEnd()
   const { log } = recordingLog()
   const links = new Links({ ...unattended(), log })
-  links.configure({ port: far.port, perPeer: 1, addresses: new Set(['127.0.0.1']), trusted: [] })
+  links.configure({
+    port: far.port,
+    perPeer: 1,
+    ports: new Set(),
+    addresses: new Set(['127.0.0.1']),
+    trusted: [],
+  })
   t.teardown(async () => {
     links.drain()
     await links.close(AbortSignal.abort())
@@ -83,7 +89,13 @@ for (const silent of [true, false])
       t.teardown(() => far.close())
       const { log, lines } = recordingLog()
       const links = new Links({ ...unattended(), log })
-      links.configure({ port: far.port, perPeer: 1, addresses: new Set(['127.0.0.1']), trusted: [] })
+      links.configure({
+        port: far.port,
+        perPeer: 1,
+        ports: new Set(),
+        addresses: new Set(['127.0.0.1']),
+        trusted: [],
+      })
       await eventually(() => links.status()[0]?.rtt !== undefined)
       if (silent) far.silence()
       const signal = AbortSignal.timeout(30_000)
