@@ -7,7 +7,7 @@ import { wallTime } from './clock.ts'
 import { formatHostPort } from './config/address.ts'
 import type { Config } from './config/config.ts'
 import { readHost } from './config/host.ts'
-import { formatIssue } from './config/issue.ts'
+import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { Descriptors } from './descriptors.ts'
 import { judge } from './doctor/judge.ts'
@@ -54,7 +54,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const ownLog = createLog(config.log.level)
   const events = new Events()
   const log = new LogBudget(events.readAlong(ownLog))
-  for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
+  for (const warning of formatShown(loaded, ['warning'])) log.warn({ warning }, 'config warning')
   const startedAt = performance.now()
   let phase: 'starting' | 'running' | 'draining' = 'starting'
   let late: AbortSignal | undefined

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { formatIssue } from './config/issue.ts'
+import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { EndError, usageError } from './errors.ts'
 import { defaultConfigFile, readFlags, runFolder } from './flags.ts'
@@ -99,26 +99,25 @@ async function check(args: string[]): Promise<number> {
   const load = await loader(readFlags(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
   const loaded = await load({ pipes: true })
   if (loaded.config === undefined) return refuse(loaded)
-  const warnings = loaded.issues.map(warning => `${formatIssue(warning)}\n`)
-  print(`${warnings.join('')}${loaded.config.file}: valid\n`)
+  const warnings = formatShown(loaded, ['warning'])
+  print(`${warnings.map(line => `${line}\n`).join('')}${loaded.config.file}: valid\n`)
   return 0
 }
 
 /** What reads the config that these flags mean, each time anew; files alone, but for who reads them once. */
 async function loader(flags: { config?: string; 'wg-conf'?: string; admin?: string }) {
-  const { loadConfig } = await import('./config/load.ts')
-  const { readText } = await import('./config/file.ts')
+  const { loadAside } = await import('./config/load-aside.ts')
   const where = {
     configFile: flags.config ?? defaultConfigFile,
     ...(flags['wg-conf'] !== undefined && { wgConf: flags['wg-conf'] }),
     ...(flags.admin !== undefined && { admin: flags.admin }),
   }
-  return (options?: { pipes: boolean }) => loadConfig(where, undefined, path => readText(path, options))
+  return (options?: { pipes: boolean }) => loadAside(where, options)
 }
 
-/** All errors, and the warnings, to stderr. */
-function refuse({ issues }: Loaded): number {
-  for (const issue of issues) process.stderr.write(`${formatIssue(issue)}\n`)
+/** The first errors and warnings, and how many more there are, to stderr. */
+function refuse(loaded: Loaded): number {
+  for (const line of formatShown(loaded, ['error', 'warning'])) process.stderr.write(`${line}\n`)
   return 3
 }
 

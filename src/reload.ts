@@ -1,5 +1,5 @@
 import type { Config } from './config/config.ts'
-import { formatIssue, hasErrors } from './config/issue.ts'
+import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { FileWatch } from './config/watch.ts'
 import { EndError } from './errors.ts'
@@ -14,7 +14,15 @@ export interface ReloadStatus {
   readonly reloads: number
   readonly rejections: number
   /** Why the newest one was refused; the one before it runs on. */
-  readonly rejected: { readonly since: number; readonly errors: readonly string[] } | undefined
+  readonly rejected: Rejection | undefined
+}
+
+export interface Rejection {
+  readonly since: number
+  /** How many errors there are. */
+  readonly count: number
+  /** A line for each of the first, and one that counts the others. */
+  readonly errors: readonly string[]
 }
 
 export interface ReloadOptions {
@@ -37,7 +45,7 @@ export class Reload {
   #since = performance.now()
   #reloads = 0
   #rejections = 0
-  #rejected: ReloadStatus['rejected']
+  #rejected: Rejection | undefined
   #running: Promise<void> | undefined
   #again = false
 
@@ -72,10 +80,13 @@ export class Reload {
 
   reasons(): Reason[] {
     if (this.#rejected === undefined) return []
-    const [first, ...others] = this.#rejected.errors
-    const more = others.length === 0 ? '' : ` (and ${others.length} more)`
+    const { errors, count } = this.#rejected
+    const more = count === 1 ? '' : ` (and ${count - 1} more)`
     return [
-      { code: 'config-rejected', detail: `the changed config is refused, the old one runs: ${first}${more}` },
+      {
+        code: 'config-rejected',
+        detail: `the changed config is refused, the old one runs: ${errors[0]}${more}`,
+      },
     ]
   }
 
@@ -88,19 +99,20 @@ export class Reload {
 
   async #reload(): Promise<void> {
     const { load, apply, log } = this.#options
-    const { config, issues, files } = await load()
+    const { config, files, ...shown } = await load()
     this.#watch.follow(files)
-    for (const issue of issues)
-      if (issue.severity === 'warning') log.warn({ warning: formatIssue(issue) }, 'config warning')
-    if (config === undefined || hasErrors(issues)) {
-      this.#reject(issues.filter(issue => issue.severity === 'error').map(formatIssue))
+    for (const warning of formatShown(shown, ['warning'])) log.warn({ warning }, 'config warning')
+    if (config === undefined) {
+      const { error } = shown.more
+      const count = shown.issues.filter(({ severity }) => severity === 'error').length + error
+      this.#reject(formatShown(shown, ['error']), count)
       return
     }
     try {
       await apply(config, this.#config)
     } catch (error) {
       if (!(error instanceof EndError)) throw error
-      this.#reject([error.line])
+      this.#reject([error.line], 1)
       return
     }
     this.#config = config
@@ -110,9 +122,9 @@ export class Reload {
     log.info({ file: config.file }, 'config reloaded')
   }
 
-  #reject(errors: readonly string[]): void {
+  #reject(errors: readonly string[], count: number): void {
     this.#rejections++
-    this.#rejected = { since: performance.now(), errors }
+    this.#rejected = { since: performance.now(), count, errors }
     this.#options.log.error({ file: this.#config.file, errors }, 'config refused, the old one goes on')
   }
 }

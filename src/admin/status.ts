@@ -89,7 +89,7 @@ function datedConfig({ file, since, reloads, rejections, rejected }: ReloadStatu
     since: isoTime(since),
     reloads,
     rejections,
-    rejected: rejected && { since: isoTime(rejected.since), errors: rejected.errors },
+    rejected: rejected && { ...rejected, since: isoTime(rejected.since) },
   }
 }
 

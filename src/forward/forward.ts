@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { formatHostPorts, unmap } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
-import { Prefixes } from '../config/prefixes.ts'
+import { Prefixes, prefixesOf } from '../config/prefixes.ts'
 import type { Descriptors } from '../descriptors.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { Session } from '../link/session.ts'
@@ -110,7 +110,7 @@ export class Forward implements ConnectionOwner {
     const { host, first, last } = config.listen
     const hosts = host === 'tunnel' ? tunnelAddresses : [host]
     this.#listeners = hosts.map(address => formatHostPorts({ host: address, first, last }))
-    this.#trusted = new Prefixes(config.trustedProxies)
+    this.#trusted = prefixesOf(config.trustedProxies)
     this.admission.configure(config.limits)
     this.#config = config
     this.upstreams.configure(config)

@@ -86,10 +86,11 @@ export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forwar
 /** Links go to the peers that forwards with a PROXY header send to. */
 export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined {
   if (link === undefined) return undefined
-  const targets = forwards
-    .filter(({ sendProxy }) => sendProxy !== false)
-    .flatMap(({ upstream, routes }) => [upstream, ...routes.map(route => route.upstream)])
-    .flatMap(({ targets }) => targets)
+  const targets = forwards.flatMap(({ sendProxy, upstream, routes }) =>
+    sendProxy === false
+      ? []
+      : [upstream, ...routes.map(route => route.upstream)].flatMap(({ targets }) => targets),
+  )
   const peers = new Set(link.peers)
   return {
     port: link.port,

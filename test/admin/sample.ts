@@ -123,6 +123,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
       rejections: 1,
       rejected: {
         since: started + 1_000,
+        count: 1,
         errors: ['config.yaml:3:5: error: forwards.web.listen: found nothing'],
       },
     },
