@@ -15,11 +15,9 @@ import {
 export interface Sink {
   /**
    * Returns whether to go on reading. `chunk` is overwritten by the next read of any socket when `isShared`: what of it
-   * is kept must be copied. Otherwise it stays as it is for as long as `isHeld` of its socket says so.
+   * is kept must be copied. Otherwise it stays as it is when the sink pins it.
    */
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean
-  /** Whether bytes of the last chunk, not shared, are still referenced: pending writes refer to memory, not to a copy. */
-  isHeld(socket: ReadSocket): boolean
   /** Its socket reads all the time, and keeps a buffer of its own. */
   readonly isBusy?: true
 }
@@ -28,6 +26,13 @@ export interface ReadSocket extends Socket {
   sink?: Sink
   /** Its own buffer, while it has one. */
   readBuffer?: Buffer | undefined
+  /** It has had one, and tells when it is closed. */
+  hasOwned?: true
+  /**
+   * Set by its sink when bytes of a chunk, not shared, may still be referenced at the next read: pending writes refer to
+   * memory, not to a copy.
+   */
+  isPinned?: boolean
 }
 
 const sharedSize = 65_536
@@ -35,7 +40,10 @@ const sharedSize = 65_536
 const manyBytes = 16_384
 const fewBytes = 4096
 /** Bytes. Larger reads are fewer, but leave the processor's cache. */
-const ownSize = 262_144
+export const ownSize = 262_144
+/** Sockets with a buffer of their own, at most; further ones share one, and what waits of it is copied. */
+const mostOwn = 256
+let own = 0
 
 const shared = Buffer.allocUnsafeSlow(sharedSize)
 /** What `buffer` answers next: Node asks right after `callback`, in the same read. */
@@ -51,14 +59,51 @@ const onread: OnReadOpts = {
   callback(this: ReadSocket, length: number, bytes: Buffer) {
     const { sink } = this
     const isShared = bytes === shared
+    if (!isShared) this.isPinned = false
     const goOn = sink?.read(bytes.subarray(0, length), isShared, this) ?? false
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
-    if (!isBusy) this.readBuffer = undefined
-    else if (isShared || sink?.isHeld(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
+    const isPinned = !isShared && this.isPinned
+    // One that waits needs none until it goes on.
+    if (!isBusy || (isPinned && !goOn)) release(this)
+    else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
     next = this.readBuffer ?? shared
     return goOn
   },
 } as OnReadOpts & ThisType<ReadSocket>
+
+/**
+ * Writes what one socket has read to another. Returns whether to go on reading; where not, nothing is to be read before the
+ * other has drained.
+ */
+export function pass(chunk: Buffer, isShared: boolean, from: ReadSocket, to: Socket): boolean {
+  // Behind bytes that wait a copy: it costs its length, and the chunk would keep a whole read buffer.
+  const isCopied = isShared || to.writableLength > 0
+  const goOn = to.write(isCopied ? Buffer.from(chunk) : chunk)
+  if (!isCopied && goOn && to.writableLength > 0) from.isPinned = true
+  return goOn
+}
+
+/** Whether a socket has, or may have, a buffer of its own. */
+function mayOwn(socket: ReadSocket): boolean {
+  if (socket.readBuffer !== undefined) return true
+  if (own >= mostOwn && !socket.sink?.isBusy) return false
+  own++
+  if (!socket.hasOwned) {
+    socket.hasOwned = true
+    socket.once('close', onClose)
+  }
+  return true
+}
+
+function release(socket: ReadSocket): void {
+  if (socket.readBuffer === undefined) return
+  own--
+  socket.readBuffer = undefined
+}
+
+function onClose(this: ReadSocket): void {
+  release(this)
+}
 
 /**
  * Options of every connection, accepted or dialled. Keepalive finds peers that vanished without a word; it begins late

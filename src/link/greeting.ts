@@ -73,7 +73,7 @@ export function readFirst(socket: Socket, length: number, ms: number): Promise<B
     resolve(bytes.subarray(0, length))
     return false
   }
-  const sink: Sink = { read: chunk => take(Buffer.from(chunk)), isHeld: () => false }
+  const sink: Sink = { read: chunk => take(Buffer.from(chunk)) }
   const fail = (why: string) => {
     settle()
     reject(new LinkError(why))

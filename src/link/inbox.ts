@@ -6,7 +6,7 @@ import type { Stream } from './stream.ts'
 export interface Hearer {
   stream(id: number): Stream | undefined
   /** Bytes of a stream, or of one that has ended here. */
-  heardPart(bytes: number): void
+  heardPart(): void
   /** A stream was opened. `payload` refers to the read buffer. */
   heardOpen(id: number, payload: Buffer): void
   heardPing(): void
@@ -24,7 +24,6 @@ export class Inbox implements FrameSink, Sink {
   readonly isBusy = true
   readonly #hearer: Hearer
   readonly #reader = new FrameReader(this)
-  #holdsBuffer = false
 
   constructor(hearer: Hearer) {
     this.#hearer = hearer
@@ -41,19 +40,8 @@ export class Inbox implements FrameSink, Sink {
     }
   }
 
-  /** Bytes of the read buffer are referenced by pending writes. */
-  holdBuffer(): void {
-    this.#holdsBuffer = true
-  }
-
-  isHeld(): boolean {
-    const held = this.#holdsBuffer
-    this.#holdsBuffer = false
-    return held
-  }
-
   part(id: number, part: Buffer): void {
-    this.#hearer.heardPart(part.length)
+    this.#hearer.heardPart()
     this.#hearer.stream(id)?.data(part)
   }
 
