@@ -15,7 +15,7 @@ import {
 export interface Sink {
   /**
    * Returns whether to go on reading. `chunk` is overwritten by the next read of any socket when `isShared`: what of it
-   * is kept must be copied. Otherwise it stays as it is when the sink pins it.
+   * is kept must be copied. Otherwise it stays as it is when the sink calls `pin`.
    */
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean
   /** Its socket reads all the time, and keeps a buffer of its own. */
@@ -28,11 +28,6 @@ export interface ReadSocket extends Socket {
   readBuffer?: Buffer | undefined
   /** It has had one, and tells when it is closed. */
   hasOwned?: true
-  /**
-   * Set by its sink when bytes of a chunk, not shared, may still be referenced at the next read: pending writes refer to
-   * memory, not to a copy.
-   */
-  isPinned?: boolean
 }
 
 const sharedSize = 65_536
@@ -48,6 +43,11 @@ let own = 0
 const shared = Buffer.allocUnsafeSlow(sharedSize)
 /** What `buffer` answers next: Node asks right after `callback`, in the same read. */
 let next: Buffer = shared
+/** What the sink says of the chunk that it reads: it may be referenced still at the next read. */
+let isPinned = false
+/** It was written to a socket where others wait, too; or it will be taken whole before the next read. */
+let isBehind = false
+let isPassed = false
 
 const onread: OnReadOpts = {
   buffer() {
@@ -59,27 +59,33 @@ const onread: OnReadOpts = {
   callback(this: ReadSocket, length: number, bytes: Buffer) {
     const { sink } = this
     const isShared = bytes === shared
-    if (!isShared) this.isPinned = false
+    isPinned = isBehind = isPassed = false
     const goOn = sink?.read(bytes.subarray(0, length), isShared, this) ?? false
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
-    const isPinned = !isShared && this.isPinned
     // One that waits needs none until it goes on.
-    if (!isBusy || (isPinned && !goOn)) release(this)
+    if (!isBusy || isBehind || !(goOn || isPassed)) release(this)
     else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
     next = this.readBuffer ?? shared
     return goOn
   },
 } as OnReadOpts & ThisType<ReadSocket>
 
+/** A sink keeps bytes of the chunk that it reads, not shared: pending writes refer to memory, not to a copy. */
+export function pin(): void {
+  isPinned = true
+}
+
 /**
- * Writes what one socket has read to another. Returns whether to go on reading; where not, nothing is to be read before the
- * other has drained.
+ * Writes what a socket has read, while its sink reads it, to another one. Returns whether to go on reading; where not,
+ * nothing is to be read before the other has drained.
  */
-export function pass(chunk: Buffer, isShared: boolean, from: ReadSocket, to: Socket): boolean {
+export function pass(chunk: Buffer, isShared: boolean, to: Socket): boolean {
   // Behind bytes that wait a copy: it costs its length, and the chunk would keep a whole read buffer.
-  const isCopied = isShared || to.writableLength > 0
+  isBehind = to.writableLength > 0
+  const isCopied = isShared || isBehind
   const goOn = to.write(isCopied ? Buffer.from(chunk) : chunk)
-  if (!isCopied && goOn && to.writableLength > 0) from.isPinned = true
+  if (!isCopied && goOn && to.writableLength > 0) isBehind = true
+  isPassed = true
   return goOn
 }
 

@@ -79,7 +79,7 @@ export class Relay implements Carrier, Sink {
       if (this.receivedBytes < beginning && !this.#owner.begins(chunk)) return false
       this.receivedBytes += chunk.length
     } else this.sentBytes += chunk.length
-    return pass(chunk, isShared, side, side.other)
+    return pass(chunk, isShared, side.other)
   }
 
   #join(side: Side, other: Side): void {

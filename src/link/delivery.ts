@@ -1,4 +1,4 @@
-import { ownSize, type ReadSocket } from '../reader.ts'
+import { ownSize, pin, type ReadSocket } from '../reader.ts'
 import { Held } from './held.ts'
 import { copied } from './outbox.ts'
 import type { Reset } from './reset-reason.ts'
@@ -76,7 +76,7 @@ export class Delivery implements Holder {
       const goesOn = local.write(isSmall ? Buffer.from(part) : part)
       if (local.writableLength > 0) {
         this.#pinned = isSmall ? Buffer.poolSize : ownSize
-        if (!isSmall) this.#session.holdBuffer()
+        if (!isSmall) pin()
         this.#session.share.count(this)
       }
       if (goesOn) this.#stream.taken()

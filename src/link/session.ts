@@ -200,11 +200,6 @@ export class Session implements Hearer {
     if (this.#isRetired && this.#streams.size === 0) void this.finish('no longer wanted')
   }
 
-  /** Bytes of the read buffer are referenced by pending writes. */
-  holdBuffer(): void {
-    this.#socket.isPinned = true
-  }
-
   heardPart(): void {
     this.#pulse.parts++
   }

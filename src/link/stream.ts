@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { ownSize, pass, type ReadSocket } from '../reader.ts'
+import { ownSize, pass, pin, type ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
 import { Delivery } from './delivery.ts'
 import { Flow } from './flow.ts'
@@ -198,8 +198,8 @@ export class Stream implements Joined {
       const isCopied = length > copied && (isShared || length < ownSize / 8 || session?.isFull)
       const isTaken = session?.sendData(this, isCopied ? Buffer.from(chunk) : chunk)
       this.#isBlocked = isTaken === false
-      if (!isCopied && length > copied) this.#local!.isPinned = true
-    } else this.#isBlocked = !pass(chunk, isShared, this.#local!, lane)
+      if (!isCopied && length > copied) pin()
+    } else this.#isBlocked = !pass(chunk, isShared, lane)
     return this.#gate()
   }
 
@@ -210,7 +210,7 @@ export class Stream implements Joined {
     }
     this.receivedBytes += chunk.length
     this.#session?.delivered(chunk.length)
-    const goOn = this.#local !== undefined && pass(chunk, isShared, this.#lane!, this.#local)
+    const goOn = this.#local !== undefined && pass(chunk, isShared, this.#local)
     if (goOn) this.taken()
     else this.#lane?.pause()
     return goOn
