@@ -41,6 +41,11 @@ const mostOwn = 256
 let own = 0
 
 const shared = Buffer.allocUnsafeSlow(sharedSize)
+/**
+ * Bytes of the memory that Node cuts small copies from: one that is kept, a message that waits or a header's TLV, keeps all
+ * of it. Node's own 64 KiB are too many for each connection.
+ */
+Buffer.poolSize = 8192
 /** What `buffer` answers next: Node asks right after `callback`, in the same read. */
 let next: Buffer = shared
 /** What the sink says of the chunk that it reads: it may be referenced still at the next read. */
@@ -77,16 +82,33 @@ export function pin(): void {
 
 /**
  * Writes what a socket has read, while its sink reads it, to another one. Returns whether to go on reading; where not,
- * nothing is to be read before the other has drained.
+ * nothing is to be read before the other emits `drain`.
  */
 export function pass(chunk: Buffer, isShared: boolean, to: Socket): boolean {
-  // Behind bytes that wait a copy: it costs its length, and the chunk would keep a whole read buffer.
-  isBehind = to.writableLength > 0
-  const isCopied = isShared || isBehind
-  const goOn = to.write(isCopied ? Buffer.from(chunk) : chunk)
-  if (!isCopied && goOn && to.writableLength > 0) isBehind = true
   isPassed = true
+  if (to.writableLength > 0) return passBehind(chunk, to)
+  const goOn = to.write(isShared ? Buffer.from(chunk) : chunk)
+  isBehind = goOn && to.writableLength > 0
   return goOn
+}
+
+/**
+ * Behind bytes that wait. A copy that costs its length: the chunk would keep a whole read buffer. And nothing more for now:
+ * Node would take a lot of small writes, each of which costs more than it carries, and not say when it has written them.
+ */
+function passBehind(chunk: Buffer, to: Socket): boolean {
+  isBehind = true
+  to.write(exactCopy(chunk), () => {
+    if (!to.destroyed && to.writableLength === 0) to.emit('drain')
+  })
+  return false
+}
+
+/** One that shares its memory with nothing else. */
+export function exactCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(copy)
+  return copy
 }
 
 /** Whether a socket has, or may have, a buffer of its own. */

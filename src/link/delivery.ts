@@ -1,4 +1,4 @@
-import { ownSize, pin, type ReadSocket } from '../reader.ts'
+import { exactCopy, ownSize, pin, type ReadSocket } from '../reader.ts'
 import { Held } from './held.ts'
 import { copied } from './outbox.ts'
 import type { Reset } from './reset-reason.ts'
@@ -70,7 +70,7 @@ export class Delivery implements Holder {
   deliver(part: Buffer): void {
     const local = this.#local
     if (local === undefined || this.#isWaiting) this.#keep(part)
-    else if (local.writableLength > 0) this.#write(Buffer.from(part))
+    else if (local.writableLength > 0) this.#write(exactCopy(part))
     else {
       const isSmall = part.length <= copied
       const goesOn = local.write(isSmall ? Buffer.from(part) : part)
