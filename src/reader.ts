@@ -68,7 +68,7 @@ const onread: OnReadOpts = {
     const goOn = sink?.read(bytes.subarray(0, length), isShared, this) ?? false
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
     // One that waits needs none until it goes on.
-    if (!isBusy || isBehind || !(goOn || isPassed)) release(this)
+    if (!isBusy || isBehind || !(goOn || isPassed || sink?.isBusy)) release(this)
     else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
     next = this.readBuffer ?? shared
     return goOn

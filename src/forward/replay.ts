@@ -61,5 +61,6 @@ export class Replay implements Joined {
 
   closed(socket: ReadSocket): void {
     this.#stream.closed(socket)
+    this.kept.clear()
   }
 }

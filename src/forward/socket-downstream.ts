@@ -93,6 +93,7 @@ export class SocketDownstream implements Downstream, Sink {
     stream.owner = connection
     stream.attach(this.#socket, undefined, sent)
     if (mayReturn) this.#replay = new Replay(this.#socket, stream, held)
+    else held.clear()
     return new StreamCarrier(stream, true)
   }
 
@@ -204,5 +205,6 @@ export class SocketDownstream implements Downstream, Sink {
         'header-missing',
         `closed after ${downstream.#held.length} bytes without a whole PROXY header`,
       )
+    downstream.#held.clear()
   }
 }

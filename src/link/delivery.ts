@@ -5,6 +5,9 @@ import type { Reset } from './reset-reason.ts'
 import type { Session } from './session.ts'
 import type { Holder } from './unread.ts'
 
+/** Bytes that are written at once of what was held. */
+const mostWritten = 65_536
+
 /** The stream that it is for. */
 export interface Receiver {
   abort(why: Reset): void
@@ -68,6 +71,7 @@ export class Delivery implements Holder {
 
   /** @param part of the link's read buffer. */
   deliver(part: Buffer): void {
+    if (this.#isOver) return
     const local = this.#local
     if (local === undefined || this.#isWaiting) this.#keep(part)
     else if (local.writableLength > 0) this.#write(exactCopy(part))
@@ -95,7 +99,7 @@ export class Delivery implements Holder {
   end(): void {
     const local = this.#local
     if (local === undefined) return
-    const rest = this.#rest(undefined)
+    const rest = this.#rest()
     if (rest !== undefined) local.write(rest)
     local.end()
   }
@@ -103,6 +107,7 @@ export class Delivery implements Holder {
   /** What follows comes another way, or not at all: it holds no more than its socket does. */
   close(): void {
     this.#isOver = true
+    this.#held?.clear()
     this.#held = undefined
     this.told = undefined
     if (this.counted > 0) this.#session.share.count(this)
@@ -129,14 +134,14 @@ export class Delivery implements Holder {
     this.#isWaiting = false
     this.#pinned = 0
     if (this.#local!.destroyed) return
-    const rest = this.#rest(undefined)
+    const rest = this.#rest(undefined, mostWritten)
     if (rest !== undefined) this.#write(rest)
     else this.#stream.drained(this.#local!)
   }
 
-  #rest(first: Buffer | undefined): Buffer | undefined {
-    const held = this.#held
-    this.#held = undefined
-    return held === undefined ? first : held.take(first)
+  #rest(first?: Buffer, most?: number): Buffer | undefined {
+    const bytes = this.#held === undefined ? first : this.#held.take(first, most)
+    if (this.#held?.length === 0) this.#held = undefined
+    return bytes
   }
 }

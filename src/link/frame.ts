@@ -50,6 +50,8 @@ export interface FrameSink {
 
 /** Cuts what arrives into frames, however the network has split it. */
 export class FrameReader {
+  /** Frames that have begun. */
+  frames = 0
   readonly #sink: FrameSink
   readonly #header = Buffer.alloc(frameHeader)
   #headerBytes = 0
@@ -90,6 +92,7 @@ export class FrameReader {
   }
 
   #begin(from: Buffer, at: number): void {
+    this.frames++
     this.#stream = from.readUInt32BE(at)
     this.#type = from[at + 4]!
     this.#left = from.readUIntBE(at + 5, 3)

@@ -1,16 +1,14 @@
-/** Bytes of a piece of memory, at least and at most: what is not filled of the last one is small beside what is. */
-const leastPiece = 512
-const mostPiece = 16_384
-/** What a piece costs beside its bytes. */
-const pieceCost = 256
+import { pieceSize, pieces } from './pieces.ts'
 
-/** What arrives and cannot go on yet, copied together: it costs about its length, however small the parts are. */
+/**
+ * What arrives and cannot go on yet, copied together: it costs about its length, however small the parts are. Whoever has one
+ * clears it when it is done: its memory is not garbage.
+ */
 export class Held {
-  #pieces: Buffer[] | undefined
-  /** Filled bytes of the last piece. */
-  #fill = 0
+  #pieces: number[] | undefined
+  /** Bytes of the first piece that have been taken. */
+  #taken = 0
   #length = 0
-  #cost = 0
 
   /** Bytes. */
   get length(): number {
@@ -19,52 +17,60 @@ export class Held {
 
   /** Bytes of memory. */
   get cost(): number {
-    return this.#cost
+    return (this.#pieces?.length ?? 0) * pieceSize
   }
 
   /** @param part may be overwritten afterwards. */
   keep(part: Buffer): void {
-    let at = 0
-    while (at < part.length) {
-      const last = this.#pieces?.at(-1)
-      if (last === undefined || this.#fill === last.length) this.#grow(part.length - at)
-      else {
-        const copied = part.copy(last, this.#fill, at)
-        this.#fill += copied
-        at += copied
-      }
+    for (let at = 0; at < part.length; ) {
+      const place = (this.#taken + this.#length) % pieceSize
+      if (this.#pieces === undefined) this.#pieces = [pieces.take()]
+      else if (place === 0) this.#pieces.push(pieces.take())
+      const copied = pieces.write(this.#pieces.at(-1)!, place, part, at)
+      this.#length += copied
+      at += copied
     }
-    this.#length += part.length
   }
 
-  /** All of it in one piece, and still here; `undefined` when there is nothing. It stays what it is. */
+  /** A copy of all of it; `undefined` when there is nothing. */
   look(): Buffer | undefined {
-    const pieces = this.#pieces
-    if (pieces === undefined) return undefined
-    return pieces.length === 1 ? pieces[0]!.subarray(0, this.#fill) : Buffer.concat(pieces, this.#length)
+    return this.#length === 0 ? undefined : this.#copy(undefined, this.#length)
   }
 
-  /** All of it in one piece, behind `first`; `undefined` when there is nothing. */
-  take(first?: Buffer): Buffer | undefined {
-    const pieces = this.#pieces
-    if (pieces === undefined) return first
-    pieces.push(pieces.pop()!.subarray(0, this.#fill))
-    this.clear()
-    if (first === undefined && pieces.length === 1) return pieces[0]
-    return Buffer.concat(first === undefined ? pieces : [first, ...pieces])
+  /** `most` bytes of it at most, in one piece behind `first`; `undefined` when there is nothing. */
+  take(first?: Buffer, most = Number.POSITIVE_INFINITY): Buffer | undefined {
+    if (this.#length === 0) return first
+    const length = Math.min(this.#length, most)
+    const bytes = this.#copy(first, length)
+    this.#length -= length
+    this.#taken += length
+    if (this.#length === 0) this.clear()
+    else {
+      const done = Math.floor(this.#taken / pieceSize)
+      for (const piece of this.#pieces!.splice(0, done)) pieces.giveBack(piece)
+      this.#taken %= pieceSize
+    }
+    return bytes
   }
 
   clear(): void {
+    for (const piece of this.#pieces ?? []) pieces.giveBack(piece)
     this.#pieces = undefined
-    this.#fill = this.#length = this.#cost = 0
+    this.#taken = this.#length = 0
   }
 
-  #grow(bytes: number): void {
-    const size = Math.min(Math.max(bytes, this.#length, leastPiece), mostPiece)
-    const piece = Buffer.allocUnsafeSlow(size)
-    if (this.#pieces === undefined) this.#pieces = [piece]
-    else this.#pieces.push(piece)
-    this.#fill = 0
-    this.#cost += size + pieceCost
+  #copy(first: Buffer | undefined, length: number): Buffer {
+    const begin = first?.length ?? 0
+    const bytes = Buffer.allocUnsafe(begin + length)
+    first?.copy(bytes)
+    let at = 0
+    for (const piece of this.#pieces!) {
+      if (at === length) break
+      const place = at === 0 ? this.#taken : 0
+      const copied = Math.min(pieceSize - place, length - at)
+      pieces.read(piece, place, copied, bytes, begin + at)
+      at += copied
+    }
+    return bytes
   }
 }

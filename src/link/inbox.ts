@@ -1,4 +1,4 @@
-import type { Sink } from '../reader.ts'
+import type { ReadSocket, Sink } from '../reader.ts'
 import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
 import type { Stream } from './stream.ts'
 
@@ -19,6 +19,9 @@ export interface Hearer {
 /** Types of frames about one stream, `data` and `open` not among them. */
 const streamTypes = new Set<number>([frame.end, frame.reset, frame.credit, frame.want, frame.switch])
 
+/** Frames after which others have their turn: libuv reads up to 32 times from one socket before it looks at the next. */
+const mostAtOnce = 8192
+
 /** Reads a link's socket: bytes to frames, frames to their streams. What is no frame ends the link, and nothing else. */
 export class Inbox implements FrameSink, Sink {
   readonly isBusy = true
@@ -29,15 +32,19 @@ export class Inbox implements FrameSink, Sink {
     this.#hearer = hearer
   }
 
-  read(chunk: Buffer, isShared = false): boolean {
+  /** @param socket what it was read from, where that is to stop now and then. */
+  read(chunk: Buffer, isShared = false, socket?: ReadSocket): boolean {
     try {
       this.#reader.read(isShared ? Buffer.from(chunk) : chunk)
-      return true
     } catch (error) {
       if (!(error instanceof LinkError)) throw error
       this.#hearer.close(error.message)
       return false
     }
+    if (socket === undefined || this.#reader.frames < mostAtOnce) return true
+    this.#reader.frames = 0
+    setImmediate(resume, socket)
+    return false
   }
 
   part(id: number, part: Buffer): void {
@@ -56,4 +63,8 @@ export class Inbox implements FrameSink, Sink {
     else if (type === frame.target) hearer.heardTarget(exactly(3, payload).readUInt16BE(), payload[2] === 1)
     else throw new LinkError(`a frame of the unknown type ${type}`)
   }
+}
+
+function resume(socket: ReadSocket): void {
+  socket.resume()
 }

@@ -2,6 +2,7 @@ import { connect, createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Relay } from '../../src/forward/relay.ts'
 import { Links } from '../../src/link/links.ts'
+import { pieces } from '../../src/link/pieces.ts'
 import type { Stream } from '../../src/link/stream.ts'
 import { acceptStatic, dialOptions, type ReadSocket, socketOptions } from '../../src/reader.ts'
 import { recordingLog } from '../fixtures/log.ts'
@@ -18,12 +19,15 @@ export interface Ports {
 }
 
 export interface Held {
-  /** MiB: what is alive after a collection, on the heap and beside it. */
+  /** MiB: resident memory after a collection, and the most that it ever was. */
   readonly used: number
-  /** MiB that the kernel has given it at most. */
   readonly peak: number
+  /** Pieces of memory in which bytes wait. */
+  readonly pieces: number
   readonly links: number
   readonly streams: number
+  /** Streams on lanes. */
+  readonly promoted: number
 }
 
 const noTarget = 1
@@ -57,13 +61,13 @@ process.on('message', async () => {
     globalThis.gc!()
     await pause(10)
   }
-  const { heapUsed, external } = process.memoryUsage()
-  const held: Held & { heap: number } = {
-    heap: heapUsed / 2 ** 20,
-    used: (heapUsed + external) / 2 ** 20,
+  const held: Held = {
+    used: process.memoryUsage.rss() / 2 ** 20,
     peak: process.resourceUsage().maxRSS / 1024,
     links: links.status().length,
     streams: streams.size,
+    promoted: links.status().reduce((sum, { promoted }) => sum + promoted, 0),
+    pieces: pieces.used,
   }
   process.send!(held)
 })
