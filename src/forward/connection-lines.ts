@@ -44,7 +44,12 @@ export function tellEnded(connection: Connection, isCheck: boolean, end: Carrier
   const { log, logConnections, lines } = connection.forward
   if (!isCheck && !logConnections()) return
   const { since, ...status } = connection.status()
-  const fields = { ...status, durationMs: Date.now() - since, end, detail: detail || undefined }
+  const fields = {
+    ...status,
+    durationMs: Math.round(performance.now() - since),
+    end,
+    detail: detail || undefined,
+  }
   if (isCheck) log.debug(fields, 'check ended')
   else if (status.sentBytes > 0) log.info(fields, 'connection ended')
   else lines.unanswered.info(end, fields)

@@ -25,7 +25,7 @@ export class Source {
   #error: string | undefined
   /** Answers in a row that were none. */
   #failures = 0
-  #since = Date.now()
+  #since = performance.now()
   #query: Promise<void> | undefined
   readonly #owner: SourceOwner
 
@@ -98,7 +98,7 @@ export class Source {
   /** The addresses before it are kept. */
   #failed(error: string): void {
     if (this.#targets.length > 0) return
-    if (this.#error === undefined) this.#since = Date.now()
+    if (this.#error === undefined) this.#since = performance.now()
     this.#error = error
     this.#failures++
     this.#owner.moved()

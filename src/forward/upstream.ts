@@ -54,10 +54,8 @@ export class Upstream implements SourceOwner, CheckOwner {
   configure(config: UpstreamConfig): void {
     if (!isDeepStrictEqual(config.check, this.#config?.check)) this.#endChecks()
     this.#config = config
-    this.#sources = config.targets.map(
-      where =>
-        this.#sources.find(source => isDeepStrictEqual(source.where, where)) ?? new Source(where, this),
-    )
+    const known = new Map(this.#sources.map(source => [formatHostPorts(source.where), source]))
+    this.#sources = config.targets.map(where => known.get(formatHostPorts(where)) ?? new Source(where, this))
     if (this.#isAwake || typeof config.check === 'object') this.#wake()
     this.moved()
   }
