@@ -68,10 +68,10 @@ export class StreamDownstream implements Downstream {
 
   awaitHello(): void {
     const reader = new ClientHelloReader()
-    this.#stream.held.told = part => {
+    this.#stream.delivery.told = part => {
       const hello = reader.read(part)
       if (hello === undefined) return
-      this.#stream.held.told = undefined
+      this.#stream.delivery.told = undefined
       this.#connection?.greeted(hello)
     }
   }
