@@ -108,7 +108,7 @@ export class Forwarder {
           listener.close()
           closed.push(listener)
         }
-        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options)
+        const listener = new Listener(host, port, this.#accept, this.#options)
         await listener.open()
         opened.push(listener)
       }
@@ -133,7 +133,7 @@ export class Forwarder {
     return { commit, rollback }
   }
 
-  #accept(key: string, socket: Socket): void {
+  readonly #accept = (socket: Socket, { key }: Listener): void => {
     const route = this.#routes.of(key)
     if (route === undefined) {
       // Accepted before the first commit, or after the last.
