@@ -6,7 +6,7 @@ import { EndError } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Reason } from './reason.ts'
 
-/** What became of the config since the start; part of /status.json. Times are milliseconds since the epoch. */
+/** What became of the config since the start; part of /status.json. Times are on performance.now()'s clock. */
 export interface ReloadStatus {
   readonly file: string
   /** When the config that runs was taken. */
@@ -42,7 +42,7 @@ export class Reload {
   readonly #options: ReloadOptions
   readonly #watch = new FileWatch(() => this.request())
   #config: Config
-  #since = Date.now()
+  #since = performance.now()
   #reloads = 0
   #rejections = 0
   #rejected: Rejection | undefined
@@ -116,7 +116,7 @@ export class Reload {
       return
     }
     this.#config = config
-    this.#since = Date.now()
+    this.#since = performance.now()
     this.#reloads++
     this.#rejected = undefined
     log.info({ file: config.file }, 'config reloaded')
@@ -124,7 +124,7 @@ export class Reload {
 
   #reject(errors: readonly string[], count: number): void {
     this.#rejections++
-    this.#rejected = { since: Date.now(), count, errors }
+    this.#rejected = { since: performance.now(), count, errors }
     this.#options.log.error({ file: this.#config.file, errors }, 'config refused, the old one goes on')
   }
 }

@@ -42,17 +42,18 @@ const adminListen = ['admin', 'listen']
  */
 export async function loadConfig(
   options: LoadOptions,
-  host: Host = readHost(),
+  host?: Host,
   readFile: (path: string) => Promise<FileText> = readText,
 ): Promise<Loaded> {
   const files = new Map<string, string>()
   const read = async (path: string) => {
     const content = await readFile(path)
-    files.set(resolve(path), digestOf(content))
+    // What a pipe gave is not there any more to be compared.
+    if (!content.isPipe) files.set(resolve(path), digestOf(content))
     return content
   }
   const issues = new Issues(options.configFile)
-  const config = await judge(options, host, read, issues)
+  const config = await judge(options, host ?? (await readHost()), read, issues)
   return { config, ...issues.shown(), files }
 }
 

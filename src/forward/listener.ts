@@ -8,7 +8,6 @@ import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
 import { acceptStatic, socketOptions } from '../reader.ts'
 import type { Reason } from '../reason.ts'
-import { keyOf } from './plan.ts'
 
 /** Milliseconds between two tries to open one again. */
 const rebindPause = 1000
@@ -27,8 +26,6 @@ export class Listener {
   /** Empty: all addresses. */
   readonly host: string
   readonly port: number
-  /** Of what wants connections from here. */
-  readonly key: string
   readonly #server: Server
   readonly #descriptors: Descriptors
   readonly #log: Log
@@ -43,23 +40,21 @@ export class Listener {
   #timer: NodeJS.Timeout | undefined
   #accepted = 0
 
-  /** @param accept one for all listeners: a closure of each would keep what was in sight when it was made, one change of the config after the other. */
   constructor(
     host: string,
     port: number,
-    accept: (socket: Socket, listener: Listener) => void,
+    accept: (socket: Socket) => void,
     { log, descriptors }: ListenerOptions,
   ) {
     this.host = host
     this.port = port
-    this.key = keyOf({ host, port })
     this.#log = log
     this.#descriptors = descriptors
     this.#address = formatHostPort(host === '' ? '*' : host, port)
     this.#failures = new LineLimit(log, 'accept failed', { address: this.#address })
     this.#server = createServer(socketOptions, socket => {
       this.#accepted++
-      accept(socket, this)
+      accept(socket)
     })
   }
 

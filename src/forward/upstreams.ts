@@ -85,8 +85,8 @@ export class Upstreams {
     for (const one of this.#names.keys()) one.drains(address)
   }
 
-  told(address: string, port: number, isUp: boolean): void {
-    for (const one of this.#names.keys()) one.told(address, port, isUp)
+  told(address: string, states: ReadonlyMap<number, boolean>): void {
+    for (const one of this.#names.keys()) one.told(address, states)
   }
 
   areServed(): boolean {

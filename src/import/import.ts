@@ -54,7 +54,7 @@ function parse(args: readonly string[]) {
 /** @param wgConf the wg-quick file of this end, so that what is bound to its addresses becomes `tunnel:`. */
 export async function importFile(file: string, wgConf?: string): Promise<Imported> {
   const [config, wg] = await Promise.all([
-    readText(file),
+    readText(file, { pipes: true }),
     wgConf === undefined ? undefined : readText(wgConf),
   ])
   const unreadable = [config.reason, wg?.reason].filter(reason => reason !== undefined)

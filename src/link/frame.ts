@@ -50,6 +50,8 @@ export interface FrameSink {
 
 /** Cuts what arrives into frames, however the network has split it. */
 export class FrameReader {
+  /** What may still be done before `read` returns early. Each frame takes 1; who has more to do for one takes more. */
+  work = Number.POSITIVE_INFINITY
   readonly #sink: FrameSink
   readonly #header = Buffer.alloc(frameHeader)
   #headerBytes = 0
@@ -57,17 +59,18 @@ export class FrameReader {
   #type = 0
   /** Bytes of the payload that are still to come. */
   #left = 0
-  #payload: Buffer[] = []
+  /** What has come of a payload in several chunks. */
+  #payload: Buffer | undefined
 
   constructor(sink: FrameSink) {
     this.#sink = sink
   }
 
-  /** Throws `LinkError` for bytes that are no frames. */
-  read(chunk: Buffer): void {
+  /** Returns how many bytes were read: all, unless `work` is used up. Throws `LinkError` for bytes that are no frames. */
+  read(chunk: Buffer): number {
     const { length } = chunk
     let at = 0
-    while (at < length) {
+    while (at < length && this.work > 0) {
       if (this.#left > 0) {
         const part = chunk.subarray(at, at + this.#left)
         at += part.length
@@ -81,14 +84,16 @@ export class FrameReader {
         const copied = chunk.copy(this.#header, this.#headerBytes, at)
         at += copied
         this.#headerBytes += copied
-        if (this.#headerBytes < frameHeader) return
+        if (this.#headerBytes < frameHeader) break
         this.#headerBytes = 0
         this.#begin(this.#header, 0)
       }
     }
+    return at
   }
 
   #begin(from: Buffer, at: number): void {
+    this.work--
     this.#stream = from.readUInt32BE(at)
     this.#type = from[at + 4]!
     this.#left = from.readUIntBE(at + 5, 3)
@@ -99,16 +104,16 @@ export class FrameReader {
   }
 
   #collect(part: Buffer): void {
-    const whole = this.#left === 0
-    if (whole && this.#payload.length === 0) {
+    if (this.#left === 0 && this.#payload === undefined) {
       this.#sink.control(this.#stream, this.#type, part)
       return
     }
     // A copy: the chunk may be a buffer that the next read fills again.
-    this.#payload.push(Buffer.from(part))
-    if (!whole) return
-    const payload = Buffer.concat(this.#payload)
-    this.#payload = []
+    this.#payload ??= Buffer.allocUnsafe(part.length + this.#left)
+    part.copy(this.#payload, this.#payload.length - this.#left - part.length)
+    if (this.#left > 0) return
+    const payload = this.#payload
+    this.#payload = undefined
     this.#sink.control(this.#stream, this.#type, payload)
   }
 }
