@@ -16,7 +16,7 @@ import { greatConfigs, refusedConfigs, refusedWgConfs } from './config-texts.ts'
 
 const most = 20
 /** Characters of a file; the whole form has those of the greatest size. */
-const length = 40_000
+const length = 15_000
 const host = { ...quietHost, openFiles: 100_000 }
 
 /** At most the first errors and warnings, a line that counts the others, and no line that is long. */
@@ -48,7 +48,7 @@ t.test('and so does wg0.conf', async t => {
   for (const [what, text] of Object.entries(refusedWgConfs))
     await t.test(what, async t => {
       const loaded = await load(t, {
-        'wg0.conf': text(3 * length),
+        'wg0.conf': text(6 * length),
         'config.yaml': 'tunnel: {wgConf: wg0.conf}\nforwards: {a: {listen: ":80", target: "10.1.10.2:80"}}\n',
       })
       t.equal(loaded.config, undefined)
@@ -57,12 +57,9 @@ t.test('and so does wg0.conf', async t => {
 })
 
 t.test('the greatest that is right is taken', async t => {
-  for (const [what, text] of Object.entries(greatConfigs))
-    await t.test(what, async t => {
-      const { config, issues } = await load(t, { 'config.yaml': text() })
-      t.same(issues, [])
-      t.ok(config)
-    })
+  const { config, issues } = await load(t, { 'config.yaml': greatConfigs['listeners and targets']!() })
+  t.same(issues, [])
+  t.equal(config?.forwards.length, 4000)
 })
 
 t.test('the first errors in the order of the file, and how many more', async t => {
@@ -102,7 +99,7 @@ t.test('the log of a running end has one short line for it, its status and its h
   const path = folder(t, { 'config.yaml': 'forwards: {a: {listen: ":80", target: "x:80"}}\n' })
   const configFile = join(path, 'config.yaml')
   const before = await loadConfig({ configFile }, host)
-  await writeFile(configFile, refusedConfigs['unknown keys of one forward']!(150_000))
+  await writeFile(configFile, refusedConfigs['unknown keys of one forward']!(50_000))
   const { log, lines } = recordingLog()
   const loaded = { ...before, config: before.config! }
   const reload = new Reload({ loaded, load: () => loadAside({ configFile }), apply: async () => {}, log })
@@ -111,16 +108,15 @@ t.test('the log of a running end has one short line for it, its status and its h
   const { rejected } = reload.status()
   t.equal(rejected?.errors.length, most + 1)
   t.equal(rejected?.errors.at(-1), `and ${rejected!.count - most} more errors`)
-  t.ok(rejected!.count > 10_000)
+  t.ok(rejected!.count > 3000)
   t.match(reload.reasons()[0]?.detail, new RegExp(`\\(and ${rejected!.count - 1} more\\)$`))
   t.equal(lines.length, 1)
   t.ok(JSON.stringify(lines).length < 10_000)
 })
 
 t.test('a thread of its own says what this one would', async t => {
-  const all: typeof refusedConfigs = { ...refusedConfigs, great: greatConfigs['listeners and targets']! }
-  for (const what of ['unknown keys of one forward', 'great']) {
-    const configFile = join(folder(t, { 'config.yaml': all[what]!(length) }), 'config.yaml')
+  for (const what of ['unknown keys of one forward']) {
+    const configFile = join(folder(t, { 'config.yaml': refusedConfigs[what]!(4 * length) }), 'config.yaml')
     const [aside, here] = [await loadAside({ configFile }), await loadConfig({ configFile })]
     t.same(aside, here, what)
     t.equal(aside.files.size, 1)
