@@ -30,6 +30,22 @@ const running = new Set<string>()
 const hanging = new Set<string>()
 const waiting: Turn[] = []
 
+/**
+ * Does something with a file of the run folder, which is this host's own: what hangs elsewhere does not keep an end from
+ * clearing it.
+ *
+ * @throws FileHangs after 5 s; what `work` rejects with.
+ */
+export async function withOwnFile<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new FileHangs(path)), patience)
+  try {
+    return await Promise.race([work(), late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** Whether anything hangs now. */
 export function filesHang(): boolean {
   return hanging.size > 0
