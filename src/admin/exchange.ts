@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { wallTime } from '../clock.ts'
 import { longestHead, type Request, readRequest } from './request.ts'
 
 /** What is answered, as it goes into HTTP. */
@@ -24,7 +25,8 @@ const phrases = {
 const mostBehind = 64 * 1024
 
 export interface ExchangeOptions {
-  readonly respond: (request: Request) => Answer | Promise<Answer>
+  /** Never rejects. */
+  readonly respond: (request: Request) => Promise<Answer>
   /** The answer is written; of a large one the client has not taken all. */
   readonly answered: (socket: Socket) => void
   /** Milliseconds that a client has for its request, and twice as long for the answer. */
@@ -82,7 +84,7 @@ export class Exchange {
   #answer({ code, contentType, body, headers }: Answer, isHead = false): void {
     if (this.#socket.destroyed) return
     const lines = Object.entries({
-      Date: new Date().toUTCString(),
+      Date: new Date(wallTime(performance.now())).toUTCString(),
       'Content-Type': contentType,
       'Content-Length': Buffer.byteLength(body),
       'Cache-Control': 'no-store',

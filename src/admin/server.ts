@@ -1,5 +1,6 @@
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { createServer } from 'node:net'
+import { isoTime } from '../clock.ts'
 import { type SocketAddress, unmap } from '../config/address.ts'
 import type { AdminConfig } from '../config/config.ts'
 import { DURATION, parseDuration } from '../config/field.ts'
@@ -26,7 +27,7 @@ export interface AdminOptions {
   readonly health: () => HealthReport
   /** Whether the end has waited for so many milliseconds, in vain, for a first peer. */
   readonly outwaited: (patience: number) => boolean
-  /** Milliseconds since the epoch. */
+  /** On performance.now()'s clock (clock.ts). */
   readonly startedAt: number
   /** Whether the first start is complete. */
   readonly started: () => boolean
@@ -116,13 +117,18 @@ export class AdminServer {
     await closed
   }
 
-  #respond(request: Request, socket: Socket): Answer | Promise<Answer> {
+  async #respond(request: Request, socket: Socket): Promise<Answer> {
     this.#clients.heard(socket)
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return plain(405, 'This server is read-only: GET and HEAD.', { Allow: 'GET, HEAD' })
     const route = this.#routes.get(request.path)
     if (route === undefined) return plain(404, `Not found. There is: ${[...this.#routes.keys()].join(' ')}`)
-    return route(request, socket)
+    try {
+      return await route(request, socket)
+    } catch (error) {
+      this.#log.error({ path: request.path, error: messageOf(error) }, 'admin request failed')
+      return plain(500, 'This answer could not be made; the log says why.')
+    }
   }
 
   #judge(): Answer {
@@ -136,14 +142,7 @@ export class AdminServer {
   }
 
   #view(path: string, make: (status: EndStatus) => Answer | Promise<Answer>): Promise<Answer> {
-    return this.#views.get(path, async () => {
-      try {
-        return await make(this.#status())
-      } catch (error) {
-        this.#log.error({ path, error: messageOf(error) }, 'admin request failed')
-        return plain(500, 'This answer could not be made; the log says why.')
-      }
-    })
+    return this.#views.get(path, () => make(this.#status()))
   }
 
   /** For what shows client addresses. */
@@ -175,11 +174,8 @@ function isLocal({ remoteAddress }: Socket, host: string | undefined): boolean {
 const ready: HealthReport = { status: 'ready', reasons: [] }
 
 function starting(startedAt: number): HealthReport {
-  const since = new Date(startedAt).toISOString()
-  return {
-    status: 'unready',
-    reasons: [{ code: 'starting', detail: 'the first start is not complete', since }],
-  }
+  const detail = 'the first start is not complete'
+  return { status: 'unready', reasons: [{ code: 'starting', detail, since: isoTime(startedAt) }] }
 }
 
 function healthAnswer(report: HealthReport): Answer {

@@ -278,8 +278,11 @@ t.test('an answer that cannot be made is a 500, and the server lives on', async 
     status: () => {
       throw new Error('no status')
     },
+    health: () => {
+      throw new Error('no health')
+    },
   })
-  for (const path of ['/status.json', '/metrics'])
+  for (const path of ['/status.json', '/metrics', '/readyz'])
     t.match(await ask(url, path, 5000), { status: 500, body: /log says why/ })
   t.same(lines[0], ['error', { path: '/status.json', error: 'no status' }, 'admin request failed'])
   t.match(await ask(url, '/livez', 5000), { status: 200 })
