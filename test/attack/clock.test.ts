@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import { isoTime, momentOf, wallTime } from '../../src/clock.ts'
 import { Peers } from '../../src/tunnel/peers.ts'
-import { peer } from '../fixtures/config.ts'
 import { KeptLog } from '../tunnel/fake.ts'
+import { peer } from '../tunnel/lab.ts'
 
 /** The wall clock is set: an hour forth, an hour back. */
 const hour = 3_600_000
