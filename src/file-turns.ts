@@ -51,11 +51,6 @@ export function filesHang(): boolean {
   return hanging.size > 0
 }
 
-/** Whether a file in this folder was asked and has not answered in time: whoever asks for the folder may hang, too. */
-export function hangsIn(folder: string): boolean {
-  return [...hanging].some(path => path.startsWith(folder.endsWith('/') ? folder : `${folder}/`))
-}
-
 /**
  * Does something with the file at `path`, in as many steps as it takes. What hangs cannot be ended: until it answers
  * nothing else is done with this path, and with two that hang nothing with any.

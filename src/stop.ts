@@ -12,6 +12,8 @@ export interface Stop {
 /** Milliseconds after which an end is over that was told to stop while it starts, and after a second signal. */
 const startPatience = 10_000
 const atOnce = 900
+/** Milliseconds: a timer with more would fire at once. */
+const longestTimer = 2 ** 31 - 1
 /** Milliseconds between the end of a command and that of its process where a file hangs. */
 const leftOpen = 100
 
@@ -23,7 +25,7 @@ export function stopSignals(): Stop {
   const endBy = (ms: number) => {
     if (now.signal.aborted) return
     clearTimeout(timer)
-    timer = setTimeout(endAtOnce, ms).unref()
+    timer = setTimeout(endAtOnce, Math.min(ms, longestTimer)).unref()
   }
   const onSignal = () => {
     const isSecond = drain.signal.aborted
