@@ -15,11 +15,9 @@ import {
 export interface Sink {
   /**
    * Returns whether to go on reading. `chunk` is overwritten by the next read of any socket when `isShared`: what of it
-   * is kept must be copied. Otherwise it stays as it is for as long as `isHeld` of its socket says so.
+   * is kept must be copied. Otherwise it stays as it is when the sink calls `pin`.
    */
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean
-  /** Whether bytes of the last chunk, not shared, are still referenced: pending writes refer to memory, not to a copy. */
-  isHeld(socket: ReadSocket): boolean
   /** Its socket reads all the time, and keeps a buffer of its own. */
   readonly isBusy?: true
 }
@@ -28,6 +26,8 @@ export interface ReadSocket extends Socket {
   sink?: Sink
   /** Its own buffer, while it has one. */
   readBuffer?: Buffer | undefined
+  /** It has had one, and tells when it is closed. */
+  hasOwned?: true
 }
 
 const sharedSize = 65_536
@@ -35,11 +35,24 @@ const sharedSize = 65_536
 const manyBytes = 16_384
 const fewBytes = 4096
 /** Bytes. Larger reads are fewer, but leave the processor's cache. */
-const ownSize = 262_144
+export const ownSize = 262_144
+/** Sockets with a buffer of their own, at most; further ones share one, and what waits of it is copied. */
+const mostOwn = 256
+let own = 0
 
 const shared = Buffer.allocUnsafeSlow(sharedSize)
+/**
+ * Bytes of the memory that Node cuts small copies from: one that is kept, a message that waits or a header's TLV, keeps all
+ * of it. Node's own 64 KiB are too many for each connection.
+ */
+Buffer.poolSize = 8192
 /** What `buffer` answers next: Node asks right after `callback`, in the same read. */
 let next: Buffer = shared
+/** What the sink says of the chunk that it reads: it may be referenced still at the next read. */
+let isPinned = false
+/** It was written to a socket where others wait, too; or it will be taken whole before the next read. */
+let isBehind = false
+let isPassed = false
 
 const onread: OnReadOpts = {
   buffer() {
@@ -51,14 +64,74 @@ const onread: OnReadOpts = {
   callback(this: ReadSocket, length: number, bytes: Buffer) {
     const { sink } = this
     const isShared = bytes === shared
+    isPinned = isBehind = isPassed = false
     const goOn = sink?.read(bytes.subarray(0, length), isShared, this) ?? false
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
-    if (!isBusy) this.readBuffer = undefined
-    else if (isShared || sink?.isHeld(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
+    // One that waits needs none until it goes on.
+    if (!isBusy || isBehind || !(goOn || isPassed || sink?.isBusy)) release(this)
+    else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
     next = this.readBuffer ?? shared
     return goOn
   },
 } as OnReadOpts & ThisType<ReadSocket>
+
+/** A sink keeps bytes of the chunk that it reads, not shared: pending writes refer to memory, not to a copy. */
+export function pin(): void {
+  isPinned = true
+}
+
+/**
+ * Writes what a socket has read, while its sink reads it, to another one. Returns whether to go on reading; where not,
+ * nothing is to be read before the other emits `drain`.
+ */
+export function pass(chunk: Buffer, isShared: boolean, to: Socket): boolean {
+  isPassed = true
+  if (to.writableLength > 0) return passBehind(chunk, to)
+  const goOn = to.write(isShared ? Buffer.from(chunk) : chunk)
+  isBehind = goOn && to.writableLength > 0
+  return goOn
+}
+
+/**
+ * Behind bytes that wait. A copy that costs its length: the chunk would keep a whole read buffer. And nothing more for now:
+ * Node would take a lot of small writes, each of which costs more than it carries, and not say when it has written them.
+ */
+function passBehind(chunk: Buffer, to: Socket): boolean {
+  isBehind = true
+  to.write(exactCopy(chunk), () => {
+    if (!to.destroyed && to.writableLength === 0) to.emit('drain')
+  })
+  return false
+}
+
+/** One that shares its memory with nothing else. */
+export function exactCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(copy)
+  return copy
+}
+
+/** Whether a socket has, or may have, a buffer of its own. */
+function mayOwn(socket: ReadSocket): boolean {
+  if (socket.readBuffer !== undefined) return true
+  if (own >= mostOwn && !socket.sink?.isBusy) return false
+  own++
+  if (!socket.hasOwned) {
+    socket.hasOwned = true
+    socket.once('close', onClose)
+  }
+  return true
+}
+
+function release(socket: ReadSocket): void {
+  if (socket.readBuffer === undefined) return
+  own--
+  socket.readBuffer = undefined
+}
+
+function onClose(this: ReadSocket): void {
+  release(this)
+}
 
 /**
  * Options of every connection, accepted or dialled. Keepalive finds peers that vanished without a word; it begins late

@@ -1,18 +1,17 @@
 import type { Forward } from './forward.ts'
-import type { Listener } from './listener.ts'
+import type { Listeners } from './listeners.ts'
 import type { Routes } from './routes.ts'
 
 /** Lets clients in where somebody may serve them; else the kernel refuses them, which a check by TCP sees. */
 export class Doors {
-  /** By address and port. */
-  readonly #listeners: ReadonlyMap<string, Listener>
+  readonly #listeners: Listeners
   readonly #routes: Routes
   readonly #forwards: () => Iterable<Forward>
   /** Those that nobody could be served by. */
   #dead: ReadonlySet<Forward> = new Set()
   #isScheduled = false
 
-  constructor(listeners: ReadonlyMap<string, Listener>, routes: Routes, forwards: () => Iterable<Forward>) {
+  constructor(listeners: Listeners, routes: Routes, forwards: () => Iterable<Forward>) {
     this.#listeners = listeners
     this.#routes = routes
     this.#forwards = forwards
@@ -34,7 +33,7 @@ export class Doors {
     this.#isScheduled = false
     this.#dead = new Set([...this.#forwards()].filter(({ isDead }) => isDead))
     for (const [key, route] of this.#routes.entries())
-      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
-      else this.#listeners.get(key)?.reopen()
+      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.of(key)?.shut()
+      else this.#listeners.of(key)?.reopen()
   }
 }

@@ -103,7 +103,6 @@ export class Knock implements StreamOwner, Leg {
         good()
         return false
       },
-      isHeld: () => false,
     }
     socket.on('error', error => this.#end(systemCode(error) ?? messageOf(error)))
     socket.on('end', good)

@@ -1,5 +1,5 @@
 import { type Cidr, familyOf } from '../config/address.ts'
-import type { Config, ForwardConfig } from '../config/config.ts'
+import type { Config, ForwardConfig, PeerConfig } from '../config/config.ts'
 import type { LinkPlan } from '../link/links.ts'
 import type { Forward } from './forward.ts'
 
@@ -11,6 +11,8 @@ export interface ForwardPlan {
   /** Milliseconds that the connections of a forward have which is left out. */
   readonly drainTimeout: number
   readonly link: LinkEnds | undefined
+  /** Who may connect through the tunnel. */
+  readonly peers: readonly Pick<PeerConfig, 'publicKey' | 'allowedIps'>[]
 }
 
 /** Who may be at the other end of a link. */
@@ -40,13 +42,15 @@ export function planOf(
   tunnelAddresses: readonly string[],
   perPeer: () => number,
 ): ForwardPlan {
-  const peers = (tunnel?.peers ?? []).flatMap(({ address }) => address ?? [])
-  const trusted = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
+  const peers = tunnel?.peers ?? []
+  const addresses = peers.flatMap(({ address }) => address ?? [])
+  const trusted = peers.flatMap(peer => peer.trusted)
   return {
     forwards,
     tunnelAddresses,
     drainTimeout,
-    link: link && { port: link.port, perPeer, peers, trusted },
+    link: link && { port: link.port, perPeer, peers: addresses, trusted },
+    peers,
   }
 }
 

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import { systemCode } from '../errors.ts'
 import { beginning } from '../link/stream-owner.ts'
-import type { ReadSocket, Sink } from '../reader.ts'
+import { pass, type ReadSocket, type Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
+import { askUnheard } from '../unheard.ts'
 import type { Carrier } from './carrier.ts'
 
 /** Who a relay works for. */
@@ -25,7 +26,7 @@ interface Side extends ReadSocket {
  * Bytes between a client's socket and a target's, both ways, until both directions are done or one side fails.
  *
  * - Back-pressure: a side is read only while the other takes what was read, so at most a socket buffer
- *   (`highWaterMark`) and one read are held for each direction.
+ *   (`highWaterMark`) and one read buffer are held for each direction.
  * - Half-close: the end of one direction is passed on after its last byte; the other direction goes on.
  * - A reset is passed on as a reset, never as an end: the far side must not take a cut stream for a whole one.
  */
@@ -69,6 +70,10 @@ export class Relay implements Carrier, Sink {
     return this.#client.readableEnded !== this.#target.readableEnded
   }
 
+  look(): void {
+    askUnheard(this.#client, this.#target)
+  }
+
   abort(detail: string): void {
     this.#cut('aborted', detail)
   }
@@ -79,11 +84,7 @@ export class Relay implements Carrier, Sink {
       if (this.receivedBytes < beginning && !this.#owner.begins(chunk)) return false
       this.receivedBytes += chunk.length
     } else this.sentBytes += chunk.length
-    return side.other.write(isShared ? Buffer.from(chunk) : chunk)
-  }
-
-  isHeld(socket: ReadSocket): boolean {
-    return (socket as Side).other.writableLength > 0
+    return pass(chunk, isShared, side.other)
   }
 
   #join(side: Side, other: Side): void {

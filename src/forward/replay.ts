@@ -1,3 +1,4 @@
+import type { Held } from '../link/held.ts'
 import { type Joined, rejoin } from '../link/joint.ts'
 import type { Stream } from '../link/stream.ts'
 import type { ReadSocket } from '../reader.ts'
@@ -12,20 +13,16 @@ const mostKept = 65_536
 export class Replay implements Joined {
   readonly #socket: ReadSocket
   readonly #stream: Stream
-  #kept: Buffer[]
+  readonly kept: Held
   #bytes: number
 
   /** The socket is the stream's already, and `sent` were its first bytes. */
-  constructor(socket: ReadSocket, stream: Stream, sent: Buffer[], bytes: number) {
+  constructor(socket: ReadSocket, stream: Stream, sent: Held) {
     this.#socket = socket
     this.#stream = stream
-    this.#kept = sent
-    this.#bytes = bytes
+    this.kept = sent
+    this.#bytes = sent.length
     rejoin(socket, this)
-  }
-
-  get kept(): Buffer[] {
-    return this.#kept
   }
 
   /** Of what was kept; more than may be kept when it is not all. */
@@ -39,19 +36,15 @@ export class Replay implements Joined {
 
   /** Nothing more is kept: the stream has its socket for itself. */
   end(): void {
-    this.#kept = []
+    this.kept.clear()
     rejoin(this.#socket, this.#stream)
   }
 
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean {
     this.#bytes += chunk.length
-    if (this.isWhole) this.#kept.push(Buffer.from(chunk))
+    if (this.isWhole) this.kept.keep(chunk)
     else this.end()
     return this.#stream.read(chunk, isShared, socket)
-  }
-
-  isHeld(socket: ReadSocket): boolean {
-    return this.#stream.isHeld(socket)
   }
 
   ended(socket: ReadSocket): void {
@@ -68,5 +61,6 @@ export class Replay implements Joined {
 
   closed(socket: ReadSocket): void {
     this.#stream.closed(socket)
+    this.kept.clear()
   }
 }

@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net'
+import { Held } from '../link/held.ts'
 import { leave } from '../link/joint.ts'
 import type { Session } from '../link/session.ts'
 import { beginning } from '../link/stream-owner.ts'
 import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
+import type { Share } from '../shares.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import { Client } from './client.ts'
 import { ClientHelloReader } from './client-hello.ts'
@@ -25,6 +27,7 @@ interface ClientSocket extends ReadSocket {
 /** A client that connected to a listener: its PROXY header is received first, where one is required. */
 export class SocketDownstream implements Downstream, Sink {
   readonly client: Client
+  readonly peer: Share | undefined
   readonly mayCross = true
   readonly mayBeLost = false
   readonly #socket: ClientSocket
@@ -33,15 +36,15 @@ export class SocketDownstream implements Downstream, Sink {
   #expected: false | 'any' | 'v1' | 'v2' = false
   /** While its ClientHello is awaited. */
   #hello: ClientHelloReader | undefined
-  #held: Buffer[] = []
-  #heldBytes = 0
+  #held = new Held()
   #isListening = false
   /** Somebody else has the socket. */
   #isReleased = false
   /** While it has crossed a link, and may come back. */
   #replay: Replay | undefined
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, peer: Share | undefined) {
+    this.peer = peer
     this.#socket = socket as ClientSocket
     this.#socket.downstream = this
     this.#socket.sink = this
@@ -72,30 +75,28 @@ export class SocketDownstream implements Downstream, Sink {
 
   awaitHello(): void {
     this.#hello = new ClientHelloReader()
-    for (const chunk of this.#held) this.#readHello(chunk)
+    const sent = this.#held.look()
+    if (sent !== undefined) this.#readHello(sent)
   }
 
   relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier {
-    const first = header === undefined ? this.#held : [header, ...this.#held]
-    const bytes = this.#heldBytes
-    this.#release()
+    const bytes = this.#held.length
     // One buffer, one write: HAProxy and nginx reset a connection whose header comes in two segments.
-    return new Relay(
-      this.#socket,
-      target,
-      first.length > 1 ? Buffer.concat(first) : first[0],
-      bytes,
-      connection,
-    )
+    const first = this.#held.take(header)
+    this.#release()
+    return new Relay(this.#socket, target, first, bytes, connection)
   }
 
   cross(connection: Connection, session: Session, port: number, header: Buffer, mayReturn: boolean): Carrier {
-    const [held, bytes] = [this.#held, this.#heldBytes]
+    const held = this.#held
+    const sent = held.look()
+    this.#held = new Held()
     this.#release()
     const stream = session.open(port, header)
     stream.owner = connection
-    stream.attach(this.#socket, undefined, held.length > 0 ? Buffer.concat(held) : undefined)
-    if (mayReturn) this.#replay = new Replay(this.#socket, stream, held, bytes)
+    stream.attach(this.#socket, undefined, sent)
+    if (mayReturn) this.#replay = new Replay(this.#socket, stream, held)
+    else held.clear()
     return new StreamCarrier(stream, true)
   }
 
@@ -110,17 +111,16 @@ export class SocketDownstream implements Downstream, Sink {
     if (replay === undefined || !replay.isWhole || (isUntouched && replay.bytes > 0)) return false
     this.#replay = undefined
     this.#held = replay.kept
-    this.#heldBytes = replay.bytes
     this.#isReleased = false
     leave(this.#socket)
     this.#socket.sink = this
     this.#listen()
-    if (this.#heldBytes >= heldLimit) this.#socket.pause()
+    if (this.#held.length >= heldLimit) this.#socket.pause()
     return true
   }
 
   refuse(_: RefusalReason | undefined): void {
-    this.#held = []
+    this.#held.clear()
     reset(this.#socket)
   }
 
@@ -135,8 +135,7 @@ export class SocketDownstream implements Downstream, Sink {
   }
 
   #release(): void {
-    this.#held = []
-    this.#heldBytes = 0
+    this.#held.clear()
     this.#isReleased = true
     if (!this.#isListening) return
     this.#socket.off('data', SocketDownstream.#onData)
@@ -146,7 +145,7 @@ export class SocketDownstream implements Downstream, Sink {
   }
 
   #receiveHeader(): void {
-    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes)
+    const bytes = this.#held.look()!
     let header: ProxyHeader | undefined
     try {
       header = parseProxyHeader(bytes, this.#expected || 'any')
@@ -155,34 +154,28 @@ export class SocketDownstream implements Downstream, Sink {
       this.#connection?.refuse('header-invalid', error.message)
       return
     }
-    this.#held = [bytes]
     if (header === undefined) return
     this.#expected = false
-    this.#heldBytes -= header.length
-    this.#held = this.#heldBytes === 0 ? [] : [bytes.subarray(header.length)]
+    this.#held.clear()
+    if (bytes.length > header.length) this.#held.keep(bytes.subarray(header.length))
     this.client.learn(header)
     if (this.client.isTrace) this.#connection?.traced(this.#socket)
-    else if (this.client.mayBeCheck && this.#heldBytes === 0) this.#connection?.awaitByte()
+    else if (this.client.mayBeCheck && this.#held.length === 0) this.#connection?.awaitByte()
     else this.#connection?.known()
   }
 
   read(chunk: Buffer): boolean {
-    this.#take(Buffer.from(chunk))
+    this.#take(chunk)
     return !this.#socket.isPaused()
   }
 
-  isHeld(): boolean {
-    return false
-  }
-
   #take(chunk: Buffer): void {
-    this.#held.push(chunk)
-    this.#heldBytes += chunk.length
+    this.#held.keep(chunk)
     if (this.#expected !== false) this.#receiveHeader()
     else if (this.client.mayBeCheck) this.#connection?.known()
-    else if (this.#heldBytes - chunk.length < beginning && this.#connection?.begins(chunk) === false) return
+    else if (this.#held.length - chunk.length < beginning && this.#connection?.begins(chunk) === false) return
     else if (this.#hello !== undefined) this.#readHello(chunk)
-    else if (this.#heldBytes >= heldLimit) this.#socket.pause()
+    else if (this.#held.length >= heldLimit) this.#socket.pause()
   }
 
   #readHello(chunk: Buffer): void {
@@ -213,7 +206,8 @@ export class SocketDownstream implements Downstream, Sink {
     else
       downstream.#connection?.refuse(
         'header-missing',
-        `closed after ${downstream.#heldBytes} bytes without a whole PROXY header`,
+        `closed after ${downstream.#held.length} bytes without a whole PROXY header`,
       )
+    downstream.#held.clear()
   }
 }

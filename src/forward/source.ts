@@ -4,7 +4,9 @@ import { messageOf } from '../errors.ts'
 import type { TargetStatus } from './status.ts'
 import { Target, type TargetOwner } from './target.ts'
 
-/** Targets of a name of which it is told why they do not serve. */
+/** Targets of one name: each is checked, and takes a descriptor for that, whatever its name server answers. */
+const mostTargets = 256
+/** Of these, those of which it is told why they do not serve. */
 const mostReasons = 8
 
 export interface SourceOwner extends TargetOwner {
@@ -53,7 +55,7 @@ export class Source {
     return this.#targets.length === 0 ? this.#query : undefined
   }
 
-  /** Takes the addresses that its name has now. One query at a time; never rejects. */
+  /** Takes the addresses that its name has now, not more than 256. One query at a time; never rejects. */
   resolve(): void {
     this.#query ??= this.#owner
       .resolve(this.where.host)
@@ -85,8 +87,9 @@ export class Source {
   #take(addresses: readonly string[]): void {
     const wanted = new Set(addresses.map(canonical))
     const stay = this.#targets.filter(({ address }) => wanted.delete(address))
-    if (wanted.size === 0 && stay.length === this.#targets.length) return
-    this.#targets = [...stay, ...Array.from(wanted, address => this.#target(address))]
+    const come = [...wanted].slice(0, mostTargets - stay.length)
+    if (come.length === 0 && stay.length === this.#targets.length) return
+    this.#targets = [...stay, ...come.map(address => this.#target(address))]
     this.#error = undefined
     this.#failures = 0
     this.#owner.moved()

@@ -59,7 +59,8 @@ export class FrameReader {
   #type = 0
   /** Bytes of the payload that are still to come. */
   #left = 0
-  #payload: Buffer[] = []
+  /** What has come of a payload in several chunks. */
+  #payload: Buffer | undefined
 
   constructor(sink: FrameSink) {
     this.#sink = sink
@@ -103,16 +104,16 @@ export class FrameReader {
   }
 
   #collect(part: Buffer): void {
-    const whole = this.#left === 0
-    if (whole && this.#payload.length === 0) {
+    if (this.#left === 0 && this.#payload === undefined) {
       this.#sink.control(this.#stream, this.#type, part)
       return
     }
     // A copy: the chunk may be a buffer that the next read fills again.
-    this.#payload.push(Buffer.from(part))
-    if (!whole) return
-    const payload = Buffer.concat(this.#payload)
-    this.#payload = []
+    this.#payload ??= Buffer.allocUnsafe(part.length + this.#left)
+    part.copy(this.#payload, this.#payload.length - this.#left - part.length)
+    if (this.#left > 0) return
+    const payload = this.#payload
+    this.#payload = undefined
     this.#sink.control(this.#stream, this.#type, payload)
   }
 }

@@ -57,6 +57,9 @@ export function decodeGreeting(bytes: Buffer): Greeting {
   }
 }
 
+/** Stays with the socket, so it must not know what was read here. */
+function ignore(): void {}
+
 /**
  * Waits for `length` bytes on a connected socket, of either kind of reading, for `ms` milliseconds; 0: for ever. What
  * came behind them is put back; the socket is paused. Rejects with `LinkError`; the socket is then the caller's to end.
@@ -73,7 +76,7 @@ export function readFirst(socket: Socket, length: number, ms: number): Promise<B
     resolve(bytes.subarray(0, length))
     return false
   }
-  const sink: Sink = { read: chunk => take(Buffer.from(chunk)), isHeld: () => false }
+  const sink: Sink = { read: chunk => take(Buffer.from(chunk)) }
   const fail = (why: string) => {
     settle()
     reject(new LinkError(why))
@@ -90,7 +93,7 @@ export function readFirst(socket: Socket, length: number, ms: number): Promise<B
     socket.off('end', onClose)
     socket.off('close', onClose)
     // Whoever takes over listens in this turn or the next; an error until then shows when it does.
-    socket.on('error', () => {})
+    socket.on('error', ignore)
   }
   ;(socket as ReadSocket).sink = sink
   socket.on('data', take)

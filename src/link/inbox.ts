@@ -1,4 +1,4 @@
-import type { ReadSocket, Sink } from '../reader.ts'
+import { pin, type ReadSocket, type Sink } from '../reader.ts'
 import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
 import type { Stream } from './stream.ts'
 
@@ -6,7 +6,7 @@ import type { Stream } from './stream.ts'
 export interface Hearer {
   stream(id: number): Stream | undefined
   /** Bytes of a stream, or of one that has ended here. */
-  heardPart(bytes: number): void
+  heardPart(): void
   /** A stream was opened. `payload` refers to the read buffer. */
   heardOpen(id: number, payload: Buffer): void
   heardPing(): void
@@ -31,7 +31,6 @@ export class Inbox implements FrameSink, Sink {
   readonly isBusy = true
   readonly #hearer: Hearer
   readonly #reader = new FrameReader(this)
-  #holdsBuffer = false
 
   constructor(hearer: Hearer) {
     this.#hearer = hearer
@@ -48,7 +47,7 @@ export class Inbox implements FrameSink, Sink {
       const read = this.#reader.read(bytes)
       if (this.#reader.work > 0) return true
       const rest = bytes.subarray(read)
-      if (rest.length > 0) this.#holdsBuffer = true
+      if (rest.length > 0) pin()
       socket.pause()
       setImmediate(() => this.#goOn(rest, socket))
     } catch (error) {
@@ -64,20 +63,9 @@ export class Inbox implements FrameSink, Sink {
     if (this.#read(rest, socket)) socket.resume()
   }
 
-  /** Bytes of the read buffer are referenced by pending writes. */
-  holdBuffer(): void {
-    this.#holdsBuffer = true
-  }
-
-  isHeld(): boolean {
-    const held = this.#holdsBuffer
-    this.#holdsBuffer = false
-    return held
-  }
-
   part(id: number, part: Buffer): void {
     this.#reader.work -= cost.part
-    this.#hearer.heardPart(part.length)
+    this.#hearer.heardPart()
     this.#hearer.stream(id)?.data(part)
   }
 

@@ -5,6 +5,7 @@ import type { Descriptors } from '../descriptors.ts'
 import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
+import type { Share } from '../shares.ts'
 import type { Ways } from '../ways.ts'
 import { Acceptor, type Arrival } from './acceptor.ts'
 import { Bundle } from './bundle.ts'
@@ -16,6 +17,8 @@ export interface LinksOptions {
   readonly witness?: PingWitness | undefined
   readonly descriptors: Descriptors
   readonly ways: Ways
+  /** The peer that has this address. */
+  readonly peerOf: (address: string) => Share
   /** A stream that another end opened. */
   readonly arrived: (arrival: Arrival) => void
   /** A link was dialled to this end. */

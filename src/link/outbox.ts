@@ -12,8 +12,10 @@ const fullAt = 262_144
 /** Milliseconds after which a batch waits for no other turn, and bytes from which on it does not. */
 const patience = 2
 const enough = 32_768
+/** Bytes from which on every sender waits; what is over that are answers and new streams. */
+const stuckAt = 4 << 20
 /** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
-export const mostUnread = 64 << 20
+export const mostUnread = 8 << 20
 
 /**
  * What a link is about to send. The frames of one turn of the event loop leave together, and with them those of the turns
@@ -28,6 +30,7 @@ export class Outbox {
   #given = 0
   /** In order: parts of batches, and payloads by reference. */
   #list: Buffer[] = []
+  #listed = 0
   #isScheduled = false
   /** The last turn brought something. */
   #isGrowing = false
@@ -45,6 +48,7 @@ export class Outbox {
 
   constructor(socket: Socket) {
     this.#socket = socket
+    socket.on('drain', () => this.flush())
   }
 
   /** `payload` may be overwritten afterwards when it has at most `copied` bytes. Nothing goes behind the end. */
@@ -70,7 +74,7 @@ export class Outbox {
     this.#fill = at
     if (payload !== undefined && !inline) {
       this.#give()
-      this.#list.push(payload)
+      this.#enlist(payload)
     }
     this.#isGrowing = true
     if (this.#isScheduled) return
@@ -79,14 +83,39 @@ export class Outbox {
     setImmediate(this.#turn)
   }
 
-  /** Whether a sender of much should wait until the socket has drained. */
-  get isFull(): boolean {
-    return this.#socket.writableLength > fullAt || this.#socket.writableNeedDrain
+  /** Bytes that the kernel has not taken. */
+  get waiting(): number {
+    return this.#socket.writableLength + this.#listed + this.#fill - this.#given
   }
 
-  /** Sends at once what waits for more. */
+  /** Whether a sender of much should wait until the socket has drained. */
+  get isFull(): boolean {
+    return this.#socket.writableNeedDrain || this.waiting > fullAt
+  }
+
+  /** Whether everybody should. */
+  get isStuck(): boolean {
+    return this.waiting > stuckAt
+  }
+
+  /**
+   * Sends at once what waits for more. While the socket does not take what it has, more collects here until it has drained:
+   * there each write would cost more than a small frame.
+   */
   flush(): void {
     this.#isScheduled = this.#isGrowing = false
+    if (!this.#socket.writableNeedDrain) this.#write()
+  }
+
+  /** Sends the end behind everything, and waits until the other end has closed, too; not longer than `signal` says. */
+  async end(signal: AbortSignal | undefined): Promise<void> {
+    const closed = once(this.#socket, 'close', { signal }).catch(() => {})
+    this.#write()
+    this.#socket.end()
+    await closed
+  }
+
+  #write(): void {
     const socket = this.#socket
     this.#give()
     if (socket.destroyed || socket.writableEnded || this.#list.length === 0) return
@@ -97,22 +126,20 @@ export class Outbox {
       socket.uncork()
     }
     this.#list = []
+    this.#listed = 0
     // What the kernel has taken may be overwritten, what waits may not.
     if (socket.writableLength === 0) this.#fill = this.#given = 0
     else if (batchSize - this.#fill < smallRest) this.#renew()
   }
 
-  /** Sends the end behind everything, and waits until the other end has closed, too; not longer than `signal` says. */
-  async end(signal: AbortSignal | undefined): Promise<void> {
-    const closed = once(this.#socket, 'close', { signal }).catch(() => {})
-    this.flush()
-    this.#socket.end()
-    await closed
+  #give(): void {
+    if (this.#fill > this.#given) this.#enlist(this.#batch.subarray(this.#given, this.#fill))
+    this.#given = this.#fill
   }
 
-  #give(): void {
-    if (this.#fill > this.#given) this.#list.push(this.#batch.subarray(this.#given, this.#fill))
-    this.#given = this.#fill
+  #enlist(part: Buffer): void {
+    this.#list.push(part)
+    this.#listed += part.length
   }
 
   #renew(): void {

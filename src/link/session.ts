@@ -5,11 +5,12 @@ import { reset } from '../reset.ts'
 import { frame, LinkError, maxData, uint32 } from './frame.ts'
 import type { Greeting } from './greeting.ts'
 import { type Hearer, Inbox } from './inbox.ts'
-import { copied, mostUnread, Outbox } from './outbox.ts'
+import { mostUnread, Outbox } from './outbox.ts'
 import { type PingWitness, Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
+import { Senders } from './senders.ts'
 import { Stream } from './stream.ts'
-import { Unread } from './unread.ts'
+import { type Share, unread } from './unread.ts'
 
 export interface SessionOptions {
   /** What the far end said it grants. */
@@ -35,14 +36,15 @@ export class Session implements Hearer {
   readonly localAddress: string
   readonly remoteAddress: string
   readonly since = performance.now()
+  /** What the streams of this peer hold, on all its links. */
+  readonly share: Share
   readonly #socket: ReadSocket
   readonly #options: SessionOptions
   readonly #outbox: Outbox
   readonly #inbox = new Inbox(this)
   readonly #streams = new Map<number, Stream>()
-  readonly #unread = new Unread(this.#streams)
   readonly #pulse: Pulse
-  readonly #waiting: Stream[] = []
+  readonly #senders: Senders
   #lastId = 0
   #isDraining = false
   #isRetired = false
@@ -58,11 +60,11 @@ export class Session implements Hearer {
     this.own = options.own
     this.localAddress = socket.localAddress ?? ''
     this.remoteAddress = socket.remoteAddress ?? ''
+    this.share = unread.join(this.remoteAddress)
     this.#outbox = new Outbox(socket)
+    this.#senders = new Senders(this.#outbox, this.#streams)
     socket.on('data', chunk => this.#inbox.read(chunk, false, this.#socket))
-    socket.on('drain', () => {
-      for (const stream of this.#waiting.splice(0)) stream.unblock()
-    })
+    socket.on('drain', () => this.#senders.drained())
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
     socket.on('close', () => this.close('it was closed'))
@@ -138,26 +140,26 @@ export class Session implements Hearer {
     reset(this.#socket)
     for (const stream of this.#streams.values()) stream.linkLost(why)
     this.#streams.clear()
+    unread.leave(this.remoteAddress)
     this.#options.closed(this, why)
   }
 
   send(stream: number, type: number, payload?: Buffer): void {
     if (this.#isClosed) return
     this.#outbox.add(stream, type, payload)
-    if (this.#socket.writableLength > mostUnread) this.close(`${mostUnread} bytes were left unread`)
+    if (this.#outbox.waiting > mostUnread) this.close(`${mostUnread} bytes were left unread`)
   }
 
   /** Returns whether the link takes more of this stream at once; `unblock` tells when it does again. */
   sendData(stream: Stream, bytes: Buffer): boolean {
     for (let at = 0; at < bytes.length; at += maxData)
       this.send(stream.id, frame.data, bytes.length > maxData ? bytes.subarray(at, at + maxData) : bytes)
-    if (bytes.length <= copied || !this.#outbox.isFull) return true
-    this.#waiting.push(stream)
-    return false
+    return this.#senders.mayGoOn(stream, bytes.length)
   }
 
-  sendCredit({ id }: Stream, bytes: number): void {
-    if (bytes > 0) this.send(id, frame.credit, uint32(bytes))
+  /** Whether the link does not take what it has: what is sent waits for long, and is not to keep a read buffer. */
+  get isFull(): boolean {
+    return this.#outbox.isFull
   }
 
   /** Bytes of a stream that may be on the way to this end. */
@@ -199,14 +201,8 @@ export class Session implements Hearer {
     if (this.#isRetired && this.#streams.size === 0) void this.finish('no longer wanted')
   }
 
-  /** Bytes of the read buffer are referenced by pending writes. */
-  holdBuffer(): void {
-    this.#inbox.holdBuffer()
-  }
-
-  heardPart(bytes: number): void {
+  heardPart(): void {
     this.#pulse.parts++
-    this.#unread.arrived(bytes)
   }
 
   heardPing(): void {
@@ -245,6 +241,7 @@ export class Session implements Hearer {
   #newStream(id: number): Stream {
     const stream = new Stream(this, id, this.far.window, this.own.window)
     this.#streams.set(id, stream)
+    this.#senders.opened(stream)
     return stream
   }
 }

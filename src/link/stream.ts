@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net'
-import type { ReadSocket } from '../reader.ts'
+import { ownSize, pass, pin, type ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
+import { askUnheard } from '../unheard.ts'
+import { Delivery } from './delivery.ts'
 import { Flow } from './flow.ts'
 import { exactly, frame, LinkError, uint32 } from './frame.ts'
-import { Held } from './held.ts'
 import { type Joined, join } from './joint.ts'
 import { copied } from './outbox.ts'
 import { decodeReset, encodeReset, type Reset } from './reset-reason.ts'
@@ -22,7 +23,7 @@ export class Stream implements Joined {
   receivedBytes = 0
   sentBytes = 0
   owner: StreamOwner | undefined
-  readonly held = new Held()
+  readonly delivery: Delivery
   #session: Session | undefined
   #local: ReadSocket | undefined
   #lane: ReadSocket | undefined
@@ -38,6 +39,7 @@ export class Stream implements Joined {
     this.#session = session
     this.id = id
     this.#flow = new Flow(credit, granted)
+    this.delivery = new Delivery(session, this)
   }
 
   get isPromoted(): boolean {
@@ -48,11 +50,6 @@ export class Stream implements Joined {
     return this.#localEnded !== this.#farEnded
   }
 
-  /** Bytes held here that the local socket has not taken yet. */
-  get unread(): number {
-    return this.#local?.writableLength ?? this.receivedBytes
-  }
-
   /**
    * Joins it with a connected socket. `toLocal` is written before what has arrived, in one piece with it; `toFar` was
    * read from the socket already.
@@ -60,18 +57,16 @@ export class Stream implements Joined {
   attach(local: ReadSocket, toLocal: Buffer | undefined, toFar: Buffer | undefined): void {
     this.#local = local
     join(local, this)
-    const first = this.held.take(toLocal)
-    if (first !== undefined) this.#tookIn(local.write(first))
+    this.delivery.attach(local, toLocal)
     if (toFar !== undefined) this.#send(toFar, false)
-    if (this.#farEnded) local.end()
+    if (this.#farEnded) this.delivery.end()
     if (local.readableEnded) this.#endHere()
     else this.#gate()
     this.#readLane()
   }
 
-  /** Tells the far end that the local socket is there, where it is not to wait for a byte to know. */
-  confirm(): void {
-    this.#session?.send(this.id, frame.credit, uint32(0))
+  look(): void {
+    askUnheard(this.#local, this.#lane)
   }
 
   /** Cuts it at both ends. */
@@ -85,12 +80,7 @@ export class Stream implements Joined {
       throw new LinkError(`data for stream ${this.id} beyond its credit, its end or its switch`)
     if (this.receivedBytes === 0) this.owner?.answered?.()
     this.receivedBytes += part.length
-    const local = this.#local
-    if (local === undefined) this.held.keep(part)
-    else {
-      this.#tookIn(local.write(part))
-      if (local.writableLength > 0) this.#session?.holdBuffer()
-    }
+    this.delivery.deliver(part)
   }
 
   control(type: number, payload: Buffer): void {
@@ -104,8 +94,16 @@ export class Stream implements Joined {
     else if (type === frame.switch) this.#switch()
   }
 
+  /** The link takes nothing more for now. */
+  block(): void {
+    if (this.#lane !== undefined) return
+    this.#isBlocked = true
+    this.#gate()
+  }
+
   /** The link has room again. */
   unblock(): void {
+    if (this.#lane?.writableNeedDrain) return
     this.#isBlocked = false
     this.#gate()
   }
@@ -123,13 +121,13 @@ export class Stream implements Joined {
   linkLost(why: string): void {
     this.#session = undefined
     this.#flow.unbind()
-    if ((this.#lane !== undefined && this.#isSwitched) || (this.#localEnded && this.#farEnded)) this.#gate()
+    if ((this.#lane !== undefined && this.#isSwitched) || (this.#localEnded && this.#farEnded)) this.unblock()
     else this.#over('link-lost', { reason: 'reset', detail: why })
   }
 
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean {
     if (this.#isOver) return false
-    if (socket === this.#lane) return this.#takeFromLane(isShared ? Buffer.from(chunk) : chunk)
+    if (socket === this.#lane) return this.#takeFromLane(chunk, isShared)
     if (this.sentBytes < beginning && this.owner?.begins?.(chunk) === false) return false
     return this.#send(chunk, isShared)
   }
@@ -141,9 +139,17 @@ export class Stream implements Joined {
   drained(socket: ReadSocket): void {
     if (socket === this.#lane) this.unblock()
     else {
-      this.#tookIn(true)
+      this.delivery.drained()
       this.#readLane()
     }
+  }
+
+  /** The local socket takes more. Gives credit back once half of the window is used up. */
+  taken(): void {
+    const session = this.#session
+    if (session === undefined || this.#farEnded || this.#isOver) return
+    const bytes = this.#flow.refill(session.windowOf(this))
+    if (bytes > 0) session.send(this.id, frame.credit, uint32(bytes))
   }
 
   failed(socket: ReadSocket, detail: string): void {
@@ -164,12 +170,6 @@ export class Stream implements Joined {
     else if (socket === this.#local) this.#lane?.resume() // It closes once it has sent, and its end is read.
   }
 
-  /** What went into frames by reference waits for the end of the turn. */
-  isHeld(socket: ReadSocket): boolean {
-    const to = socket === this.#lane ? this.#local : this.#lane
-    return to === undefined || to.writableLength > 0
-  }
-
   #endThere(): void {
     if (this.#farEnded) return
     this.#farEnded = true
@@ -177,7 +177,7 @@ export class Stream implements Joined {
     if (!this.#localEnded) this.owner?.halfClosed()
     // With nothing left to read or write, close() alone sends the FIN: one system call less than shutdown() first.
     if (this.#localEnded && this.#local?.writableLength === 0) this.#local.destroy()
-    else this.#local?.end()
+    else this.delivery.end()
   }
 
   #switch(): void {
@@ -191,30 +191,29 @@ export class Stream implements Joined {
     const { length } = chunk
     this.sentBytes += length
     if (this.#flow.sent(length) && this.#lane === undefined) this.#session?.promote(this)
-    const bytes = isShared && (length > copied || this.#lane !== undefined) ? Buffer.from(chunk) : chunk
-    if (this.#lane !== undefined) this.#isBlocked = !this.#lane.write(bytes)
-    else this.#isBlocked = this.#session?.sendData(this, bytes) === false
+    const lane = this.#lane
+    if (lane === undefined) {
+      const session = this.#session
+      // What is small is copied into frames; the rest goes by reference, and is not to keep much more than itself.
+      const isCopied = length > copied && (isShared || length < ownSize / 8 || session?.isFull)
+      const isTaken = session?.sendData(this, isCopied ? Buffer.from(chunk) : chunk)
+      this.#isBlocked = isTaken === false
+      if (!isCopied && length > copied) pin()
+    } else this.#isBlocked = !pass(chunk, isShared, lane)
     return this.#gate()
   }
 
-  #takeFromLane(chunk: Buffer): boolean {
+  #takeFromLane(chunk: Buffer, isShared: boolean): boolean {
     if (!this.#flow.received(chunk.length)) {
       this.abort({ reason: 'reset', detail: 'more than its credit' })
       return false
     }
     this.receivedBytes += chunk.length
     this.#session?.delivered(chunk.length)
-    const goOn = this.#local?.write(chunk) ?? false
-    if (goOn) this.#tookIn(true)
+    const goOn = this.#local !== undefined && pass(chunk, isShared, this.#local)
+    if (goOn) this.taken()
     else this.#lane?.pause()
     return goOn
-  }
-
-  /** The local socket took bytes; with `goOn` it takes more. Gives credit back once half of the window is used up. */
-  #tookIn(goOn: boolean): void {
-    const session = this.#session
-    if (session === undefined || !goOn || this.#farEnded) return
-    session.sendCredit(this, this.#flow.refill(session.windowOf(this)))
   }
 
   #gate(): boolean {
@@ -225,7 +224,7 @@ export class Stream implements Joined {
   }
 
   #readLane(): void {
-    if (this.#isSwitched && this.#local !== undefined) this.#lane?.resume()
+    if (this.#isSwitched && this.#local !== undefined && this.delivery.isDone) this.#lane?.resume()
   }
 
   #endHere(): void {
@@ -240,6 +239,7 @@ export class Stream implements Joined {
   #over(end: StreamEnd, why: Reset | undefined): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.delivery.close()
     this.#session?.remove(this)
     if (end !== 'complete') {
       if (this.owner?.takesBack?.(end, why)) return

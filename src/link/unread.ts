@@ -1,41 +1,110 @@
-import type { Stream } from './stream.ts'
+import type { Reset } from './reset-reason.ts'
 
-/** Bytes that a link holds for local sockets which do not take them, at most; checked every few that arrive. */
-const mostHeld = 64 << 20
-const checkEvery = 4 << 20
+/** Bytes of memory for one peer, at most, and for all: a part of what the process may have. */
+const mostOfPeer = 64 << 20
+const mostOfAll = { least: 16 << 20, most: 256 << 20, part: 1 / 8 }
 
-type Streams = ReadonlyMap<number, Pick<Stream, 'unread' | 'abort'>>
+/** A stream whose local socket does not take what has arrived, or is not there yet. */
+export interface Holder {
+  /** Bytes of memory that it holds now. */
+  readonly unread: number
+  /** As many as have been counted for it. */
+  counted: number
+  abort(why: Reset): void
+}
 
 /**
- * Bounds what readers that stopped cost in memory. Credit bounds each stream; with many of them stopped at the same time
- * the one that holds most is reset until the rest fits: it costs its own stream only.
+ * Bounds what readers that stopped cost in memory. Credit bounds each stream; where many of them have stopped, those that
+ * hold most are reset until the rest fits: of the peer that holds too much, or of the one that holds most.
  */
 export class Unread {
-  readonly #streams: Streams
-  readonly #limit: number
-  #arrived = 0
+  readonly limit: number
+  readonly peerLimit: number
+  /** By address. */
+  readonly #shares = new Map<string, Share>()
 
-  constructor(streams: Streams, limit = mostHeld) {
-    this.#streams = streams
-    this.#limit = limit
+  /** @param limit in bytes; a single peer gets no more than half of it. */
+  constructor(limit: number) {
+    this.limit = limit
+    this.peerLimit = Math.min(mostOfPeer, limit / 2)
   }
 
-  /** Bytes of streams came in. */
-  arrived(bytes: number): void {
-    this.#arrived += bytes
-    if (this.#arrived < Math.min(checkEvery, this.#limit)) return
-    this.#arrived = 0
-    const held = [...this.#streams.values()].map(stream => ({ stream, bytes: stream.unread }))
-    let sum = held.reduce((sum, { bytes }) => sum + bytes, 0)
-    if (sum <= this.#limit) return
-    held.sort((a, b) => b.bytes - a.bytes)
-    for (const { stream, bytes } of held) {
-      if (sum <= this.#limit) return
-      sum -= bytes
-      stream.abort({
-        reason: 'reset',
-        detail: `${bytes} bytes unread, ${this.#limit} of all streams allowed`,
-      })
+  /** One more link with this address. */
+  join(address: string): Share {
+    let share = this.#shares.get(address)
+    if (share === undefined) {
+      share = new Share(this)
+      this.#shares.set(address, share)
     }
+    share.links++
+    return share
+  }
+
+  /** One link less. */
+  leave(address: string): void {
+    const share = this.#shares.get(address)
+    if (share !== undefined && --share.links === 0) this.#shares.delete(address)
+  }
+
+  /** Makes room for all, at the cost of the peer that holds most. */
+  fit(): void {
+    const shares = [...this.#shares.values()]
+    const bytes = shares.reduce((sum, share) => sum + share.bytes, 0)
+    if (bytes <= this.limit) return
+    const most = shares.reduce((most, share) => (share.bytes > most.bytes ? share : most))
+    most.shrink(bytes - this.limit + this.limit / 8, `${this.limit} of all streams allowed`)
   }
 }
+
+/** What the streams of one peer hold. */
+export class Share {
+  bytes = 0
+  links = 0
+  readonly #unread: Unread
+  readonly #holders = new Set<Holder>()
+
+  constructor(unread: Unread) {
+    this.#unread = unread
+  }
+
+  /** What a stream holds has changed; it may be reset. */
+  count(holder: Holder): void {
+    const before = this.bytes
+    this.#count(holder)
+    if (this.bytes <= before) return
+    const { peerLimit } = this.#unread
+    // Somewhat more than needed: it is not to be done again for the next few bytes.
+    if (this.bytes > peerLimit)
+      this.shrink(this.bytes - peerLimit + peerLimit / 8, `${peerLimit} of all streams of a peer allowed`)
+    this.#unread.fit()
+  }
+
+  /** Resets those that hold most until so many bytes are free. */
+  shrink(bytes: number, allowed: string): void {
+    const goal = this.bytes - bytes
+    // What a socket has taken since is not told for each.
+    for (const holder of this.#holders) this.#count(holder)
+    const largest = [...this.#holders].sort((a, b) => b.counted - a.counted)
+    for (const holder of largest) {
+      if (this.bytes <= goal) return
+      holder.abort({ reason: 'reset', detail: `${holder.counted} bytes unread, ${allowed}` })
+    }
+  }
+
+  #count(holder: Holder): void {
+    const { unread } = holder
+    this.bytes += unread - holder.counted
+    holder.counted = unread
+    if (unread > 0) this.#holders.add(holder)
+    else this.#holders.delete(holder)
+  }
+}
+
+/** Bytes that all links may hold: less where the process has less. */
+export function unreadLimit(memory = process.constrainedMemory()): number {
+  const { least, most, part } = mostOfAll
+  return memory > 0 ? Math.min(Math.max(memory * part, least), most) : most
+}
+
+/** Of this process. */
+export const unread = new Unread(unreadLimit())

@@ -46,7 +46,7 @@ export class WarmLanes {
   #fill(): void {
     if (performance.now() < this.#from) return
     // Without a lane a stream stays on the link, which needs no descriptor.
-    while (!this.#isClosed && this.#lanes.size < this.#most && this.#descriptors.free > 0) {
+    while (!this.#isClosed && this.#lanes.size < this.#most && this.#descriptors.shortage(1) === undefined) {
       const lane = this.#dial()
       const gone = () => {
         this.#lanes.delete(lane)

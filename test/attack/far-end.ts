@@ -98,11 +98,14 @@ export async function acceptLinks(
 
 /** Writes all of it, as fast as it is taken; resolves early when the victim cuts the connection. */
 export async function pour(socket: Socket, chunks: Iterable<Buffer>): Promise<void> {
-  const closed = once(socket, 'close')
+  const over = new AbortController()
+  const { signal } = over
+  const closed = once(socket, 'close', { signal }).catch(() => {})
   for (const chunk of chunks) {
-    if (socket.destroyed) return
-    if (!socket.write(chunk)) await Promise.race([once(socket, 'drain').catch(() => {}), closed])
+    if (socket.destroyed) break
+    if (!socket.write(chunk)) await Promise.race([once(socket, 'drain', { signal }).catch(() => {}), closed])
   }
+  over.abort()
 }
 
 /** `count` times the same bytes, in writes of about 64 KiB. */

@@ -8,6 +8,7 @@ import { parseProxyHeader } from '../../src/forward/proxy-header.ts'
 import type { Arrival } from '../../src/link/acceptor.ts'
 import { Links } from '../../src/link/links.ts'
 import { socketOptions } from '../../src/reader.ts'
+import { newShare } from '../../src/shares.ts'
 import { allOpen } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import {
@@ -315,6 +316,7 @@ t.test('a link that is lost: only a client that has sent nothing goes elsewhere'
     log,
     descriptors: new Descriptors(Number.POSITIVE_INFINITY),
     ways: allOpen,
+    peerOf: () => newShare('peer test'),
     arrived: arrival => void arrived.push(arrival),
     accepted() {},
     up() {},

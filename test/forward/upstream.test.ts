@@ -168,3 +168,22 @@ t.test('another list: a target that stays keeps what is known of it', async t =>
   t.equal(stays?.state, 'down')
   t.equal(picked(), c.host)
 })
+
+t.test('a name has 256 targets at most, and those that stay are kept first', async t => {
+  let round = 0
+  const name = { host: 'many.example', first: 80, last: 80 }
+  const answers = [0, 100].map(from =>
+    Array.from({ length: 4000 }, (_, i) => `10.0.${(from + i) >> 8}.${(from + i) & 255}`),
+  )
+  const { upstream: one } = upstream(t, { ...to(name), check: false }, async () => answers[round]!)
+  one.pick(undefined)
+  await eventually(() => one.targets.length > 0)
+  t.equal(one.targets.length, 256)
+  const before = new Set(one.targets)
+  round = 1
+  await eventually(() => one.targets.some(target => !before.has(target)))
+  t.equal(one.targets.length, 256)
+  t.equal(one.targets.filter(target => before.has(target)).length, 156)
+  for (const target of one.targets) target.failed('ECONNREFUSED', false)
+  t.match(one.why, /^(10\.0\.0\.\d+:80: ECONNREFUSED, ){8}and 248 more$/)
+})

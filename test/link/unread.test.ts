@@ -1,29 +1,93 @@
 import t from 'tap'
-import { Unread } from '../../src/link/unread.ts'
+import { type Holder, Unread, unreadLimit } from '../../src/link/unread.ts'
 
-function streams(...unread: number[]) {
-  const cut: number[] = []
-  const map = new Map(unread.map((bytes, i) => [i, { unread: bytes, abort: () => void cut.push(i) }]))
-  return { map, cut }
+const mib = 1 << 20
+
+/** A stream of a share that holds so much; who is cut is noted by its name, and holds nothing from then on. */
+function holder(name: string, cut: string[]): Holder & { unread: number } {
+  return {
+    unread: 0,
+    counted: 0,
+    abort() {
+      cut.push(name)
+      this.unread = 0
+    },
+  }
 }
 
-t.test('those that hold most are cut until the rest fits', async t => {
-  const { map, cut } = streams(10, 400, 0, 300, 350)
-  new Unread(map, 400).arrived(400)
-  t.same(cut, [1, 4])
-})
+function world(limit: number) {
+  const unread = new Unread(limit)
+  const cut: string[] = []
+  const share = (address: string) => {
+    const share = unread.join(address)
+    return (name: string, bytes: number) => {
+      const stream = holder(name, cut)
+      const abort = stream.abort.bind(stream)
+      stream.abort = why => {
+        abort(why)
+        share.count(stream)
+      }
+      stream.unread = bytes
+      share.count(stream)
+      return { stream, share }
+    }
+  }
+  return { unread, cut, share }
+}
 
 t.test('what fits stays', async t => {
-  const { map, cut } = streams(200, 200)
-  new Unread(map, 400).arrived(400)
+  const { cut, share } = world(800)
+  const hold = share('a')
+  hold('a1', 200)
+  hold('a2', 200)
   t.same(cut, [])
 })
 
-t.test('nobody is looked at for every byte', async t => {
-  const { map, cut } = streams(1000)
-  const unread = new Unread(map, 400)
-  unread.arrived(399)
+t.test('of a peer that holds too much, those that hold most are cut until the rest fits', async t => {
+  const { cut, share } = world(2000)
+  const hold = share('a')
+  hold('a1', 10)
+  hold('a2', 400)
+  hold('a3', 300)
   t.same(cut, [])
-  unread.arrived(1)
-  t.same(cut, [0])
+  const { share: ofPeer } = hold('a4', 350)
+  t.same(cut, ['a2'])
+  t.equal(ofPeer.bytes, 660)
+})
+
+t.test('all links of a peer share, and other peers have their own', async t => {
+  const { cut, share } = world(2000)
+  const [first, second, other] = [share('a'), share('a'), share('b')]
+  first('a1', 600)
+  other('b1', 900)
+  t.same(cut, [])
+  second('a2', 500)
+  t.same(cut, ['a1'])
+})
+
+t.test('where all together hold too much, it is the peer that holds most', async t => {
+  const { cut, share } = world(2000)
+  const [a, b, c] = [share('a'), share('b'), share('c')]
+  a('a1', 700)
+  a('a2', 200)
+  b('b1', 800)
+  c('c1', 500)
+  t.same(cut, ['a1'])
+})
+
+t.test('what a socket has taken meanwhile does not count', async t => {
+  const { cut, share } = world(2000)
+  const hold = share('a')
+  const { stream, share: ofPeer } = hold('a1', 800)
+  stream.unread = 0
+  hold('a2', 300)
+  t.same(cut, [])
+  t.equal(ofPeer.bytes, 300)
+})
+
+t.test('a container with less memory holds less', async t => {
+  t.equal(unreadLimit(2 ** 64), 256 * mib)
+  t.equal(unreadLimit(0), 256 * mib)
+  t.equal(unreadLimit(512 * mib), 64 * mib)
+  t.equal(unreadLimit(64 * mib), 16 * mib)
 })
