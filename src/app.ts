@@ -25,7 +25,7 @@ import { Events } from './page/events.ts'
 import { History } from './page/history.ts'
 import { statusPage } from './page/page.ts'
 import { contentSecurityPolicy } from './page/style.ts'
-import type { Reason } from './reason.ts'
+import { type Phase, phaseReasons } from './phase.ts'
 import { Reload } from './reload.ts'
 import type { Stop } from './stop.ts'
 import { findBinary } from './tunnel/binary.ts'
@@ -56,7 +56,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const log = new LogBudget(events.readAlong(ownLog))
   for (const warning of formatShown(loaded, ['warning'])) log.warn({ warning }, 'config warning')
   const startedAt = performance.now()
-  let phase: 'starting' | 'running' | 'draining' = 'starting'
+  let phase: Phase = 'starting'
   let late: AbortSignal | undefined
   await using cleanup = new AsyncDisposableStack()
   cleanup.defer(() => ownLog.output.end(late))
@@ -98,7 +98,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
 
   const health = new Health({
     sources: [
-      () => ownReasons(phase),
+      () => phaseReasons(phase),
       () => tunnel?.reasons() ?? [],
       () => forwarder.reasons(),
       () => reload?.reasons() ?? [],
@@ -207,13 +207,6 @@ function needRestart(now: Config, before: Config): string[] {
   })
   const old: Record<string, unknown> = fixed(before)
   return Object.entries(fixed(now)).flatMap(([key, value]) => (value === old[key] ? [] : [key]))
-}
-
-function ownReasons(phase: 'starting' | 'running' | 'draining'): Reason[] {
-  if (phase === 'starting') return [{ code: 'starting', detail: 'the first start is not complete' }]
-  if (phase === 'draining')
-    return [{ code: 'draining', detail: 'this end was told to stop and lets its connections finish' }]
-  return []
 }
 
 /** Lets `health` and `status` find this end. Without it they need `--url`, no more: not worth a failed start. */

@@ -1,3 +1,4 @@
+import { isoTime } from './clock.ts'
 import type { Log, LogLevel } from './log.ts'
 
 /** The window's milliseconds, and the lines of one message in it that are written at once. */
@@ -76,7 +77,7 @@ export class LogBudget implements Log {
     this.#timer = undefined
     const left = [...this.#counts].filter(([, { all, written, held }]) => all > written + held)
     for (const { level, fields, message, at } of this.#held.values())
-      this.#log[level]({ ...cut(fields), at: new Date(at).toISOString() }, message)
+      this.#log[level]({ ...cut(fields), at: isoTime(at) }, message)
     if (left.length > 0) {
       const lines = Object.fromEntries(
         left.map(([message, { all, written, held }]) => [message, all - written - held]),
@@ -103,7 +104,7 @@ export class LogBudget implements Log {
     const isKnown = this.#held.delete(key)
     if (!isKnown && count.held === mostHeld) return
     if (!isKnown) count.held++
-    this.#held.set(key, { level, fields, message, at: Date.now() })
+    this.#held.set(key, { level, fields, message, at: performance.now() })
     this.#heldSubjects.add(subject)
   }
 

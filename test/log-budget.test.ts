@@ -23,8 +23,9 @@ t.test('what flaps: its first lines, and in the end how it is', async t => {
   mock.timers.tick(9_999)
   t.equal(lines.length, 40)
   mock.timers.tick(1)
-  const at = '2026-01-01T00:00:00.000Z'
-  t.strictSame(lines.slice(40), [
+  const at = /^2026-01-01T00:00:\d\d\.\d{3}Z$/
+  t.equal(lines.length, 43)
+  t.match(lines.slice(40), [
     ['warn', { ...about, error: 'by the other end', at }, 'target down'],
     ['info', { ...about, at }, 'target up'],
     ['warn', { lines: { 'target down': 49_979, 'target up': 49_979 } }, leftOut],
