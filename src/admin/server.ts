@@ -8,6 +8,7 @@ import type { Descriptors } from '../descriptors.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
+import { acceptStatic } from '../reader.ts'
 import { Crowd } from './crowd.ts'
 import { type Answer, Exchange, plain } from './exchange.ts'
 import { exposition, expositionType } from './exposition.ts'
@@ -98,6 +99,7 @@ export class AdminServer {
       const fix = error.fix === undefined ? {} : { fix: error.fix }
       throw new EndError(error.code, `admin.listen: ${error.message}`, { ...fix, cause: error })
     })
+    acceptStatic(this.#server)
     // An accept(2) that fails (ENFILE, for example) is an event too, and would end the program if nobody listened.
     this.#server.on('error', error =>
       this.#log.warn({ error: messageOf(error) }, 'admin server failed to accept'),
