@@ -1,5 +1,6 @@
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { createServer } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isoTime } from '../clock.ts'
 import { type SocketAddress, unmap } from '../config/address.ts'
 import type { AdminConfig } from '../config/config.ts'
@@ -144,7 +145,11 @@ export class AdminServer {
   }
 
   #view(path: string, make: (status: EndStatus) => Answer | Promise<Answer>): Promise<Answer> {
-    return this.#views.get(path, () => make(this.#status()))
+    return this.#views.get(path, async () => {
+      const status = this.#status()
+      await nextTurn()
+      return make(status)
+    })
   }
 
   /** For what shows client addresses. */
