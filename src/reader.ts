@@ -19,7 +19,7 @@ export interface Sink {
    */
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean
   /** Its socket reads all the time, and keeps a buffer of its own. */
-  readonly isBusy?: true
+  readonly isBusy?: boolean
 }
 
 export interface ReadSocket extends Socket {

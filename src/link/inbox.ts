@@ -20,11 +20,14 @@ export interface Hearer {
 const streamTypes = new Set<number>([frame.end, frame.reset, frame.credit, frame.want, frame.switch])
 
 /** Frames after which others have their turn: libuv reads up to 32 times from one socket before it looks at the next. */
-const mostAtOnce = 8192
+const mostAtOnce = 4096
+/** Bytes of a frame, with its header. */
+const tinyFrame = 64
 
 /** Reads a link's socket: bytes to frames, frames to their streams. What is no frame ends the link, and nothing else. */
 export class Inbox implements FrameSink, Sink {
-  readonly isBusy = true
+  /** Not while its frames are tiny ones: a read is to bring no more of them than others can wait for. */
+  isBusy = true
   readonly #hearer: Hearer
   readonly #reader = new FrameReader(this)
 
@@ -34,6 +37,7 @@ export class Inbox implements FrameSink, Sink {
 
   /** @param socket what it was read from, where that is to stop now and then. */
   read(chunk: Buffer, isShared = false, socket?: ReadSocket): boolean {
+    const before = this.#reader.frames
     try {
       this.#reader.read(isShared ? Buffer.from(chunk) : chunk)
     } catch (error) {
@@ -41,6 +45,7 @@ export class Inbox implements FrameSink, Sink {
       this.#hearer.close(error.message)
       return false
     }
+    this.isBusy = chunk.length >= (this.#reader.frames - before) * tinyFrame
     if (socket === undefined || this.#reader.frames < mostAtOnce) return true
     this.#reader.frames = 0
     setImmediate(resume, socket)
