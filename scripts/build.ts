@@ -24,7 +24,8 @@ export async function bundle(outdir: string): Promise<Metafile> {
   rmSync(outdir, { recursive: true, force: true })
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: ['src/main.ts'],
+    // The second is for a thread of its own, and named as what starts it names it.
+    entryPoints: { main: 'src/main.ts', worker: 'src/config/worker.ts' },
     outdir,
     bundle: true,
     splitting: true,

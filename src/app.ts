@@ -3,10 +3,11 @@ import { adminUrl, removeRunFile, writeRunFile } from './admin/client.ts'
 import { Health } from './admin/health.ts'
 import { AdminServer } from './admin/server.ts'
 import { endStatus } from './admin/status.ts'
+import { wallTime } from './clock.ts'
 import { formatHostPort } from './config/address.ts'
 import type { Config } from './config/config.ts'
 import { readHost } from './config/host.ts'
-import { formatIssue } from './config/issue.ts'
+import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { Descriptors } from './descriptors.ts'
 import { judge } from './doctor/judge.ts'
@@ -17,24 +18,23 @@ import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
 import { linksFor } from './link/bundle.ts'
 import { createLog, type Log } from './log.ts'
+import { LogBudget } from './log-budget.ts'
 import { Names, type ResolveOptions } from './names/names.ts'
 import { peerAt } from './names/peer-at.ts'
 import { Events } from './page/events.ts'
 import { History } from './page/history.ts'
 import { statusPage } from './page/page.ts'
 import { contentSecurityPolicy } from './page/style.ts'
-import type { Reason } from './reason.ts'
+import { type Phase, phaseReasons } from './phase.ts'
 import { Reload } from './reload.ts'
+import type { Stop } from './stop.ts'
 import { findBinary } from './tunnel/binary.ts'
 import { Tunnel } from './tunnel/tunnel.ts'
 import { version } from './version.ts'
 import { allOpen } from './ways.ts'
 
-/** When to end: `drain` is aborted by the first SIGTERM or SIGINT, `now` by the second. */
-export interface Stop {
-  readonly drain: AbortSignal
-  readonly now: AbortSignal
-}
+/** Milliseconds that an end has to take everything down, once it has drained. */
+const takeDownPatience = 15_000
 
 export interface EndOptions {
   /** The config to start with, without errors. */
@@ -53,13 +53,14 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const { config } = loaded
   const ownLog = createLog(config.log.level)
   const events = new Events()
-  const log = events.readAlong(ownLog)
-  for (const issue of loaded.issues) log.warn({ warning: formatIssue(issue) }, 'config warning')
-  const startedAt = Date.now()
-  let phase: 'starting' | 'running' | 'draining' = 'starting'
+  const log = new LogBudget(events.readAlong(ownLog))
+  for (const warning of formatShown(loaded, ['warning'])) log.warn({ warning }, 'config warning')
+  const startedAt = performance.now()
+  let phase: Phase = 'starting'
   let late: AbortSignal | undefined
   await using cleanup = new AsyncDisposableStack()
   cleanup.defer(() => ownLog.output.end(late))
+  cleanup.defer(() => log.flush())
 
   let reload: Reload | undefined
   const current = () => reload?.config ?? config
@@ -73,7 +74,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   }
   const binary = config.tunnel && (await findBinary())
   const tunnel = config.tunnel && new Tunnel(config.tunnel, { log, binary: binary!, resolve })
-  const host = readHost()
+  const host = await readHost()
   const hidden = new HiddenClients(host.gateways, log)
   const linksPerPeer = () => {
     const own = tunnel?.status().congestionControl ?? 'kernel'
@@ -97,7 +98,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
 
   const health = new Health({
     sources: [
-      () => ownReasons(phase),
+      () => phaseReasons(phase),
       () => tunnel?.reasons() ?? [],
       () => forwarder.reasons(),
       () => reload?.reasons() ?? [],
@@ -129,13 +130,15 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     config: config.admin,
     health: () => health.evaluate(),
     outwaited: patience => health.outwaited(patience),
+    startedAt,
     started: () => phase !== 'starting',
     status,
     render: status => ({
-      body: statusPage({ status, history, events: events.recent, now: Date.now() }),
+      body: statusPage({ status, history, events: events.recent, now: wallTime(performance.now()) }),
       policy: contentSecurityPolicy,
     }),
     log,
+    descriptors,
   })
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())
@@ -190,6 +193,7 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
   const delay = forwarder.hasFront ? drainDelay : 0
   const fields = { connections: forwarder.active, drainDelayMs: delay, drainTimeoutMs: drainTimeout }
   log.info(fields, 'draining')
+  stop.endBy(delay + drainTimeout + takeDownPatience)
   await reload.close()
   await tunnel?.drain()
   await forwarder.drain(late, delay)
@@ -206,13 +210,6 @@ function needRestart(now: Config, before: Config): string[] {
   })
   const old: Record<string, unknown> = fixed(before)
   return Object.entries(fixed(now)).flatMap(([key, value]) => (value === old[key] ? [] : [key]))
-}
-
-function ownReasons(phase: 'starting' | 'running' | 'draining'): Reason[] {
-  if (phase === 'starting') return [{ code: 'starting', detail: 'the first start is not complete' }]
-  if (phase === 'draining')
-    return [{ code: 'draining', detail: 'this end was told to stop and lets its connections finish' }]
-  return []
 }
 
 /** Lets `health` and `status` find this end. Without it they need `--url`, no more: not worth a failed start. */

@@ -1,9 +1,10 @@
-import { text } from 'node:stream/consumers'
-import { formatIssue } from './config/issue.ts'
+import { once } from 'node:events'
+import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { EndError, usageError } from './errors.ts'
 import { defaultConfigFile, readFlags, runFolder } from './flags.ts'
 import { bearClosedReaders, print } from './print.ts'
+import { endDespiteFiles, stopSignals } from './stop.ts'
 
 /**
  * The commands. Each loads what it needs when it runs: `health` is a probe every few seconds and loads nothing but
@@ -67,6 +68,8 @@ export async function main([name = '', ...args]: string[]): Promise<number> {
     if (!(error instanceof EndError)) throw error
     process.stderr.write(`wg-punchhole: ${error.line}\n`)
     return error.exitCode
+  } finally {
+    endDespiteFiles()
   }
 }
 
@@ -76,53 +79,45 @@ async function run(args: string[]): Promise<number> {
     'wg-conf': { type: 'string' },
     admin: { type: 'string' },
   })
-  const load = await loader(flags)
-  const loaded = await load()
-  const { config } = loaded
-  if (config === undefined) return refuse(loaded)
-  const { runEnd } = await import('./app.ts')
   const stop = stopSignals()
   try {
+    const load = await loader(flags)
+    const loaded = await Promise.race([load({ pipes: true }), once(stop.drain, 'abort')])
+    // Nothing has begun that would have to be taken down.
+    if (Array.isArray(loaded)) return 0
+    const { config } = loaded
+    if (config === undefined) return refuse(loaded)
+    const { runEnd } = await import('./app.ts')
     return (await runEnd({ loaded: { ...loaded, config }, load, runFolder, stop })) ? 0 : 1
   } finally {
     // Neither something that was left open nor a reader of stderr that has stopped holds up the end.
-    setTimeout(() => process.exit(), 1_000).unref()
+    stop.endBy(1_000)
   }
-}
-
-/** The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP would end the program until it can reload. */
-function stopSignals() {
-  const drain = new AbortController()
-  const now = new AbortController()
-  for (const signal of ['SIGTERM', 'SIGINT'])
-    process.on(signal, () => (drain.signal.aborted ? now : drain).abort())
-  process.on('SIGHUP', () => {})
-  return { drain: drain.signal, now: now.signal }
 }
 
 async function check(args: string[]): Promise<number> {
   const load = await loader(readFlags(args, { config: { type: 'string' }, 'wg-conf': { type: 'string' } }))
-  const loaded = await load()
+  const loaded = await load({ pipes: true })
   if (loaded.config === undefined) return refuse(loaded)
-  const warnings = loaded.issues.map(warning => `${formatIssue(warning)}\n`)
-  print(`${warnings.join('')}${loaded.config.file}: valid\n`)
+  const warnings = formatShown(loaded, ['warning'])
+  print(`${warnings.map(line => `${line}\n`).join('')}${loaded.config.file}: valid\n`)
   return 0
 }
 
-/** What reads the config that these flags mean, each time anew. */
+/** What reads the config that these flags mean, each time anew; files alone, but for who reads them once. */
 async function loader(flags: { config?: string; 'wg-conf'?: string; admin?: string }) {
-  const { loadConfig } = await import('./config/load.ts')
+  const { loadAside } = await import('./config/load-aside.ts')
   const where = {
     configFile: flags.config ?? defaultConfigFile,
     ...(flags['wg-conf'] !== undefined && { wgConf: flags['wg-conf'] }),
     ...(flags.admin !== undefined && { admin: flags.admin }),
   }
-  return () => loadConfig(where)
+  return (options?: { pipes: boolean }) => loadAside(where, options)
 }
 
-/** All errors, and the warnings, to stderr. */
-function refuse({ issues }: Loaded): number {
-  for (const issue of issues) process.stderr.write(`${formatIssue(issue)}\n`)
+/** The first errors and warnings, and how many more there are, to stderr. */
+function refuse(loaded: Loaded): number {
+  for (const line of formatShown(loaded, ['error', 'warning'])) process.stderr.write(`${line}\n`)
   return 3
 }
 
@@ -149,13 +144,23 @@ async function genpsk(args: string[]): Promise<number> {
 async function pubkey(args: string[]): Promise<number> {
   readFlags(args, {})
   const { isKey, publicKeyOf } = await import('./config/keys.ts')
-  const privateKey = (await text(process.stdin)).trim()
+  const privateKey = (await firstOfStdin()).trim()
   if (!isKey(privateKey))
     throw new EndError('USAGE', 'stdin holds no private key', {
       fix: 'Give one line of 44 characters, as `wg-punchhole genkey` prints it',
     })
   print(`${publicKeyOf(privateKey)}\n`)
   return 0
+}
+
+/** What stdin begins with: of an endless one no more is needed to see that it is no key. */
+async function firstOfStdin(): Promise<string> {
+  let text = ''
+  for await (const chunk of process.stdin.setEncoding('latin1')) {
+    text += chunk
+    if (text.length > 1000) break
+  }
+  return text
 }
 
 async function showVersion(args: string[]): Promise<number> {

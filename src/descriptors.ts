@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { Log } from './log.ts'
+import { isGuaranteed, type Share, Shares } from './shares.ts'
 
 /** What a process may hold open where the kernel does not tell: the usual soft limit. */
 const usualLimit = 1024
@@ -31,15 +32,23 @@ export const raiseOpenFiles =
  * The file descriptors of listeners, clients, targets and the link, counted before they are there: a connection that is
  * let in is certain to get those that it needs. One too many would not fail alone. Without a descriptor no dial, no
  * probe and no health check works, for anybody.
+ *
+ * A quarter of them is shared out among forwards, and a quarter among peers whose connections come through the tunnel: a
+ * flood of one leaves the others what is theirs. The rest is for whoever comes first.
  */
 export class Descriptors {
   readonly limit: number
+  readonly forwards: Shares
+  readonly peers: Shares
   readonly #usable: number
   #used = 0
 
   constructor(limit: number) {
     this.limit = limit
-    this.#usable = usableOf(limit)
+    // A number to reckon with.
+    this.#usable = Math.min(usableOf(limit), Number.MAX_SAFE_INTEGER)
+    this.forwards = new Shares(this.#usable / 4)
+    this.peers = new Shares(this.#usable / 4)
   }
 
   get used(): number {
@@ -49,11 +58,6 @@ export class Descriptors {
   /** How many are left. */
   get free(): number {
     return this.#usable - this.#used
-  }
-
-  /** What to say where none is left. */
-  get shortage(): string {
-    return `${this.#used} descriptors are in use or spoken for, of ${this.limit} less a reserve`
   }
 
   /** Whether one more connection to the link's port would be too many. */
@@ -68,17 +72,41 @@ export class Descriptors {
     log.info({ ...fields, more: raiseOpenFiles }, 'open files limit the connections')
   }
 
-  take(count: number): void {
-    this.#used += count
+  /**
+   * Why these may not have `count` more, for people; `undefined` when they may.
+   * @param forward what they are for; without one, nothing that is kept for a forward.
+   * @param peer where they came from, if that is known to be one.
+   */
+  shortage(count: number, forward?: Share, peer?: Share): string | undefined {
+    const { free } = this
+    if (free < count)
+      return `${this.#used} descriptors are in use or spoken for, of ${this.limit} less a reserve`
+    if (isGuaranteed(forward, count)) return undefined
+    const ofPeers = peer === undefined || isGuaranteed(peer, count) ? 0 : this.peers.keptFrom(peer)
+    const kept = this.forwards.keptFrom(forward) + ofPeers
+    if (free - count >= kept) return undefined
+    const has = [forward, peer].flatMap(share =>
+      share === undefined
+        ? []
+        : [`${share.name} has ${share.used}, of which ${share.guaranteed} are certain`],
+    )
+    return `${[...has, `${free} of ${this.limit} descriptors are free, and kept for others`].join('; ')}`
   }
 
+  take(count: number, forward?: Share, peer?: Share): void {
+    this.#used += count
+    if (forward !== undefined) this.forwards.use(forward, count)
+    if (peer !== undefined) this.peers.use(peer, count)
+  }
+
+  /** Of what was taken for nobody in particular. */
   give(count: number): void {
     this.#used -= count
   }
 
   /** Takes one until the socket is closed. */
-  hold(socket: Socket): void {
-    this.#used++
-    socket.once('close', () => this.#used--)
+  hold(socket: Socket, peer?: Share): void {
+    this.take(1, undefined, peer)
+    socket.once('close', () => this.take(-1, undefined, peer))
   }
 }

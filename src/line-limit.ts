@@ -5,7 +5,7 @@ const usual = 20
 const window = 10_000
 
 /**
- * Warnings that strangers can cause: the first few of each reason are written, of the others one line in ten seconds
+ * Lines that strangers can cause: the first few of each reason are written, of the others one line in ten seconds
  * tells how many. So a flood of connections is none of lines, and the line that explains it is not lost in it.
  */
 export class LineLimit {
@@ -29,10 +29,18 @@ export class LineLimit {
   }
 
   warn(reason: string, fields: object): void {
+    this.#take('warn', reason, fields)
+  }
+
+  info(reason: string, fields: object): void {
+    this.#take('info', reason, fields)
+  }
+
+  #take(level: 'info' | 'warn', reason: string, fields: object): void {
     const count = (this.#counts.get(reason) ?? 0) + 1
     this.#counts.set(reason, count)
     this.#timer ??= setTimeout(() => this.flush(), window).unref()
-    if (count <= this.#most) this.#log.warn({ ...this.#fields, ...fields }, this.#message)
+    if (count <= this.#most) this.#log[level]({ ...this.#fields, ...fields }, this.#message)
   }
 
   /** Says what was left out until now. */

@@ -1,4 +1,5 @@
 import type { Server } from 'node:net'
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { formatHostPort } from './config/address.ts'
 import { EndError, messageOf, systemCode } from './errors.ts'
 
@@ -8,6 +9,10 @@ import { EndError, messageOf, systemCode } from './errors.ts'
  */
 const backlog = 4096
 
+/** Of so many one after the other, the last one waits for a turn of the event loop: a bind that succeeds waits for nothing. */
+const inARow = 64
+let bound = 0
+
 /**
  * Binds `server`. An empty host is all addresses of both families, or of IPv4 where the kernel has no IPv6.
  * Rejects with `LISTEN_FAILED`, which names the address, the cause and the fix.
@@ -15,6 +20,7 @@ const backlog = 4096
 export async function listen(server: Server, host: string, port: number): Promise<void> {
   try {
     await bind(server, host === '' ? '::' : host, port)
+    if (++bound % inARow === 0) await endOfTurn()
   } catch (error) {
     const code = systemCode(error)
     if (host === '' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL'))

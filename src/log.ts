@@ -10,7 +10,6 @@ export interface Log {
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
   isLevelEnabled(level: LogLevel): boolean
-  child(fields: object): Log
 }
 
 /** The log of a whole end. `output.end()` is its last call. */

@@ -19,7 +19,7 @@ export interface Sink {
    */
   read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean
   /** Its socket reads all the time, and keeps a buffer of its own. */
-  readonly isBusy?: boolean
+  readonly isBusy?: true
 }
 
 export interface ReadSocket extends Socket {

@@ -1,12 +1,12 @@
 import type { Config } from './config/config.ts'
-import { formatIssue, hasErrors } from './config/issue.ts'
+import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { FileWatch } from './config/watch.ts'
 import { EndError } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Reason } from './reason.ts'
 
-/** What became of the config since the start; part of /status.json. Times are milliseconds since the epoch. */
+/** What became of the config since the start; part of /status.json. Times are on performance.now()'s clock. */
 export interface ReloadStatus {
   readonly file: string
   /** When the config that runs was taken. */
@@ -14,7 +14,15 @@ export interface ReloadStatus {
   readonly reloads: number
   readonly rejections: number
   /** Why the newest one was refused; the one before it runs on. */
-  readonly rejected: { readonly since: number; readonly errors: readonly string[] } | undefined
+  readonly rejected: Rejection | undefined
+}
+
+export interface Rejection {
+  readonly since: number
+  /** How many errors there are. */
+  readonly count: number
+  /** A line for each of the first, and one that counts the others. */
+  readonly errors: readonly string[]
 }
 
 export interface ReloadOptions {
@@ -34,10 +42,10 @@ export class Reload {
   readonly #options: ReloadOptions
   readonly #watch = new FileWatch(() => this.request())
   #config: Config
-  #since = Date.now()
+  #since = performance.now()
   #reloads = 0
   #rejections = 0
-  #rejected: ReloadStatus['rejected']
+  #rejected: Rejection | undefined
   #running: Promise<void> | undefined
   #again = false
 
@@ -72,10 +80,13 @@ export class Reload {
 
   reasons(): Reason[] {
     if (this.#rejected === undefined) return []
-    const [first, ...others] = this.#rejected.errors
-    const more = others.length === 0 ? '' : ` (and ${others.length} more)`
+    const { errors, count } = this.#rejected
+    const more = count === 1 ? '' : ` (and ${count - 1} more)`
     return [
-      { code: 'config-rejected', detail: `the changed config is refused, the old one runs: ${first}${more}` },
+      {
+        code: 'config-rejected',
+        detail: `the changed config is refused, the old one runs: ${errors[0]}${more}`,
+      },
     ]
   }
 
@@ -88,31 +99,32 @@ export class Reload {
 
   async #reload(): Promise<void> {
     const { load, apply, log } = this.#options
-    const { config, issues, files } = await load()
+    const { config, files, ...shown } = await load()
     this.#watch.follow(files)
-    for (const issue of issues)
-      if (issue.severity === 'warning') log.warn({ warning: formatIssue(issue) }, 'config warning')
-    if (config === undefined || hasErrors(issues)) {
-      this.#reject(issues.filter(issue => issue.severity === 'error').map(formatIssue))
+    for (const warning of formatShown(shown, ['warning'])) log.warn({ warning }, 'config warning')
+    if (config === undefined) {
+      const { error } = shown.more
+      const count = shown.issues.filter(({ severity }) => severity === 'error').length + error
+      this.#reject(formatShown(shown, ['error']), count)
       return
     }
     try {
       await apply(config, this.#config)
     } catch (error) {
       if (!(error instanceof EndError)) throw error
-      this.#reject([error.line])
+      this.#reject([error.line], 1)
       return
     }
     this.#config = config
-    this.#since = Date.now()
+    this.#since = performance.now()
     this.#reloads++
     this.#rejected = undefined
     log.info({ file: config.file }, 'config reloaded')
   }
 
-  #reject(errors: readonly string[]): void {
+  #reject(errors: readonly string[], count: number): void {
     this.#rejections++
-    this.#rejected = { since: Date.now(), errors }
+    this.#rejected = { since: performance.now(), count, errors }
     this.#options.log.error({ file: this.#config.file, errors }, 'config refused, the old one goes on')
   }
 }

@@ -15,13 +15,18 @@ const error = {
   message: 'no',
 } as const
 const warning = { ...error, severity: 'warning', message: 'hm' } as const
-const bad: Loaded = { config: undefined, issues: [error, { ...error, line: 4 }], files: new Map() }
+const bad: Loaded = {
+  config: undefined,
+  issues: [error, { ...error, line: 4 }],
+  more: { error: 0, warning: 0 },
+  files: new Map(),
+}
 
 /** A reload whose next config is `next`, one request at a time. */
 function reloading(apply: (now: Config, before: Config) => Promise<void> = async () => {}) {
   const { log, lines } = recordingLog()
   const state = { next: bad }
-  const loaded = { config, issues: [], files: new Map() }
+  const loaded = { config, issues: [], more: { error: 0, warning: 0 }, files: new Map() }
   const reload = new Reload({ loaded, load: async () => state.next, apply, log })
   const settle = async () => {
     reload.request()
@@ -54,7 +59,7 @@ t.test('a good one is applied, and ends a refusal', async t => {
   })
   await settle()
   const now = { ...config, drainTimeout: 2 }
-  state.next = { config: now, issues: [warning], files: new Map() }
+  state.next = { config: now, issues: [warning], more: { error: 0, warning: 0 }, files: new Map() }
   await settle()
   t.same(applied, [[now, config]])
   t.equal(reload.config, now)
@@ -68,7 +73,7 @@ t.test('one that cannot be applied is refused with the cause and the fix', async
   const { reload, state, settle } = reloading(async () => {
     throw new EndError('LISTEN_FAILED', 'cannot listen', { fix: 'Choose another port' })
   })
-  state.next = { config: { ...config }, issues: [], files: new Map() }
+  state.next = { config: { ...config }, issues: [], more: { error: 0, warning: 0 }, files: new Map() }
   await settle()
   t.equal(reload.config, config)
   t.same(reload.status().rejected?.errors, ['cannot listen. Choose another port'])
@@ -85,7 +90,7 @@ t.test('requests while one runs become one more', async t => {
     return bad
   }
   const reload = new Reload({
-    loaded: { config, issues: [], files: new Map() },
+    loaded: { config, issues: [], more: { error: 0, warning: 0 }, files: new Map() },
     load,
     apply: async () => {},
     log,

@@ -94,6 +94,19 @@ t.test('whatever starts the program starts the built one', async t => {
   )
 })
 
+/** Where the wall clock is read, and what for. Durations and deadlines go by performance.now(), which nobody sets. */
+const wallClocks: Record<string, string> = {
+  'src/clock.ts': 'makes times of day of moments',
+  'src/admin/view.ts': 'ages of what another process dated',
+  'src/doctor/forward.ts': 'ages of what another process dated',
+  'src/doctor/peer.ts': 'ages of what another process dated, and whether the clock went back',
+}
+
+t.test('the wall clock is read where a time of day is meant', async t => {
+  const isReader = (path: string) => /\bDate\.now\b|\bnew Date\(\)/.test(readFileSync(path, 'utf8'))
+  t.same(sources.filter(isReader), Object.keys(wallClocks).sort())
+})
+
 t.test(`a source file has at most ${maxLines} lines`, async t => {
   for (const path of sources) {
     const lines = readFileSync(path, 'utf8').trimEnd().split('\n').length

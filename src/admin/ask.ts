@@ -55,11 +55,11 @@ async function waitUntilReady(url: string, duration: string): Promise<void> {
   const { DURATION, parseDuration } = await import('../config/field.ts')
   const ms = parseDuration(duration)
   if (ms === undefined) throw usageError(`--wait ${duration} is not ${DURATION}`)
-  const deadline = Date.now() + ms
+  const deadline = performance.now() + ms
   for (;;) {
     const last = await ask(url, '/readyz', answerTimeout).catch((error: EndError) => error)
     if (!(last instanceof EndError) && last.status === 200) return
-    if (Date.now() >= deadline) {
+    if (performance.now() >= deadline) {
       const why = last instanceof EndError ? last.message : last.body.trim()
       throw new EndError('UNREACHABLE', `${url} was not ready within ${duration}: ${why}`)
     }

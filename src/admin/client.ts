@@ -1,7 +1,9 @@
-import { chmod, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { formatHostPort } from '../config/address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
+import { inTurn } from '../file-turns.ts'
+import { readSmallFile } from '../small-file.ts'
 
 // An import would read all that it exports, WebSocket among it, which takes time and memory.
 const { get } = process.getBuiltinModule('node:http')
@@ -31,11 +33,18 @@ export async function writeRunFile(folder: string, name: string, { url, pid }: R
   const file = `${folder}/${name}${suffix}`
   const draft = `${file}.tmp`
   try {
-    await writeFile(draft, `${JSON.stringify({ url, pid })}\n`)
-    await chmod(draft, 0o644) // not by writeFile's mode, which the umask narrows
-    await rename(draft, file)
+    await inTurn(file, async () => {
+      try {
+        await rm(draft, { force: true })
+        await writeFile(draft, `${JSON.stringify({ url, pid })}\n`, { flag: 'wx' })
+        await chmod(draft, 0o644) // not by writeFile's mode, which the umask narrows
+        await rename(draft, file)
+      } catch (error) {
+        await rm(draft, { force: true }).catch(() => {})
+        throw error
+      }
+    })
   } catch (cause) {
-    await rm(draft, { force: true }).catch(() => {})
     throw new EndError('RUN_FOLDER', `cannot write ${file}: ${messageOf(cause)}`, {
       fix: `Make ${folder} a writable folder; until then health and status need --url`,
       cause,
@@ -43,8 +52,10 @@ export async function writeRunFile(folder: string, name: string, { url, pid }: R
   }
 }
 
+/** Never rejects: with one that stays behind, `health` asks in vain where nobody answers. */
 export async function removeRunFile(folder: string, name: string): Promise<void> {
-  await rm(`${folder}/${name}${suffix}`, { force: true })
+  const file = `${folder}/${name}${suffix}`
+  await inTurn(file, () => rm(file, { force: true })).catch(() => {})
 }
 
 /**
@@ -64,8 +75,15 @@ export async function findUrl(folder: string): Promise<string> {
 }
 
 export async function readRunFiles(folder: string): Promise<(RunFile & { readonly name: string })[]> {
-  const files = (await readdir(folder).catch(() => [])).filter(file => file.endsWith(suffix)).sort()
-  const contents = await Promise.all(files.map(file => readFile(`${folder}/${file}`, 'utf8').catch(() => '')))
+  const names = await inTurn(folder, () => readdir(folder)).catch(() => [])
+  const files = names.filter(file => file.endsWith(suffix)).sort()
+  const contents = await Promise.all(
+    files.map(file =>
+      readSmallFile(`${folder}/${file}`)
+        .then(({ text }) => text)
+        .catch(() => ''),
+    ),
+  )
   return contents.flatMap((content, i) => {
     const runFile = parseRunFile(content)
     return runFile === undefined ? [] : [{ name: files[i]!.slice(0, -suffix.length), ...runFile }]

@@ -1,31 +1,43 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { Counter, Gauge, Registry } from 'prom-client'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ProcessUse } from './metric.ts'
 import { metrics } from './metrics.ts'
 import type { EndStatus } from './status.ts'
 
-/**
- * The text exposition format 0.0.4. To be loaded by the first scrape: prom-client costs 40 ms and 21 MiB.
- *
- * What is loaded later is a module of ours, never a package by itself: of a package in CommonJS, the bundle's chunk has
- * a default export alone.
- */
-export async function exposition(status: EndStatus): Promise<{ contentType: string; text: string }> {
+/** The text exposition format 0.0.4 of Prometheus. */
+export const expositionType = 'text/plain; version=0.0.4; charset=utf-8'
+
+/** Samples that are written in one turn of the event loop: of 4096 forwards there are 120,000. */
+const slice = 2000
+
+export async function exposition(status: EndStatus): Promise<string> {
   const scrape = { status, ...(await processUse(status.tunnel?.process.pid)) }
-  const registry = new Registry()
+  let written = 0
+  let text = ''
   for (const { name, kind, help, labels, read } of metrics) {
-    const samples = read(scrape)
-    if (samples.length === 0) continue
-    const options = { name, help, labelNames: labels, registers: [registry] }
-    if (kind === 'counter') {
-      const counter = new Counter(options)
-      for (const { labels, value } of samples) counter.inc(labels, value)
-    } else {
-      const gauge = new Gauge(options)
-      for (const { labels, value } of samples) gauge.set(labels, value)
+    // No series may be there twice: of several reasons with one code, one is told.
+    const series = new Map<string, number>()
+    for (const sample of read(scrape)) {
+      series.set(seriesOf(name, labels, sample.labels), sample.value)
+      if (++written % slice === 0) await nextTurn()
     }
+    if (series.size === 0) continue
+    text += `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n`
+    for (const [one, value] of series) text += `${one} ${value}\n`
   }
-  return { contentType: registry.contentType, text: await registry.metrics() }
+  return text
+}
+
+function seriesOf(name: string, labels: readonly string[], values: Readonly<Record<string, string>>): string {
+  if (labels.length === 0) return name
+  return `${name}{${labels.map(label => `${label}="${escaped(values[label] ?? '')}"`).join(',')}}`
+}
+
+const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' }
+
+/** The value of a label. */
+function escaped(value: string): string {
+  return value.replace(/[\\"\n]/g, character => escapes[character]!)
 }
 
 async function processUse(tunnelPid: number | undefined): Promise<ProcessUse> {

@@ -1,3 +1,4 @@
+import { isoTime, monotonic } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Reason, ReasonCode } from '../reason.ts'
 
@@ -29,7 +30,7 @@ export interface HealthOptions {
   readonly sources: readonly (() => readonly Reason[])[]
   readonly policy: () => HealthPolicy
   readonly log: Log
-  /** Milliseconds since the epoch. */
+  /** Of the clock that nobody sets. */
   readonly now?: () => number
 }
 
@@ -63,9 +64,9 @@ export class Health {
   readonly #startedAt: number
   #wasServing = false
   #status: HealthReport['status'] | undefined
-  #since: ReadonlyMap<string, string> = new Map()
+  #since: ReadonlyMap<string, number> = new Map()
 
-  constructor({ sources, policy, log, now = Date.now }: HealthOptions) {
+  constructor({ sources, policy, log, now = monotonic }: HealthOptions) {
     this.#sources = sources
     this.#policy = policy
     this.#log = log
@@ -104,13 +105,14 @@ export class Health {
   }
 
   #date(reasons: readonly Reason[]): readonly HealthReason[] {
-    const now = new Date(this.#now()).toISOString()
-    const dated = reasons.map(({ serving: _, ...reason }) => ({
+    const now = this.#now()
+    this.#since = new Map(
+      reasons.map(identity).map(reason => [reason, this.#since.get(reason) ?? now] as const),
+    )
+    return reasons.map(({ serving: _, ...reason }) => ({
       ...reason,
-      since: this.#since.get(identity(reason)) ?? now,
+      since: isoTime(this.#since.get(identity(reason))!),
     }))
-    this.#since = new Map(dated.map(reason => [identity(reason), reason.since]))
-    return dated
   }
 }
 

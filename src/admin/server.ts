@@ -1,91 +1,95 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { createServer } from 'node:net'
+import { isoTime } from '../clock.ts'
 import { type SocketAddress, unmap } from '../config/address.ts'
 import type { AdminConfig } from '../config/config.ts'
 import { DURATION, parseDuration } from '../config/field.ts'
+import type { Descriptors } from '../descriptors.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
+import { Crowd } from './crowd.ts'
+import { type Answer, Exchange, plain } from './exchange.ts'
+import { exposition, expositionType } from './exposition.ts'
 import type { HealthReport } from './health.ts'
+import type { Request } from './request.ts'
 import type { EndStatus } from './status.ts'
+import { Views } from './views.ts'
 
-// An import would read all that it exports, WebSocket among it, which loads 14 MB.
-const { createServer } = process.getBuiltinModule('node:http')
-
-/** The admin server: read-only HTTP about the end, for probes, Prometheus and people. */
+/**
+ * The admin server: read-only HTTP about the end, for probes, Prometheus and people. What it costs is bounded, whoever
+ * asks and however: so many connections (Crowd), on each one request (Exchange), and little time for what takes time to
+ * make (Views). Probes are answered at once, never behind any of that.
+ */
 
 export interface AdminOptions {
   readonly config: AdminConfig
   readonly health: () => HealthReport
   /** Whether the end has waited for so many milliseconds, in vain, for a first peer. */
   readonly outwaited: (patience: number) => boolean
+  /** On performance.now()'s clock (clock.ts). */
+  readonly startedAt: number
   /** Whether the first start is complete. */
   readonly started: () => boolean
   readonly status: () => EndStatus
   /** The document for people at `/`, and its Content-Security-Policy. */
   readonly render: (status: EndStatus) => { readonly body: string; readonly policy: string }
   readonly log: Log
-  /** Milliseconds that a client has for its request, and may then stay idle. */
+  /** Milliseconds that a client has for its request, and twice as long for the answer. */
   readonly timeout?: number
-  /** At one more, the oldest connection is closed: idle clients never lock a probe out. */
+  /** Part of what `Descriptors` keeps back. */
   readonly maxConnections?: number
+  /** For some more while many are free. */
+  readonly descriptors?: Descriptors
 }
 
-interface Answer {
-  readonly code: number
-  readonly contentType: string
-  readonly body: string
-  readonly headers?: Readonly<Record<string, string>>
-}
+/** Clients at once that have not taken a large answer; with one more the oldest is cut, as in the whole. */
+const mostReaders = 4
+/** Bytes that are left to be taken of a large answer. */
+const large = 64 * 1024
+/** A verdict of many reasons, thousands of targets for example, holds for as many times what it took to find. */
+const verdictHolds = 10
+
+type Route = (request: Request, socket: Socket) => Answer | Promise<Answer>
 
 export class AdminServer {
   readonly #config: AdminConfig
+  readonly #health: () => HealthReport
   readonly #status: () => EndStatus
   readonly #log: Log
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-  readonly #routes: ReadonlyMap<string, (request: IncomingMessage) => Answer | Promise<Answer>>
+  readonly #clients: Crowd
+  readonly #readers = new Crowd(mostReaders)
+  readonly #views = new Views()
+  readonly #routes: ReadonlyMap<string, Route>
+  #verdict: { readonly answer: Answer; readonly until: number } | undefined
 
-  constructor({
-    config,
-    health,
-    outwaited,
-    started,
-    status,
-    render,
-    log,
-    timeout = 5000,
-    maxConnections = 64,
-  }: AdminOptions) {
+  constructor(options: AdminOptions) {
+    const { config, health, outwaited, startedAt, started, status, render, log } = options
+    const { timeout = 5000, maxConnections = 48, descriptors } = options
     this.#config = config
+    this.#health = health
     this.#status = status
     this.#log = log
-    this.#routes = new Map<string, (request: IncomingMessage) => Answer | Promise<Answer>>([
-      ['/livez', () => healthAnswer({ status: 'ready', reasons: [] })],
-      [
-        '/startupz',
-        () => healthAnswer(started() ? { status: 'ready', reasons: [] } : starting(status().startedAt)),
-      ],
-      ['/readyz', request => readyAnswer(health(), outwaited, request)],
-      ['/metrics', () => this.#metrics()],
-      ['/', request => this.#private(request, () => document(render(this.#status())))],
-      ['/status.json', request => this.#private(request, () => json(200, this.#status()))],
+    this.#clients = new Crowd(maxConnections, descriptors)
+    this.#routes = new Map<string, Route>([
+      ['/livez', () => healthAnswer(ready)],
+      ['/startupz', () => healthAnswer(started() ? ready : starting(startedAt))],
+      ['/readyz', ({ query }) => readyAnswer(this.#judge(), outwaited, query)],
+      ['/metrics', ({ path }) => this.#view(path, metrics)],
+      ['/', this.#private(status => document(render(status)))],
+      ['/status.json', this.#private(status => json(200, status))],
     ])
-    this.#server = createServer(
-      {
-        maxHeaderSize: 8192,
-        headersTimeout: timeout,
-        requestTimeout: timeout,
-        keepAliveTimeout: timeout,
-        connectionsCheckingInterval: timeout / 5,
-      },
-      (request, response) => void this.#respond(request, response),
-    )
-    this.#server.timeout = timeout
-    // Of a pipelined flood, node:http reads some thousand requests before it waits for the client to read answers.
-    this.#server.maxRequestsPerSocket = 100
-    this.#server.on('dropRequest', (_, socket) => socket.destroy())
-    this.#server.on('connection', socket => this.#admit(socket, maxConnections))
+    this.#server = createServer({ allowHalfOpen: true }, socket => {
+      this.#clients.add(socket)
+      new Exchange(socket, {
+        respond: request => this.#respond(request, socket),
+        answered: socket => {
+          if (socket.writableLength > large) this.#readers.add(socket)
+        },
+        timeout,
+      })
+    })
   }
 
   /** @throws EndError LISTEN_FAILED */
@@ -109,58 +113,49 @@ export class AdminServer {
   /** Ends at once, requests under way included. */
   async close(): Promise<void> {
     const closed = new Promise<unknown>(resolve => this.#server.close(resolve))
-    for (const socket of this.#sockets) socket.destroy()
+    this.#clients.close()
     await closed
   }
 
-  #admit(socket: Socket, maxConnections: number): void {
-    this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
-    const [oldest] = this.#sockets
-    if (this.#sockets.size > maxConnections) oldest?.destroy()
-  }
-
-  async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { code, contentType, body, headers } = await this.#answer(request)
-    response.writeHead(code, {
-      'Content-Type': contentType,
-      'Content-Length': Buffer.byteLength(body),
-      'Cache-Control': 'no-store',
-      'X-Content-Type-Options': 'nosniff',
-      ...headers,
-    })
-    response.end(body)
-  }
-
-  async #answer(request: IncomingMessage): Promise<Answer> {
+  async #respond(request: Request, socket: Socket): Promise<Answer> {
+    this.#clients.heard(socket)
     if (request.method !== 'GET' && request.method !== 'HEAD')
-      return text(405, 'This server is read-only: GET and HEAD.', { Allow: 'GET, HEAD', Connection: 'close' })
-    const path = request.url?.split('?', 1)[0] ?? ''
-    const route = this.#routes.get(path)
-    if (route === undefined) return text(404, `Not found. There is: ${[...this.#routes.keys()].join(' ')}`)
+      return plain(405, 'This server is read-only: GET and HEAD.', { Allow: 'GET, HEAD' })
+    const route = this.#routes.get(request.path)
+    if (route === undefined) return plain(404, `Not found. There is: ${[...this.#routes.keys()].join(' ')}`)
     try {
-      return await route(request)
+      return await route(request, socket)
     } catch (error) {
-      this.#log.error({ path, error: messageOf(error) }, 'admin request failed')
-      return text(500, 'This answer could not be made; the log says why.')
+      this.#log.error({ path: request.path, error: messageOf(error) }, 'admin request failed')
+      return plain(500, 'This answer could not be made; the log says why.')
     }
   }
 
-  async #metrics(): Promise<Answer> {
-    const { exposition } = await import('./exposition.ts')
-    const { contentType, text } = await exposition(this.#status())
-    return { code: 200, contentType, body: text }
+  #judge(): Answer {
+    const began = performance.now()
+    if (this.#verdict === undefined || began >= this.#verdict.until) {
+      const answer = healthAnswer(this.#health())
+      const now = performance.now()
+      this.#verdict = { answer, until: now + verdictHolds * (now - began) }
+    }
+    return this.#verdict.answer
+  }
+
+  #view(path: string, make: (status: EndStatus) => Answer | Promise<Answer>): Promise<Answer> {
+    return this.#views.get(path, () => make(this.#status()))
   }
 
   /** For what shows client addresses. */
-  #private(request: IncomingMessage, answer: () => Answer): Answer {
-    if (this.#config.page === 'all' || isLocal(request)) return answer()
-    return text(
-      403,
-      'This shows client addresses, so it answers only loopback clients that ask for a loopback host ' +
-        '(localhost, 127.0.0.1, [::1]). Use a port-forward (kubectl port-forward, ssh -L), ' +
-        'or set admin.page: all to show it to everyone who reaches this port.',
-    )
+  #private(make: (status: EndStatus) => Answer): Route {
+    return ({ path, host }, socket) => {
+      if (this.#config.page === 'all' || isLocal(socket, host)) return this.#view(path, make)
+      return plain(
+        403,
+        'This shows client addresses, so it answers only loopback clients that ask for a loopback host ' +
+          '(localhost, 127.0.0.1, [::1]). Use a port-forward (kubectl port-forward, ssh -L), ' +
+          'or set admin.page: all to show it to everyone who reaches this port.',
+      )
+    }
   }
 }
 
@@ -168,19 +163,19 @@ export class AdminServer {
  * A loopback client that names a loopback host. The client address alone would not do: with DNS rebinding, a web page
  * on somebody's name makes the browser of the person at a port-forward connect to 127.0.0.1, but its Host is that name.
  */
-function isLocal({ socket, headers }: IncomingMessage): boolean {
-  const address = unmap(socket.remoteAddress ?? '')
+function isLocal({ remoteAddress }: Socket, host: string | undefined): boolean {
+  const address = unmap(remoteAddress ?? '')
   return (
     (address === '::1' || address.startsWith('127.')) &&
-    /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i.test(headers.host ?? '')
+    /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i.test(host ?? '')
   )
 }
 
-function starting(since: string): HealthReport {
-  return {
-    status: 'unready',
-    reasons: [{ code: 'starting', detail: 'the first start is not complete', since }],
-  }
+const ready: HealthReport = { status: 'ready', reasons: [] }
+
+function starting(startedAt: number): HealthReport {
+  const detail = 'the first start is not complete'
+  return { status: 'unready', reasons: [{ code: 'starting', detail, since: isoTime(startedAt) }] }
 }
 
 function healthAnswer(report: HealthReport): Answer {
@@ -188,17 +183,16 @@ function healthAnswer(report: HealthReport): Answer {
 }
 
 /** With `?patience=2m`, 200 also for an end that has waited for longer than that for a first peer. */
-function readyAnswer(
-  report: HealthReport,
-  outwaited: AdminOptions['outwaited'],
-  request: IncomingMessage,
-): Answer {
-  const asked = new URLSearchParams(request.url?.split('?', 2)[1]).get('patience')
-  const answer = healthAnswer(report)
+function readyAnswer(answer: Answer, outwaited: AdminOptions['outwaited'], query: string): Answer {
+  const asked = new URLSearchParams(query).get('patience')
   if (asked === null) return answer
   const patience = parseDuration(asked)
-  if (patience === undefined) return text(400, `patience: allowed: ${DURATION}.`)
-  return outwaited(patience) ? { ...answer, code: 200 } : answer
+  if (patience === undefined) return plain(400, `patience: allowed: ${DURATION}.`)
+  return answer.code === 200 || outwaited(patience) ? { ...answer, code: 200 } : answer
+}
+
+async function metrics(status: EndStatus): Promise<Answer> {
+  return { code: 200, contentType: expositionType, body: await exposition(status) }
 }
 
 function document({ body, policy }: ReturnType<AdminOptions['render']>): Answer {
@@ -206,10 +200,10 @@ function document({ body, policy }: ReturnType<AdminOptions['render']>): Answer 
   return { code: 200, contentType: 'text/html; charset=utf-8', body, headers }
 }
 
-function json(code: number, value: object): Answer {
-  return { code, contentType: 'application/json; charset=utf-8', body: `${JSON.stringify(value)}\n` }
-}
-
-function text(code: number, line: string, headers: Answer['headers'] = {}): Answer {
-  return { code, contentType: 'text/plain; charset=utf-8', body: `${line}\n`, headers }
+function json(code: 200 | 503, value: object): Answer {
+  return {
+    code,
+    contentType: 'application/json; charset=utf-8',
+    body: Buffer.from(`${JSON.stringify(value)}\n`),
+  }
 }

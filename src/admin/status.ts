@@ -1,3 +1,4 @@
+import { isoTime } from '../clock.ts'
 import {
   type ConnectionStatus,
   type ForwardStatus,
@@ -12,7 +13,7 @@ import type { HealthReport } from './health.ts'
 
 /** The status of one end as JSON: made inside the running end, shown by it and by whoever asks it. */
 
-/** T with its times, milliseconds since the epoch inside the program, as ISO 8601 text. */
+/** T with its times, inside the program on performance.now()'s clock, as ISO 8601 text. */
 export type Dated<T> = {
   readonly [K in keyof T]: K extends 'since' | 'lastHandshake' | 'lastAnswer' ? DatedTime<T[K]> : Dated<T[K]>
 }
@@ -45,7 +46,7 @@ export interface EndStatus {
 export interface EndParts {
   readonly version: string
   readonly wireguardGo?: string | undefined
-  /** Milliseconds since the epoch. */
+  /** On performance.now()'s clock. */
   readonly startedAt: number
   readonly logLinesDropped?: number
   readonly health: HealthReport
@@ -66,7 +67,7 @@ export function endStatus(parts: EndParts): EndStatus {
     version: parts.version,
     wireguardGo: parts.wireguardGo,
     node: process.version,
-    startedAt: iso(parts.startedAt),
+    startedAt: isoTime(parts.startedAt),
     logLinesDropped: parts.logLinesDropped ?? 0,
     interface: parts.tunnel?.interface,
     health: { ...parts.health, reasons: knownReasons(parts.health.reasons, forwards) },
@@ -74,7 +75,7 @@ export function endStatus(parts: EndParts): EndStatus {
     tunnel: parts.tunnel && datedTunnel(parts.tunnel),
     links: parts.links.map(({ since, ...link }) => ({
       ...link,
-      since: since === undefined ? since : iso(since),
+      since: since === undefined ? since : isoTime(since),
     })),
     forwards: forwards.map(datedForward),
     connections: newest.map(datedConnection),
@@ -85,10 +86,10 @@ export function endStatus(parts: EndParts): EndStatus {
 function datedConfig({ file, since, reloads, rejections, rejected }: ReloadStatus): Dated<ReloadStatus> {
   return {
     file,
-    since: iso(since),
+    since: isoTime(since),
     reloads,
     rejections,
-    rejected: rejected && { since: iso(rejected.since), errors: rejected.errors },
+    rejected: rejected && { ...rejected, since: isoTime(rejected.since) },
   }
 }
 
@@ -101,7 +102,7 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
     listenPort: tunnel.listenPort,
     mtu: tunnel.mtu,
     congestionControl: tunnel.congestionControl,
-    process: { state, since: iso(since), pid, restarts },
+    process: { state, since: isoTime(since), pid, restarts },
     device: {
       putBack: { ...tunnel.device.putBack },
       shut: tunnel.device.shut.map(({ address, why }) => ({ address, why })),
@@ -112,14 +113,15 @@ function datedTunnel(tunnel: TunnelStatus): Dated<TunnelStatus> {
       routes: peer.routes,
       configuredEndpoint: peer.configuredEndpoint,
       endpoint: peer.endpoint,
-      lastHandshake: peer.lastHandshake === undefined ? undefined : iso(peer.lastHandshake),
+      lastHandshake:
+        peer.lastHandshake === undefined ? undefined : new Date(peer.lastHandshake).toISOString(),
       receivedBytes: peer.receivedBytes,
       sentBytes: peer.sentBytes,
       keepalive: peer.keepalive,
       path: {
         ...peer.path,
-        since: iso(peer.path.since),
-        lastAnswer: peer.path.lastAnswer === undefined ? undefined : iso(peer.path.lastAnswer),
+        since: isoTime(peer.path.since),
+        lastAnswer: peer.path.lastAnswer === undefined ? undefined : isoTime(peer.path.lastAnswer),
       },
     })),
   }
@@ -140,11 +142,11 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
         name,
         ...(routes && { routes }),
         state,
-        since: iso(since),
+        since: isoTime(since),
         error,
         active,
         ...(behind && { behind }),
-        ...(judged && { judged: { ...judged, since: iso(judged.since) } }),
+        ...(judged && { judged: { ...judged, since: isoTime(judged.since) } }),
       }),
     ),
     active: forward.active,
@@ -160,11 +162,7 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
 
 function datedConnection(connection: ConnectionStatus): Dated<ConnectionStatus> {
   const { forward, client, serverName, target, since, receivedBytes, sentBytes, id } = connection
-  return { forward, client, serverName, target, since: iso(since), receivedBytes, sentBytes, id }
-}
-
-function iso(milliseconds: number): string {
-  return new Date(milliseconds).toISOString()
+  return { forward, client, serverName, target, since: isoTime(since), receivedBytes, sentBytes, id }
 }
 
 /** The first 8 characters of a public key, which is how people and metrics name a peer. */

@@ -41,7 +41,8 @@ function resolvePeer(peer: WgPeer, conf: WgConf, { named, host, report }: PeerCo
   const allowedIps = unique(peer.allowedIps)
   const long = allowedIps.filter(({ value }) => value.bits >= SHORTEST[value.family])
   for (const prefix of allowedIps)
-    if (name === undefined && !long.includes(prefix)) reportShort(prefix, peer, report)
+    if (name === undefined && prefix.value.bits < SHORTEST[prefix.value.family])
+      reportShort(prefix, peer, report)
   if (allowedIps.length === 0)
     report(
       'warning',

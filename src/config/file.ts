@@ -1,27 +1,27 @@
 import { createHash } from 'node:crypto'
-import { open, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { messageOf, systemCode } from '../errors.ts'
+import { FileHangs, inTurn } from '../file-turns.ts'
+import { NotReadable, readSmallFile } from '../small-file.ts'
 
 /** A file of the config as text, or why it could not be read, with what to do about it. */
 export type FileText =
-  | { readonly text: string; readonly worldReadable: boolean; readonly reason?: never }
-  | { readonly text?: never; readonly reason: string }
+  | {
+      readonly text: string
+      readonly worldReadable: boolean
+      /** Nobody can read it again. */
+      readonly isPipe?: boolean
+      readonly reason?: never
+    }
+  | { readonly text?: never; readonly isPipe?: never; readonly reason: string }
 
-/** 1 MiB: far above any config; keeps a wrong path such as /dev/zero from filling the memory. */
-const MAX_BYTES = 1 << 20
-
-/** Follows symlinks, so the mode is that of the file itself: Kubernetes mounts links that are 0777. */
-export async function readText(path: string): Promise<FileText> {
+/** @param options.pipes whether a pipe will do: for what is read once. */
+export async function readText(path: string, options: { readonly pipes?: boolean } = {}): Promise<FileText> {
   try {
-    await using file = await open(path, 'r')
-    const { mode } = await file.stat()
-    const buffer = Buffer.alloc(MAX_BYTES + 1)
-    let length = 0
-    for (let read = -1; read !== 0 && length <= MAX_BYTES; length += read)
-      read = (await file.read(buffer, length, buffer.length - length)).bytesRead
-    if (length > MAX_BYTES) return { reason: `${path} has more than 1 MiB; name the right file` }
-    return { text: buffer.toString('utf8', 0, length), worldReadable: (mode & 0o004) !== 0 }
+    const { text, mode, isPipe } = await readSmallFile(path, options)
+    return { text, worldReadable: !isPipe && (mode & 0o004) !== 0, isPipe }
   } catch (error) {
+    if (error instanceof NotReadable || error instanceof FileHangs) return { reason: error.message }
     return { reason: systemCode(error) === 'EISDIR' ? await folderReason(path) : reasonOf(path, error) }
   }
 }
@@ -40,7 +40,7 @@ export function worldReadable(path: string): string {
 
 /** Docker makes a folder where the source of a mount is missing, and Kubernetes where that of a subPath is. */
 async function folderReason(path: string): Promise<string> {
-  const names = await readdir(path).catch(() => [])
+  const names = await inTurn(path, () => readdir(path)).catch(() => [])
   return names.length > 0
     ? `${path} is a folder; name a file in it`
     : `${path} is an empty folder, as it is made in place of a file to mount that does not exist; make the file there where it is mounted from (docker: on the host, instead of the folder that is there now; Kubernetes: in the Secret or ConfigMap), then make the container anew`

@@ -1,3 +1,4 @@
+import { listed } from './issue.ts'
 import { isKey } from './keys.ts'
 
 /**
@@ -222,6 +223,6 @@ function amneziaWg(text: string): Foreign | undefined {
   const fix = changes
     ? 'wireguard-go does not understand that protocol, nor does that server understand WireGuard; make a plain WireGuard profile there'
     : 'with these values its packets are those of WireGuard: remove these keys'
-  const keys = found.map(({ key }) => key).join(', ')
+  const keys = listed(found.map(({ key }) => key))
   return { line: found[0].line, message: `found ${keys}: a profile of AmneziaWG; ${fix}` }
 }

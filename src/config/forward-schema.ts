@@ -156,6 +156,6 @@ export type ForwardSection = v.InferOutput<typeof forwardSchema>
 
 /** TLS sends names in their ASCII form. */
 function routeMessage({ input }: { readonly input: string }): string {
-  const ascii = [...input].some(letter => letter > '~') ? domainToASCII(input) : ''
+  const ascii = input.length <= 255 && [...input].some(letter => letter > '~') ? domainToASCII(input) : ''
   return ascii === '' ? ROUTE : `${ROUTE}, in ASCII: ${ascii}`
 }

@@ -2,7 +2,7 @@ import { familyOf, specialKindOf } from './address.ts'
 import type { ForwardConfig, Limits, TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { ForwardSection } from './forward-schema.ts'
-import type { Issue } from './issue.ts'
+import type { Issues } from './issues.ts'
 import { resolveUpstreams } from './upstreams.ts'
 
 /**
@@ -19,14 +19,16 @@ export interface ForwardSource {
   /** Whether the config asks for a tunnel, be it without errors or not. */
   readonly hasTunnel: boolean
   readonly tunnel: TunnelConfig | undefined
+  /** Whom the forwards on the tunnel trust unless they say otherwise; one list for all of them. */
+  readonly trustedPeers: ForwardConfig['trustedProxies']
 }
 
-export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardConfig {
-  const { name, section, tunnel } = source
+export function resolveForward(source: ForwardSource, issues: Issues): ForwardConfig {
+  const { name, section, trustedPeers } = source
   const onTunnel = section.listen.host === 'tunnel'
   const acceptProxy = section.acceptProxy ?? onTunnel
   const report: ReportKey = (key, message, ...item) =>
-    void issues.push(source.document.issue('error', ['forwards', name, key, ...item], message))
+    issues.add(source.document.issue('error', ['forwards', name, key, ...item], message))
   checkListen(source, report)
   const { upstream, routes } = resolveUpstreams(source, report)
   checkProxies(section, acceptProxy !== false, onTunnel, report)
@@ -41,7 +43,7 @@ export function resolveForward(source: ForwardSource, issues: Issue[]): ForwardC
     upstream,
     routes,
     acceptProxy: acceptProxy === true ? 'any' : acceptProxy,
-    trustedProxies: acceptProxy === false ? [] : (section.trustedProxies ?? trustedPeers(tunnel)),
+    trustedProxies: acceptProxy === false ? [] : (section.trustedProxies ?? trustedPeers),
     sendProxy: section.sendProxy,
     proxyHeaderLimit: section.proxyHeaderLimit ?? leastTaken,
     timeouts: section.timeouts,
@@ -90,8 +92,4 @@ function checkProxies(section: ForwardSection, accepts: boolean, onTunnel: boole
       'trustedProxies',
       `found while acceptProxy is false${section.acceptProxy === undefined ? ' (its default here)' : ''}; set acceptProxy or remove trustedProxies`,
     )
-}
-
-function trustedPeers(tunnel: TunnelConfig | undefined): ForwardConfig['trustedProxies'] {
-  return (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
 }

@@ -1,4 +1,5 @@
 import { type Document, isCollection, isPair, isScalar, Scalar, visit } from 'yaml'
+import { shortened } from './issue.ts'
 
 /**
  * What Helm reads otherwise than this program. The chart's values hold a config file too, under `config:`, and Helm reads
@@ -13,21 +14,37 @@ export interface HelmReading {
   readonly message: string
 }
 
-export function helmReadings(document: Document, text: string): HelmReading[] {
-  const readings: HelmReading[] = []
+/**
+ * The first of them, in the order of the text, and how many more there are.
+ * @param isWanted asked with an offset.
+ */
+export function helmReadings(
+  document: Document,
+  text: string,
+  most: number,
+  isWanted: (offset: number) => boolean,
+): { first: HelmReading[]; more: number } {
+  const first: HelmReading[] = []
+  let more = 0
   visit(document, {
     Scalar(role, node, ancestors) {
       const [offset = 0, end = offset] = node.range ?? []
-      const inFlow = ancestors.some(above => isCollection(above) && above.flow === true)
+      // Within one that is in flow style, all are.
+      const above = ancestors.findLast(isCollection)
       const message =
         node.type === Scalar.QUOTE_DOUBLE
           ? messageOfQuoted(text.slice(offset, end))
-          : messageOf(node, role === 'key', inFlow)
-      const path = ancestors.filter(isPair).map(({ key }) => (isScalar(key) ? String(key.value) : '?'))
-      if (message !== undefined) readings.push({ offset, path, message })
+          : messageOf(node, role === 'key', above?.flow === true)
+      if (message === undefined || !isWanted(offset)) return
+      if (first.length < most) first.push({ offset, path: pathOf(ancestors), message })
+      else more++
     },
   })
-  return readings
+  return { first, more }
+}
+
+function pathOf(ancestors: readonly unknown[]): string[] {
+  return ancestors.filter(isPair).map(({ key }) => (isScalar(key) ? String(key.value) : '?'))
 }
 
 /** Not shown: it may be a key of WireGuard that went through JSON. */
@@ -42,7 +59,7 @@ function messageOf(node: Scalar, isKey: boolean, inFlow: boolean): string | unde
   const { source } = node
   if (node.type !== Scalar.PLAIN || node.tag !== undefined || source === undefined) return undefined
   const said = (what: string) =>
-    `found ${source}, which Helm ${what} in values of the chart; write ${portable(node, isKey)}`
+    `found ${shortened(source)}, which Helm ${what} in values of the chart; write ${shortened(portable(node, isKey))}`
   if (inFlow && /^:|\?/.test(source)) return said('does not read')
   const value = goValue(source)
   if (isKey ? value === null : typeof value === 'number' && !Number.isFinite(value)) return said('refuses')

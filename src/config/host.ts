@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { openFileLimit } from '../descriptors.ts'
+import { readSmallFile } from '../small-file.ts'
 import { fromNumber } from './address.ts'
 
 /** What of this host a config must fit: its own network, which a tunnel must not swallow, and limits. Read from files alone: nothing is asked. */
@@ -15,29 +16,30 @@ export interface Host {
   readonly openFiles: number
 }
 
-/** @param read a file's text; throws where there is none. */
-export function readHost(read: (path: string) => string = path => readFileSync(path, 'utf8')): Host {
-  const rows = (path: string): string[][] => {
-    try {
-      return read(path)
-        .split('\n')
-        .map(line => line.trim().split(/\s+/))
-    } catch {
-      return []
-    }
+/** @param read a file's text; rejects where there is none. */
+export async function readHost(read: (path: string) => Promise<string> = textOf): Promise<Host> {
+  const rows = async (path: string): Promise<string[][]> => {
+    const text = await read(path).catch(() => undefined)
+    return text === undefined ? [] : text.split('\n').map(line => line.trim().split(/\s+/))
   }
+  const limits = await read('/proc/self/limits').catch(() => '')
   return {
     gateways: [
-      ...rows('/proc/net/route').flatMap(ipv4Gateway),
-      ...rows('/proc/net/ipv6_route').flatMap(ipv6Gateway),
+      ...(await rows('/proc/net/route')).flatMap(ipv4Gateway),
+      ...(await rows('/proc/net/ipv6_route')).flatMap(ipv6Gateway),
     ],
-    nameservers: rows('/etc/resolv.conf').flatMap(([word, address]) =>
+    nameservers: (await rows('/etc/resolv.conf')).flatMap(([word, address]) =>
       word === 'nameserver' && address !== undefined ? [address] : [],
     ),
-    ipv6: rows('/proc/net/if_inet6').length > 0,
-    congestionControl: rows('/proc/sys/net/ipv4/tcp_congestion_control')[0]?.[0] ?? '',
-    openFiles: openFileLimit(() => read('/proc/self/limits')),
+    ipv6: (await rows('/proc/net/if_inet6')).length > 0,
+    congestionControl: (await rows('/proc/sys/net/ipv4/tcp_congestion_control'))[0]?.[0] ?? '',
+    openFiles: openFileLimit(() => limits),
   }
+}
+
+/** The kernel's files answer always, and need not wait for others that do not. */
+async function textOf(path: string): Promise<string> {
+  return path.startsWith('/proc/') ? await readFile(path, 'utf8') : (await readSmallFile(path)).text
 }
 
 /** `eth0 00000000 010200C0 …`: words in the byte order of the host, little-endian. */

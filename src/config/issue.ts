@@ -1,12 +1,14 @@
+export type Severity = 'error' | 'warning'
+
 /** What is wrong with a config, and where. One is never thrown: a person wants all of them at once. */
 export interface Issue {
   /** A config with an error is refused as a whole; one with warnings runs. */
-  readonly severity: 'error' | 'warning'
+  readonly severity: Severity
   /** The file as it was named, or the flag (`--admin`) that the value came from. */
   readonly file: string
   /** From 1; 0 when the issue is about the file as a whole or about a flag. */
   readonly line: number
-  /** From 1; 0 as for `line`. */
+  /** From 1; 0 as for `line`, and where the line is enough. */
   readonly column: number
   /** `forwards.web.listen`, `Peer.AllowedIPs`. */
   readonly key?: string
@@ -14,14 +16,26 @@ export interface Issue {
   readonly message: string
 }
 
-/** `file:line:column: error: key: message`, without the parts that the issue does not have. */
+/** Characters of a part of a line: whatever a file holds, a line can be read, and a log keeps it. */
+const longestKey = 300
+const longestMessage = 600
+
+/** `file:line:column: error: key: message`, without the parts that the issue does not have; one line of bounded length. */
 export function formatIssue({ severity, file, line, column, key, message }: Issue): string {
-  const place = line === 0 ? file : `${file}:${line}:${column}`
-  return `${place}: ${severity}: ${key === undefined ? '' : `${key}: `}${message}`
+  const place = [file, line, column].filter(part => part !== 0).join(':')
+  const about = key === undefined ? '' : `${shortened(key, longestKey)}: `
+  return `${place}: ${severity}: ${about}${shortened(message, longestMessage)}`.replace(/\p{Cc}/gu, '?')
 }
 
-export function hasErrors(issues: readonly Issue[]): boolean {
-  return issues.some(issue => issue.severity === 'error')
+/** The text, or its first characters and `…`. */
+export function shortened(text: string, most = 60): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text
+}
+
+/** A list as it may stand in a message, which is no place for thousands. */
+export function listed(items: readonly string[], most = 10): string {
+  const more = items.length - most
+  return more > 0 ? `${items.slice(0, most).join(', ')} and ${more} more` : items.join(', ')
 }
 
 /** A value as it may stand in a message: quoted, shortened, on one line. */
@@ -29,8 +43,7 @@ export function found(value: unknown): string {
   if (value === null || value === undefined || value === '') return 'found nothing'
   if (Array.isArray(value)) return 'found a list'
   if (typeof value === 'object') return 'found a mapping'
-  const text = String(value)
-  const short = text.length > 60 ? `${text.slice(0, 60)}…` : text
+  const short = shortened(String(value))
   return `found ${typeof value === 'string' ? JSON.stringify(short) : short}`
 }
 

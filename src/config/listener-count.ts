@@ -5,7 +5,7 @@ import type { ConfigDocument } from './document.ts'
 import type { Issue } from './issue.ts'
 
 /** Listeners of all forwards together. Each is a file, and some KiB here and in the kernel. */
-const most = 4096
+export const mostListeners = 4096
 
 /** An error at the first forward with which there are more listeners than this end may have; at most one. */
 export function tooManyListeners(
@@ -13,7 +13,7 @@ export function tooManyListeners(
   tunnel: TunnelConfig | undefined,
   openFiles: number,
   document: ConfigDocument,
-): Issue[] {
+): Issue | undefined {
   // At least half is left for the connections that they take.
   const room = Math.floor(usableOf(openFiles) / 2)
   let count = 0
@@ -22,14 +22,14 @@ export function tooManyListeners(
     const addresses = listen.host === 'tunnel' ? Math.max(1, own.size) : 1
     const listeners = addresses * (listen.last - listen.first + 1)
     count += listeners
-    if (count <= Math.min(most, room)) continue
+    if (count <= Math.min(mostListeners, room)) continue
     const allowed =
-      room < most
+      room < mostListeners
         ? `${room} with the ${openFiles} files that this process may hold open; ${raiseOpenFiles}, or list fewer ports`
-        : `${most}; list the ports that are used, not all that there are`
+        : `${mostListeners}; list the ports that are used, not all that there are`
     const before = count === listeners ? '' : `, with those before it ${count}`
     const message = `found ${listeners} listeners (ports × addresses)${before}; allowed: in all ${allowed}`
-    return [document.issue('error', ['forwards', name, 'listen'], message)]
+    return document.issue('error', ['forwards', name, 'listen'], message)
   }
-  return []
+  return undefined
 }

@@ -1,4 +1,4 @@
-import { canonical, covers, familyOf, type HostPorts, parseCidr } from './address.ts'
+import { canonical, familyOf, type HostPorts, isLoopback } from './address.ts'
 import type { TunnelConfig } from './config.ts'
 
 /** An address with ports that a part of the config listens on. */
@@ -15,19 +15,44 @@ export interface Collision {
   readonly port: number
 }
 
-const loopback = [parseCidr('127.0.0.0/8')!, parseCidr('::1')!]
-
 /** Each listener that cannot be bound beside an earlier one, once. */
 export function collisions(plans: readonly ListenerPlan[], tunnel: TunnelConfig | undefined): Collision[] {
-  const hosts = plans.map(({ listen }) => addressesOf(listen.host, tunnel))
+  const ports = new Map<number, Taken>()
   return plans.flatMap((later, index): Collision[] => {
-    const at = plans
-      .slice(0, index)
-      .findIndex((earlier, i) => samePort(earlier.listen, later.listen) && overlap(hosts[i]!, hosts[index]!))
-    if (at === -1) return []
-    const earlier = plans[at]!
+    const hosts = addressesOf(later.listen.host, tunnel)
+    let at = Infinity
+    for (let port = later.listen.first; port <= later.listen.last; port++) {
+      const taken = ports.get(port) ?? new Map<string, number>()
+      ports.set(port, taken)
+      at = Math.min(at, ...hosts.map(host => firstOf(taken, host)))
+      for (const host of hosts) take(taken, host, index)
+    }
+    const earlier = plans[at]
+    if (earlier === undefined) return []
     return [{ earlier, later, port: Math.max(earlier.listen.first, later.listen.first) }]
   })
+}
+
+/** At one port, by host: the first plan that takes it. `any4` and `any6` are the first with any address of the family. */
+type Taken = Map<string, number>
+
+function firstOf(taken: Taken, host: string): number {
+  const isAll = host.startsWith('all')
+  const wider = familiesOf(host).map(family => `${isAll ? 'any' : 'all'}${family}`)
+  return Math.min(...[host, ...wider].map(name => taken.get(name) ?? Infinity))
+}
+
+function take(taken: Taken, host: string, index: number): void {
+  for (const name of [host, ...familiesOf(host).map(family => `any${family}`)])
+    if (!taken.has(name)) taken.set(name, index)
+}
+
+/** The addresses of a tunnel may be of either. */
+function familiesOf(host: string): (4 | 6)[] {
+  if (host === 'tunnel') return [4, 6]
+  if (host === 'all4' || host === 'all6') return host === 'all4' ? [4] : [6]
+  const family = familyOf(host)
+  return family === 0 ? [] : [family]
 }
 
 /**
@@ -35,12 +60,12 @@ export function collisions(plans: readonly ListenerPlan[], tunnel: TunnelConfig 
  * for `localhost`.
  */
 export function leadsTo(listen: HostPorts, target: HostPorts, tunnel: TunnelConfig | undefined): boolean {
+  if (!samePort(listen, target)) return false
   const hosts = addressesOf(listen.host, tunnel)
-  const own = [...loopback, ...addressesOf('tunnel', tunnel).flatMap(address => parseCidr(address) ?? [])]
+  const isOwn = (address: string) => isLoopback(address) || addressesOf('tunnel', tunnel).includes(address)
   const isHere = (address: string) =>
-    hosts.includes(address) ||
-    (hosts.includes(`all${familyOf(address)}`) && own.some(prefix => covers(prefix, address)))
-  return samePort(listen, target) && reachedAt(target.host).some(isHere)
+    hosts.includes(address) || (hosts.includes(`all${familyOf(address)}`) && isOwn(address))
+  return reachedAt(target.host).some(isHere)
 }
 
 /** Where a connection to this host arrives: one to the unspecified address does at the loopback one (ip(7), ipv6(7)). */
@@ -76,12 +101,4 @@ function addressesOf(host: string, tunnel: TunnelConfig | undefined): string[] {
     default:
       return [host]
   }
-}
-
-function overlap(a: readonly string[], b: readonly string[]): boolean {
-  const covered = (one: string, other: string) =>
-    one === other ||
-    (one === 'all4' && (familyOf(other) === 4 || other === 'tunnel')) ||
-    (one === 'all6' && (familyOf(other) === 6 || other === 'tunnel'))
-  return a.some(one => b.some(other => covered(one, other) || covered(other, one)))
 }

@@ -8,11 +8,12 @@ import { foreignFile } from './foreign.ts'
 import { forwardSchema } from './forward-schema.ts'
 import { isListenHost, resolveForward } from './forwards.ts'
 import { type Host, readHost } from './host.ts'
-import { found, hasErrors, type Issue } from './issue.ts'
+import { found, type Issue } from './issue.ts'
+import { Issues, type Shown } from './issues.ts'
 import { tooManyListeners } from './listener-count.ts'
 import { collisions, type ListenerPlan } from './listeners.ts'
 import { adminSchema, configSchema, linkSchema, type TunnelSection, tunnelSchema } from './schema.ts'
-import { targetRouteIssues, unroutedTargets } from './target-routes.ts'
+import { reportTargetRoutes, unroutedTargets } from './target-routes.ts'
 import { resolveTunnel } from './tunnel.ts'
 
 export interface LoadOptions {
@@ -24,10 +25,9 @@ export interface LoadOptions {
   readonly admin?: string
 }
 
-export interface Loaded {
+export interface Loaded extends Shown {
   /** `undefined` exactly when one of the issues is an error. */
   readonly config: Config | undefined
-  readonly issues: Issue[]
   /** What was read, right or wrong: absolute path to the digest of its content (file.ts). */
   readonly files: ReadonlyMap<string, string>
 }
@@ -35,72 +35,80 @@ export interface Loaded {
 const adminListen = ['admin', 'listen']
 
 /**
- * Reads a config with all the files that it names and judges all of it: every issue, not the first.
+ * Reads a config with all the files that it names and judges all of it: every issue is counted, the first ones are told.
  * Touches no network, runs nothing.
  * @param host what this host's own network looks like.
  * @param readFile for a config that is not in a file yet.
  */
 export async function loadConfig(
   options: LoadOptions,
-  host: Host = readHost(),
+  host?: Host,
   readFile: (path: string) => Promise<FileText> = readText,
 ): Promise<Loaded> {
   const files = new Map<string, string>()
   const read = async (path: string) => {
     const content = await readFile(path)
-    files.set(resolve(path), digestOf(content))
+    // What a pipe gave is not there any more to be compared.
+    if (!content.isPipe) files.set(resolve(path), digestOf(content))
     return content
   }
-  return { ...(await judge(options, host, read)), files }
+  const issues = new Issues(options.configFile)
+  const config = await judge(options, host ?? (await readHost()), read, issues)
+  return { config, ...issues.shown(), files }
 }
 
 async function judge(
   { configFile, wgConf, admin: adminFlag }: LoadOptions,
   host: Host,
   read: (path: string) => Promise<FileText>,
-): Promise<Omit<Loaded, 'files'>> {
+  issues: Issues,
+): Promise<Config | undefined> {
   const content = await read(configFile)
-  if (content.reason !== undefined) return { config: undefined, issues: [atFlag(configFile, content.reason)] }
-  const foreign = foreignFile('config', content.text)
-  if (foreign !== undefined) return { config: undefined, issues: [atFlag(configFile, foreign.message)] }
+  const wrong = content.reason ?? foreignFile('config', content.text)?.message
+  if (wrong !== undefined) issues.add(atFlag(configFile, wrong))
+  if (wrong !== undefined || content.text === undefined) return undefined
   const document = readDocument(configFile, content.text)
-  const issues = [...document.issues]
+  issues.addAll(document)
   const sections = mapping(document.value)
 
   const hasTunnel = sections.tunnel !== undefined || wgConf !== undefined
   const section = tunnelSection(mapping(sections.tunnel))
+  const isRefused =
+    sections.tunnel !== undefined &&
+    (mapping(sections.tunnel) !== sections.tunnel || mapping(sections.tunnel).wgConf !== undefined)
   const tunnel = hasTunnel
-    ? await resolveTunnel({ configFile, document, section, wgConf, host, read }, issues)
+    ? await resolveTunnel({ configFile, document, section, isRefused, wgConf, host, read }, issues)
     : undefined
+  const trustedPeers = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
   const forwards = Object.entries(mapping(sections.forwards)).flatMap(([name, value]): ForwardConfig[] => {
     const forward = v.safeParse(forwardSchema, value)
     if (!forward.success) return []
-    return [resolveForward({ name, section: forward.output, document, hasTunnel, tunnel }, issues)]
+    return [
+      resolveForward({ name, section: forward.output, document, hasTunnel, tunnel, trustedPeers }, issues),
+    ]
   })
-  if (sections === document.value && isNothing(sections.forwards))
-    issues.push(noForwards(document, hasTunnel))
+  if (sections === document.value && isNothing(sections.forwards)) issues.add(noForwards(document, hasTunnel))
   const admin = resolveAdmin(sections.admin, adminFlag, document, issues)
   const link = linkOf(sections.link, tunnel)
-  issues.push(...collisionIssues({ forwards, admin, link, tunnel, flag: adminFlag, document }))
-  issues.push(...targetRouteIssues(forwards, tunnel, document))
-  issues.push(...tooManyListeners(forwards, tunnel, host.openFiles, document))
+  const tooMany = tooManyListeners(forwards, tunnel, host.openFiles, document)
+  // Of so many listeners it does not matter which collide.
+  if (tooMany !== undefined) issues.add(tooMany)
+  else reportCollisions({ forwards, admin, link, tunnel, flag: adminFlag, document }, issues)
+  reportTargetRoutes(forwards, tunnel, document, issues)
 
   const whole = v.safeParse(configSchema, document.value)
-  if (!whole.success || admin === undefined || hasErrors(issues)) return { config: undefined, issues }
+  if (!whole.success || admin === undefined || issues.hasErrors) return undefined
   const { readiness, drainDelay, drainTimeout, log } = whole.output
   return {
-    config: {
-      file: configFile,
-      tunnel: tunnel && { ...tunnel, unroutedTargets: unroutedTargets(forwards, tunnel) },
-      forwards,
-      link,
-      admin,
-      readiness,
-      drainDelay,
-      drainTimeout,
-      log,
-    },
-    issues,
+    file: configFile,
+    tunnel: tunnel && { ...tunnel, unroutedTargets: unroutedTargets(forwards, tunnel) },
+    forwards,
+    link,
+    admin,
+    readiness,
+    drainDelay,
+    drainTimeout,
+    log,
   }
 }
 
@@ -117,7 +125,7 @@ function resolveAdmin(
   raw: unknown,
   flag: string | undefined,
   document: ConfigDocument,
-  issues: Issue[],
+  issues: Issues,
 ): AdminConfig | undefined {
   const section = v.safeParse(adminSchema, raw ?? {})
   if (!section.success) return undefined
@@ -127,7 +135,7 @@ function resolveAdmin(
   const allowed =
     'allowed: ADDRESS:PORT, [v6]:PORT, localhost:PORT or :PORT for all addresses; one port, no name'
   const message = `${found(flag ?? mapping(raw).listen)}; ${allowed}`
-  issues.push(flag === undefined ? document.issue('error', adminListen, message) : atFlag('--admin', message))
+  issues.add(flag === undefined ? document.issue('error', adminListen, message) : atFlag('--admin', message))
   return undefined
 }
 
@@ -137,21 +145,19 @@ function linkOf(raw: unknown, tunnel: TunnelConfig | undefined): Config['link'] 
   return tunnel === undefined || !section.success || section.output === false ? undefined : section.output
 }
 
-function collisionIssues({
-  forwards,
-  admin,
-  link,
-  tunnel,
-  flag,
-  document,
-}: {
-  forwards: readonly ForwardConfig[]
-  admin: AdminConfig | undefined
-  link: Config['link']
-  tunnel: TunnelConfig | undefined
-  flag: string | undefined
-  document: ConfigDocument
-}): Issue[] {
+interface Listening {
+  readonly forwards: readonly ForwardConfig[]
+  readonly admin: AdminConfig | undefined
+  readonly link: Config['link']
+  readonly tunnel: TunnelConfig | undefined
+  readonly flag: string | undefined
+  readonly document: ConfigDocument
+}
+
+function reportCollisions(
+  { forwards, admin, link, tunnel, flag, document }: Listening,
+  issues: Issues,
+): void {
   const plans = forwards.map(
     ({ name, listen }): ListenerPlan => ({ path: ['forwards', name, 'listen'], listen }),
   )
@@ -159,13 +165,15 @@ function collisionIssues({
     plans.push({ path: adminListen, listen: { host: admin.host, first: admin.port, last: admin.port } })
   if (link !== undefined)
     plans.push({ path: ['link', 'port'], listen: { host: 'tunnel', first: link.port, last: link.port } })
-  return collisions(plans, tunnel).map(({ earlier, later, port }) => {
+  for (const { earlier, later, port } of collisions(plans, tunnel)) {
     const place = document.place(earlier.path)
     const message = `found port ${port} at an address that ${earlier.path.join('.')} (${place}) listens on; move one of them to another port or address`
-    return later.path === adminListen && flag !== undefined
-      ? atFlag('--admin', message)
-      : document.issue('error', later.path, message)
-  })
+    issues.add(
+      later.path === adminListen && flag !== undefined
+        ? atFlag('--admin', message)
+        : document.issue('error', later.path, message),
+    )
+  }
 }
 
 function noForwards(document: ConfigDocument, hasTunnel: boolean): Issue {

@@ -39,7 +39,7 @@ export interface OwnAddresses {
 export function ownAddresses(usable: readonly Placed<Cidr>[], report: Report): OwnAddresses {
   for (const own of usable) reportUseless(own, report)
   const linkLocal = usable.filter(({ value }) => isLinkLocal(value.address))
-  const others = usable.filter(own => !linkLocal.includes(own))
+  const others = usable.filter(({ value }) => !isLinkLocal(value.address))
   for (const { value, line, column } of linkLocal)
     if (others.length > 0)
       report(

@@ -21,3 +21,12 @@ export class Prefixes {
     return this.#answer
   }
 }
+
+const made = new WeakMap<readonly Cidr[], Prefixes>()
+
+/** One for all who have the very same list: thousands of forwards trust the same peers. */
+export function prefixesOf(cidrs: readonly Cidr[]): Prefixes {
+  const known = made.get(cidrs) ?? new Prefixes(cidrs)
+  made.set(cidrs, known)
+  return known
+}

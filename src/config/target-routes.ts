@@ -1,26 +1,29 @@
-import { type Cidr, covers, familyOf, isLinkLocal, isLoopback, parseCidr } from './address.ts'
+import { type Cidr, familyOf, isLinkLocal, isLoopback, parseCidr } from './address.ts'
 import type { ForwardConfig, TunnelConfig, UpstreamConfig } from './config.ts'
+import { Covered } from './covered.ts'
 import type { ConfigDocument } from './document.ts'
-import type { Issue } from './issue.ts'
+import type { Issues } from './issues.ts'
 
 /** A warning for each target that no route of this program's leads to, or none that a peer's AllowedIPs let through. */
-export function targetRouteIssues(
+export function reportTargetRoutes(
   forwards: readonly ForwardConfig[],
   tunnel: TunnelConfig | undefined,
   document: ConfigDocument,
-): Issue[] {
-  if (tunnel === undefined) return []
-  return forwards.flatMap(forward => {
+  issues: Issues,
+): void {
+  if (tunnel === undefined) return
+  const ways = waysOf(tunnel)
+  for (const forward of forwards) {
     const path = ['forwards', forward.name]
     const places = [
       ...placesOf(forward.upstream, [...path, 'target']),
       ...forward.routes.flatMap(({ name, upstream }) => placesOf(upstream, [...path, 'routes', name])),
     ]
-    return places.flatMap(({ host, path }) => {
-      const problem = familyOf(host) === 0 ? undefined : problemOf(host, forward, tunnel)
-      return problem === undefined ? [] : [document.issue('warning', path, `found ${host}, ${problem}`)]
-    })
-  })
+    for (const { host, path } of places) {
+      const problem = familyOf(host) === 0 ? undefined : problemOf(host, forward, ways)
+      if (problem !== undefined) issues.add(document.issue('warning', path, `found ${host}, ${problem}`))
+    }
+  }
 }
 
 /**
@@ -28,12 +31,34 @@ export function targetRouteIssues(
  * its own address is not named. Data for them goes through the tunnel, by a route of the user's, or nowhere.
  */
 export function unroutedTargets(forwards: readonly ForwardConfig[], tunnel: TunnelConfig): Cidr[] {
+  const ways = waysOf(tunnel)
   const hosts = forwards
     .filter(({ listen }) => listen.host !== 'tunnel')
     .flatMap(({ upstream, routes }) => [upstream, ...routes.map(route => route.upstream)])
     .flatMap(({ targets }) => targets.map(({ host }) => host))
-  const unrouted = new Set(hosts.filter(host => familyOf(host) !== 0 && isUnrouted(host, tunnel)))
-  return Array.from(unrouted, host => parseCidr(host)!)
+  const unrouted = Array.from(new Set(hosts)).filter(host => familyOf(host) !== 0 && isUnrouted(host, ways))
+  return unrouted.map(host => parseCidr(host)!)
+}
+
+/** Where the prefixes of a tunnel lead, made once for all targets. */
+interface Ways {
+  readonly tunnel: TunnelConfig
+  readonly onLink: Covered
+  readonly routed: Covered
+  readonly allowed: Covered
+  /** AllowedIPs of the peers that nothing is routed to. */
+  readonly unnamed: Covered
+}
+
+function waysOf(tunnel: TunnelConfig): Ways {
+  const { addresses, peers } = tunnel
+  return {
+    tunnel,
+    onLink: new Covered(addresses),
+    routed: new Covered(peers.flatMap(peer => peer.trusted)),
+    allowed: new Covered(peers.flatMap(peer => peer.allowedIps)),
+    unnamed: new Covered(peers.flatMap(peer => (peer.trusted.length === 0 ? peer.allowedIps : []))),
+  }
 }
 
 function placesOf({ targets }: UpstreamConfig, path: readonly string[]) {
@@ -43,36 +68,31 @@ function placesOf({ targets }: UpstreamConfig, path: readonly string[]) {
   }))
 }
 
-function problemOf(host: string, { listen }: ForwardConfig, tunnel: TunnelConfig): string | undefined {
-  const { addresses, peers, table } = tunnel
-  const isIn = (prefixes: readonly Cidr[]) => prefixes.some(prefix => covers(prefix, host))
+function problemOf(host: string, { listen }: ForwardConfig, ways: Ways): string | undefined {
+  const { tunnel, onLink, routed, allowed } = ways
   if (isOwn(host, tunnel)) return undefined
-  const isRouted = isIn(peers.flatMap(peer => peer.trusted))
-  const isAllowed = isIn(peers.flatMap(peer => peer.allowedIps))
-  const isOnLink = isIn(addresses)
-  if (isRouted && table !== 'auto' && !isOnLink) return unrouted(host, tunnel)
-  if (isOnLink && !isAllowed)
+  const isOnLink = onLink.has(host)
+  if (routed.has(host) && tunnel.table !== 'auto' && !isOnLink) return unrouted(host, tunnel)
+  if (isOnLink && !allowed.has(host))
     return "which is in the tunnel's subnet and in no peer's AllowedIPs: nothing that is sent there arrives; add it to those of the peer that has it"
   // A target of what comes out of the tunnel is not meant to be in it.
-  if (listen.host === 'tunnel' || !isUnnamed(host, tunnel)) return undefined
+  if (listen.host === 'tunnel' || !isUnnamed(host, ways)) return undefined
   const short = 'which only a prefix covers that is too short to be routed'
-  return isUnrouted(host, tunnel)
+  return isUnrouted(host, ways)
     ? `${short}: until a route leads there through ${tunnel.interface}, connections to it are refused; name the peer's own address in tunnel.probe.addresses`
     : `${short}: it is reached outside of the tunnel; if it is a peer's, name it in tunnel.probe.addresses`
 }
 
 /** Whether it is inside AllowedIPs that say nothing of where the peer is. */
-function isUnnamed(host: string, tunnel: TunnelConfig): boolean {
-  const { addresses, peers } = tunnel
-  const isIn = (prefixes: readonly Cidr[]) => prefixes.some(prefix => covers(prefix, host))
-  if (isOwn(host, tunnel) || isIn([...addresses, ...peers.flatMap(peer => peer.trusted)])) return false
-  return peers.some(({ trusted, allowedIps }) => trusted.length === 0 && isIn(allowedIps))
+function isUnnamed(host: string, { tunnel, onLink, routed, unnamed }: Ways): boolean {
+  return !isOwn(host, tunnel) && !onLink.has(host) && !routed.has(host) && unnamed.has(host)
 }
 
 /** Whether it is, and there is no route to it but one of the user's: there is no subnet of its family either. */
-function isUnrouted(host: string, tunnel: TunnelConfig): boolean {
+function isUnrouted(host: string, ways: Ways): boolean {
+  const { table, addresses } = ways.tunnel
   const isSubnet = ({ family, bits }: Cidr) => family === familyOf(host) && bits < (family === 4 ? 32 : 128)
-  return isUnnamed(host, tunnel) && (tunnel.table === 'off' || !tunnel.addresses.some(isSubnet))
+  return isUnnamed(host, ways) && (table === 'off' || !addresses.some(isSubnet))
 }
 
 function isOwn(host: string, { addresses }: TunnelConfig): boolean {

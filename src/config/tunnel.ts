@@ -6,11 +6,13 @@ import type { ConfigDocument } from './document.ts'
 import { type FileText, worldReadable } from './file.ts'
 import { foreignFile } from './foreign.ts'
 import type { Host } from './host.ts'
-import type { Issue } from './issue.ts'
+import { listed, type Severity } from './issue.ts'
+import type { Issues } from './issues.ts'
 import { isKey, publicKeyOf } from './keys.ts'
 import { ownAddresses } from './own-addresses.ts'
 import type { TunnelSection } from './schema.ts'
 import { parseWgConf, type WgConf } from './wg-conf.ts'
+import { withinCounts } from './wg-count.ts'
 import type { Report } from './wg-section.ts'
 
 /** What a tunnel is put together from: the section of the config file, the wg-quick file and the key files. */
@@ -20,25 +22,24 @@ export interface TunnelSource {
   readonly section: TunnelSection
   /** The flag's path, relative to the working folder. */
   readonly wgConf: string | undefined
+  /** Whether `wgConf`, or the section as a whole, is there and is none. */
+  readonly isRefused: boolean
   readonly host: Host
   readonly read: (path: string) => Promise<FileText>
 }
 
 /** `undefined` where an error left nothing to go by; with any error the tunnel is not to be used, only compared to. */
-export async function resolveTunnel(
-  source: TunnelSource,
-  issues: Issue[],
-): Promise<TunnelConfig | undefined> {
+export async function resolveTunnel(source: TunnelSource, issues: Issues): Promise<TunnelConfig | undefined> {
   const { section, host } = source
   const file = await readWgConf(source, issues)
   if (file === undefined) return undefined
   const report: Report = (severity, { line, column }, key, message) =>
-    void issues.push({ severity, file: file.path, line, column, ...(key !== undefined && { key }), message })
-  const conf = await withKeyFiles(file.conf, source, issues)
+    issues.add({ severity, file: file.path, line, column, ...(key !== undefined && { key }), message })
+  const conf = withinCounts(await withKeyFiles(file.conf, source, issues), report)
   const mtu = section.mtu ?? conf.mtu?.value ?? 1420
   checkMtu(mtu, conf, source, report, issues)
   if (!host.ipv6) reportNoIPv6(conf, report)
-  const publicKey = checkPrivateKey(conf, source, report, issues)
+  const publicKey = checkPrivateKey(conf, source, report)
   return {
     interface: section.interface,
     stateDir: inConfigFolder(source, section.stateDir),
@@ -64,22 +65,22 @@ export async function resolveTunnel(
 
 async function readWgConf(
   source: TunnelSource,
-  issues: Issue[],
+  issues: Issues,
 ): Promise<{ path: string; conf: WgConf } | undefined> {
   const { section, document, wgConf: flag } = source
   const inFile = section.wgConf === undefined ? undefined : inConfigFolder(source, section.wgConf)
   const path = flag ?? inFile
   // With the key there and refused, its own error says enough.
   if (path === undefined) {
-    if (!document.issues.some(({ key }) => key === 'tunnel' || key === 'tunnel.wgConf'))
-      issues.push(
+    if (!source.isRefused)
+      issues.add(
         document.issue('error', ['tunnel', 'wgConf'], 'missing; name the wg-quick file: wgConf: wg0.conf'),
       )
     return undefined
   }
   const read = await source.read(path)
   if (read.reason !== undefined) {
-    issues.push(
+    issues.add(
       flag === undefined
         ? document.issue('error', ['tunnel', 'wgConf'], read.reason)
         : { severity: 'error', file: '--wg-conf', line: 0, column: 0, message: read.reason },
@@ -89,24 +90,24 @@ async function readWgConf(
   const foreign = foreignFile('wg-quick', read.text)
   if (foreign !== undefined) {
     const { line, message } = foreign
-    issues.push({ severity: 'error', file: path, line, column: Math.min(line, 1), message })
+    issues.add({ severity: 'error', file: path, line, column: Math.min(line, 1), message })
     return undefined
   }
   const parsed = parseWgConf(path, read.text)
-  issues.push(...parsed.issues)
+  issues.addAll(parsed)
   const secret = parsed.conf.privateKey ?? parsed.conf.peers.find(peer => peer.presharedKey !== undefined)
   if (read.worldReadable && secret !== undefined)
-    issues.push({ severity: 'warning', file: path, line: 0, column: 0, message: worldReadable(path) })
+    issues.add({ severity: 'warning', file: path, line: 0, column: 0, message: worldReadable(path) })
   return { path, conf: parsed.conf }
 }
 
-async function withKeyFiles(conf: WgConf, source: TunnelSource, issues: Issue[]): Promise<WgConf> {
+async function withKeyFiles(conf: WgConf, source: TunnelSource, issues: Issues): Promise<WgConf> {
   const privateKey = (await readKey('privateKeyFile', source, issues)) ?? conf.privateKey
   const presharedKey = await readKey('presharedKeyFile', source, issues)
   if (presharedKey === undefined) return { ...conf, privateKey }
   if (conf.peers.length !== 1) {
     const message = `found ${conf.peers.length} peers; allowed with exactly one; write each PresharedKey into its [Peer]`
-    issues.push(source.document.issue('error', ['tunnel', 'presharedKeyFile'], message))
+    issues.add(source.document.issue('error', ['tunnel', 'presharedKeyFile'], message))
   }
   return { ...conf, privateKey, peers: conf.peers.map(peer => ({ ...peer, presharedKey })) }
 }
@@ -114,12 +115,12 @@ async function withKeyFiles(conf: WgConf, source: TunnelSource, issues: Issue[])
 async function readKey(
   name: 'privateKeyFile' | 'presharedKeyFile',
   source: TunnelSource,
-  issues: Issue[],
+  issues: Issues,
 ): Promise<string | undefined> {
   const written = source.section[name]
   if (written === undefined) return undefined
-  const report = (severity: Issue['severity'], message: string) =>
-    void issues.push(source.document.issue(severity, ['tunnel', name], message))
+  const report = (severity: Severity, message: string) =>
+    issues.add(source.document.issue(severity, ['tunnel', name], message))
   if (isKey(written)) {
     report(
       'error',
@@ -144,19 +145,20 @@ async function readKey(
 }
 
 /** The peers' addresses that `tunnel.probe.addresses` names, those that cannot be left out. */
-function namedPeers({ section, document }: TunnelSource, conf: WgConf, issues: Issue[]): Map<string, string> {
+function namedPeers({ section, document }: TunnelSource, conf: WgConf, issues: Issues): Map<string, string> {
   const named = new Map<string, string>()
+  const peers = new Map(conf.peers.map(peer => [peer.publicKey.value, peer]))
   for (const [key, address] of Object.entries(section.probe === false ? {} : section.probe.addresses)) {
     const path = ['tunnel', 'probe', 'addresses', key]
-    const peer = conf.peers.find(({ publicKey }) => publicKey.value === key)
+    const peer = peers.get(key)
     const prefixes = peer?.allowedIps.map(({ value }) => value) ?? []
     if (peer === undefined) {
-      const keys = conf.peers.map(({ publicKey }) => publicKey.value).join(', ')
-      issues.push(
+      const keys = listed([...peers.keys()])
+      issues.add(
         document.issue('error', path, `found no peer with this key; allowed: ${keys || 'none'}`, 'key'),
       )
     } else if (isLinkLocal(address))
-      issues.push(
+      issues.add(
         document.issue(
           'error',
           path,
@@ -165,8 +167,8 @@ function namedPeers({ section, document }: TunnelSource, conf: WgConf, issues: I
       )
     else if (prefixes.some(prefix => covers(prefix, address))) named.set(key, address)
     else {
-      const allowed = prefixes.map(({ address, bits }) => `${address}/${bits}`).join(', ')
-      issues.push(
+      const allowed = listed(prefixes.map(({ address, bits }) => `${address}/${bits}`))
+      issues.add(
         document.issue(
           'error',
           path,
@@ -183,13 +185,13 @@ function checkMtu(
   conf: WgConf,
   { section, document }: TunnelSource,
   report: Report,
-  issues: Issue[],
+  issues: Issues,
 ): void {
   const ipv6 = conf.addresses.find(({ value }) => value.family === 6)
   if (ipv6 === undefined || mtu >= 1280) return
   const message = `found ${mtu}; allowed with the IPv6 Address ${ipv6.value.address}: 1280 and more; raise it or remove that Address`
   if (section.mtu === undefined) report('error', conf.mtu!, 'Interface.MTU', message)
-  else issues.push(document.issue('error', ['tunnel', 'mtu'], message))
+  else issues.add(document.issue('error', ['tunnel', 'mtu'], message))
 }
 
 function reportNoIPv6(conf: WgConf, report: Report): void {
@@ -208,14 +210,9 @@ function reportNoIPv6(conf: WgConf, report: Report): void {
 }
 
 /** The public key, empty when there is no private one. */
-function checkPrivateKey(
-  conf: WgConf,
-  { section }: TunnelSource,
-  report: Report,
-  issues: readonly Issue[],
-): string {
+function checkPrivateKey(conf: WgConf, { section }: TunnelSource, report: Report): string {
   if (conf.privateKey === undefined) {
-    if (section.privateKeyFile === undefined && !issues.some(({ key }) => key === 'Interface.PrivateKey'))
+    if (section.privateKeyFile === undefined && !conf.namesPrivateKey)
       report(
         'error',
         { line: 0, column: 0 },

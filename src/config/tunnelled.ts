@@ -1,5 +1,6 @@
-import { type Cidr, covers, isLinkLocal } from './address.ts'
+import { type Cidr, isLinkLocal } from './address.ts'
 import type { TunnelConfig } from './config.ts'
+import { Covered } from './covered.ts'
 
 /**
  * The prefixes whose data goes through the tunnel or nowhere: those that are routed to a peer, and the subnet of an own
@@ -7,10 +8,8 @@ import type { TunnelConfig } from './config.ts'
  * is a matter of each link.
  */
 export function tunnelled({ addresses, peers }: Pick<TunnelConfig, 'addresses' | 'peers'>): Cidr[] {
-  const allowed = peers.flatMap(peer => peer.allowedIps)
-  const subnets = addresses.filter(
-    own => !isHost(own) && allowed.some(prefix => prefix.bits <= own.bits && covers(prefix, own.address)),
-  )
+  const allowed = new Covered(peers.flatMap(peer => peer.allowedIps))
+  const subnets = addresses.filter(own => !isHost(own) && allowed.find(own.address, own.bits))
   const prefixes = [...peers.flatMap(peer => peer.trusted), ...subnets]
   return prefixes.filter(({ address }) => !isLinkLocal(address))
 }

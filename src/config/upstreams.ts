@@ -5,6 +5,9 @@ import type { ForwardSource, ReportKey } from './forwards.ts'
 import { leadsTo } from './listeners.ts'
 import { parseRouteName } from './server-name.ts'
 
+/** Of one forward, those of its routes included. Each is watched by itself, and looked at when another one changes. */
+const mostTargets = 1024
+
 type Upstreams = Pick<ForwardConfig, 'upstream' | 'routes'>
 
 /** Where the connections of a forward go: to its target, and by their TLS server name to those of its routes. */
@@ -14,6 +17,7 @@ export function resolveUpstreams(source: ForwardSource, report: ReportKey): Upst
     report('target', 'missing; it is required, unless there are routes')
   checkTargets(target, source, (message, ...item) => report('target', message, ...item))
   checkNames(source, report)
+  checkCount([target, ...Object.values(routes)], report)
   for (const [name, targets] of Object.entries(routes))
     checkTargets(targets, source, (message, ...item) => report('routes', message, name, ...item))
   if (isRange(listen) && check !== undefined && check !== false)
@@ -61,13 +65,25 @@ function checkTargets(
   source: ForwardSource,
   report: (message: string, ...item: string[]) => void,
 ): void {
-  const texts = targets.map(formatHostPorts)
+  const seen = new Set<string>()
   targets.forEach((target, index) => {
     const item = targets.length > 1 ? [`${index}`] : []
     checkTarget(target, source, message => report(message, ...item))
-    const text = texts[index]!
-    if (texts.indexOf(text) < index) report(`found ${text} twice; allowed: each target once`, ...item)
+    const text = formatHostPorts(target)
+    if (seen.has(text)) report(`found ${text} twice; allowed: each target once`, ...item)
+    seen.add(text)
   })
+}
+
+/** Routes with equal targets share them. */
+function checkCount(lists: readonly (readonly HostPorts[])[], report: ReportKey): void {
+  const lengths = new Map(lists.map(targets => [targets.map(formatHostPorts).join(' '), targets.length]))
+  const count = [...lengths.values()].reduce((sum, length) => sum + length, 0)
+  if (count > mostTargets)
+    report(
+      lists[0]!.length > mostTargets ? 'target' : 'routes',
+      `found ${count} targets (equal lists counted once); allowed: ${mostTargets} for a forward; leave some out`,
+    )
 }
 
 function checkTarget(

@@ -1,5 +1,6 @@
 import type { Cidr } from './address.ts'
-import { found, type Issue } from './issue.ts'
+import { found } from './issue.ts'
+import { Issues, type Shown } from './issues.ts'
 import { isKey } from './keys.ts'
 import {
   type Entry,
@@ -31,6 +32,8 @@ import {
 export interface WgConf {
   readonly addresses: readonly Placed<Cidr>[]
   readonly privateKey: string | undefined
+  /** Whether there is a line of it, right or wrong. */
+  readonly namesPrivateKey: boolean
   /** `undefined`: the kernel picks one. */
   readonly listenPort: number | undefined
   readonly mtu: Placed<number> | undefined
@@ -59,10 +62,10 @@ const ENDPOINT = 'host:port or [v6]:port, the port a number from 1 to 65535'
  * Pure; the values of keys reach no message.
  * @param file the file's name, for the issues. With an error among them the result is partial.
  */
-export function parseWgConf(file: string, text: string): { conf: WgConf; issues: Issue[] } {
-  const issues: Issue[] = []
+export function parseWgConf(file: string, text: string): { conf: WgConf } & Shown {
+  const issues = new Issues(file)
   const report: Report = (severity, { line, column }, key, message) =>
-    void issues.push({ severity, file, line, column, ...(key !== undefined && { key }), message })
+    issues.add({ severity, file, line, column, ...(key !== undefined && { key }), message })
   const sections = readSections(text.replace(/^\uFEFF/, ''), report)
   const peers = sections.filter(({ name }) => name === 'Peer').flatMap(section => readPeer(section, report))
   const ends = sections.filter(({ name }) => name === 'Interface')
@@ -74,15 +77,12 @@ export function parseWgConf(file: string, text: string): { conf: WgConf; issues:
       undefined,
       'found no [Peer]; a tunnel without one leads nowhere',
     )
-  return { conf, issues }
+  return { conf, ...issues.shown() }
 }
 
 function readInterface(sections: readonly Section[], report: Report): Omit<WgConf, 'peers'> {
-  const { has, wg, quick, addresses } = fields(
-    'Interface',
-    sections.flatMap(section => section.entries),
-    report,
-  )
+  const entries = sections.flatMap(section => section.entries)
+  const { has, wg, quick, addresses } = fields('Interface', entries, report)
   if (!has('Address'))
     report(
       'error',
@@ -95,6 +95,7 @@ function readInterface(sections: readonly Section[], report: Report): Omit<WgCon
   return {
     addresses: withoutTwinAddresses(addresses(), report),
     privateKey: wg('PrivateKey', asKey, KEY)?.value,
+    namesPrivateKey: entries.some(({ key }) => key === 'PrivateKey'),
     listenPort: port?.value || undefined,
     mtu: quick('MTU', mtuOf, 'a whole number of bytes from 576 to 65535', misreadNumber),
     fwMark: mark?.value || undefined,
@@ -117,10 +118,14 @@ function readPeer(section: Section, report: Report): WgPeer[] {
 }
 
 function withoutTwins(peers: readonly WgPeer[], report: Report): WgPeer[] {
-  return peers.filter(({ publicKey }, index) => {
-    const twin = peers.slice(0, index).find(peer => peer.publicKey.value === publicKey.value)
-    if (twin === undefined) return true
-    const message = `found the key of line ${twin.publicKey.line} again; write one [Peer] for it with all its AllowedIPs`
+  const lines = new Map<string, number>()
+  return peers.filter(({ publicKey }) => {
+    const before = lines.get(publicKey.value)
+    if (before === undefined) {
+      lines.set(publicKey.value, publicKey.line)
+      return true
+    }
+    const message = `found the key of line ${before} again; write one [Peer] for it with all its AllowedIPs`
     report('error', publicKey, 'Peer.PublicKey', message)
     return false
   })

@@ -1,4 +1,4 @@
-import { found, type Issue, unknownName } from './issue.ts'
+import { found, type Severity, unknownName } from './issue.ts'
 
 /**
  * The lines of a wg-quick file as sections of entries; what they mean is wg-conf.ts's.
@@ -27,12 +27,7 @@ export interface Placed<T> extends Place {
   readonly value: T
 }
 
-export type Report = (
-  severity: Issue['severity'],
-  at: Place,
-  key: string | undefined,
-  message: string,
-) => void
+export type Report = (severity: Severity, at: Place, key: string | undefined, message: string) => void
 
 const sectionNames = ['Interface', 'Peer'] as const
 const keysOfWg = {

@@ -33,7 +33,7 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
       ...trustFindings(status, forward),
       ...refusedFindings(status, forward),
       ...resetFindings(forward),
-      ...clientFindings(status, forward),
+      ...(await clientFindings(status, forward)),
     ]),
   )
   return findings.flat()
@@ -191,13 +191,17 @@ function resetFindings({ name, headerResets, proxyHeaderLimit, sendProxy }: Forw
 }
 
 /** Behind docker-proxy, or any proxy without a PROXY header, every client has the same private address. */
-function clientFindings({ connections }: EndStatus, { name, acceptProxy }: Forward): Finding[] {
+async function clientFindings(
+  { connections }: EndStatus,
+  { name, acceptProxy }: Forward,
+): Promise<Finding[]> {
   if (acceptProxy !== false) return []
   const hosts = connections
     .filter(({ forward }) => forward === name)
     .map(({ client }) => parseHostPorts(client)?.host ?? '')
   const [first = ''] = hosts
-  if (hosts.length < several || new Set(hosts).size > 1 || !readHost().gateways.includes(first)) return []
+  if (hosts.length < several || new Set(hosts).size > 1) return []
+  if (!(await readHost()).gateways.includes(first)) return []
   return [
     warning(
       `clients of ${name}`,

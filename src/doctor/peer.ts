@@ -5,6 +5,7 @@ import { formatSeconds } from '../amount.ts'
 import { familyOf, parseHostPorts } from '../config/address.ts'
 import type { Config } from '../config/config.ts'
 import { systemCode } from '../errors.ts'
+import { inTurn } from '../file-turns.ts'
 import type { PeerStatus, TunnelStatus } from '../tunnel/status.ts'
 import { type Finding, failed, ok, unknown, warning } from './finding.ts'
 import { nameFix, routeFix } from './host.ts'
@@ -52,12 +53,12 @@ async function clockFinding(
   { interface: name, peers }: Tunnel,
   config: Config | undefined,
 ): Promise<Finding[]> {
-  const written =
-    config?.tunnel && (await stat(`${config.tunnel.stateDir}/${name}.endpoints.json`).catch(() => undefined))
+  const file = config?.tunnel && `${config.tunnel.stateDir}/${name}.endpoints.json`
+  const written = file && (await inTurn(file, () => stat(file)).catch(() => undefined))
   const handshakes = peers.flatMap(({ lastHandshake }) =>
     lastHandshake === undefined ? [] : [Date.parse(lastHandshake)],
   )
-  const newest = Math.max(...handshakes, written?.mtimeMs ?? 0)
+  const newest = Math.max(...handshakes, (written || undefined)?.mtimeMs ?? 0)
   if (newest <= Date.now() + clockSlack) return []
   const [now, then] = [Date.now(), newest].map(time => new Date(time).toISOString())
   return [

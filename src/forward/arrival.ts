@@ -2,6 +2,7 @@ import type { ForwardConfig } from '../config/config.ts'
 import type { Descriptors } from '../descriptors.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { ResetReason } from '../link/reset-reason.ts'
+import type { Share } from '../shares.ts'
 import { Client } from './client.ts'
 import { ProxyHeaderError, parseProxyHeader } from './proxy-header.ts'
 import type { RefusalReason } from './status.ts'
@@ -10,6 +11,7 @@ import type { RefusalReason } from './status.ts'
 interface Receiver {
   readonly config: ForwardConfig
   readonly descriptors: Descriptors
+  readonly share: Share
   /** Whether a PROXY header from this address is believed. */
   trusts(address: string): boolean
 }
@@ -22,11 +24,12 @@ export interface ArrivalRefusal {
 
 /** The client that another end took and sent over a link, or why it cannot be one of this forward. */
 export function clientOf(
-  { localAddress, remoteAddress, port, header }: Arrival,
+  { localAddress, remoteAddress, port, header, peer }: Arrival,
   forward: Receiver,
 ): Client | ArrivalRefusal {
-  const { config, descriptors } = forward
-  if (descriptors.free < 1) return { reason: 'descriptor-limit', detail: descriptors.shortage }
+  const { config, descriptors, share } = forward
+  const shortage = descriptors.shortage(1, share, peer)
+  if (shortage !== undefined) return { reason: 'descriptor-limit', detail: shortage }
   if (config.acceptProxy === false)
     return { reason: 'proxy-not-accepted', detail: `forward ${config.name} has acceptProxy: false` }
   if (!forward.trusts(remoteAddress))

@@ -20,6 +20,8 @@ export interface Carrier {
   readonly sentBytes: number
   /** One direction has ended, the other has not. */
   readonly isHalfClosed: boolean
+  /** Looks whether its sockets that are not read are still connected: see unheard.ts. */
+  look(): void
   /** Ends both sides with a reset. */
   abort(detail: string): void
 }
@@ -44,6 +46,10 @@ export class StreamCarrier implements Carrier {
 
   get isHalfClosed(): boolean {
     return this.#stream.isHalfClosed
+  }
+
+  look(): void {
+    this.#stream.look()
   }
 
   abort(detail: string): void {

@@ -81,7 +81,7 @@ export class Check {
     if (this.#isPassive && state !== 'down') return undefined
     const isChanging =
       state === 'unknown' || (state === 'down' && !isDead) || this.#rises > 0 || this.#falls > 0
-    const isMissed = isDead && Date.now() - since < atFirst && !this.#owner.isServed()
+    const isMissed = isDead && performance.now() - since < atFirst && !this.#owner.isServed()
     return isChanging || isMissed ? Math.min(soon, interval) : interval
   }
 

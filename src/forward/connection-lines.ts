@@ -12,6 +12,8 @@ export interface ConnectionLines {
   readonly refused: LineLimit
   readonly shortened: LineLimit
   readonly headerResets: LineLimit
+  /** The ends of connections that their target sent nothing. */
+  readonly unanswered: LineLimit
 }
 
 export function connectionLines(log: Log, forward: string): ConnectionLines {
@@ -20,6 +22,8 @@ export function connectionLines(log: Log, forward: string): ConnectionLines {
     // With a bound that is too low for what comes it is every connection.
     shortened: new LineLimit(log, 'TLVs left out of a PROXY header: too long', { forward }, 1),
     headerResets: new LineLimit(log, 'target resets right behind the PROXY header', { forward }),
+    // Come and go: whoever likes makes thousands in a second. Those that were answered have a line each.
+    unanswered: new LineLimit(log, 'connection ended', { forward }),
   }
 }
 
@@ -37,12 +41,18 @@ export function tellAttempt(connection: Connection, { text: target }: Target, de
 }
 
 export function tellEnded(connection: Connection, isCheck: boolean, end: CarrierEnd, detail: string): void {
-  const { log, logConnections } = connection.forward
+  const { log, logConnections, lines } = connection.forward
   if (!isCheck && !logConnections()) return
   const { since, ...status } = connection.status()
-  const fields = { ...status, durationMs: Date.now() - since, end, detail: detail || undefined }
+  const fields = {
+    ...status,
+    durationMs: Math.round(performance.now() - since),
+    end,
+    detail: detail || undefined,
+  }
   if (isCheck) log.debug(fields, 'check ended')
-  else log.info(fields, 'connection ended')
+  else if (status.sentBytes > 0) log.info(fields, 'connection ended')
+  else lines.unanswered.info(end, fields)
 }
 
 export function tellDropped(connection: Connection, droppedTlvs: number): void {

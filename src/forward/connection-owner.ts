@@ -1,7 +1,7 @@
 import type { ForwardConfig } from '../config/config.ts'
-import type { Descriptors } from '../descriptors.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
+import type { Share } from '../shares.ts'
 import type { Ways } from '../ways.ts'
 import type { Admission } from './admission.ts'
 import type { Connection } from './connection.ts'
@@ -20,7 +20,8 @@ export interface ConnectionOwner {
   readonly counters: Counters
   readonly admission: Admission
   readonly deadlines: Deadlines
-  readonly descriptors: Descriptors
+  /** Takes descriptors, or gives them back; of who came through the tunnel, also in the name of that peer. */
+  take(descriptors: number, peer: Share | undefined): void
   readonly log: Log
   readonly lines: ConnectionLines
   readonly logConnections: () => boolean

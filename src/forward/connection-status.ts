@@ -11,7 +11,7 @@ interface Progress {
   readonly carrier: Carrier | undefined
 }
 
-/** @param since milliseconds since the epoch. */
+/** @param since on performance.now()'s clock. */
 export function connectionStatus(
   forward: string,
   since: number,

@@ -15,7 +15,7 @@ import { Silence, silenceLimit } from './silence.ts'
 import type { ConnectionStatus, RefusalReason } from './status.ts'
 import { answerTrace } from './trace.ts'
 
-type Phase = 'header' | 'undecided' | 'hello' | 'hearing' | 'dialling' | 'relaying' | 'closed'
+type Phase = 'header' | 'undecided' | 'hello' | 'hearing' | 'tracing' | 'dialling' | 'relaying' | 'closed'
 
 /**
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
@@ -27,7 +27,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   readonly lineage: Lineage
   readonly #downstream: Downstream
   readonly #passage: Passage
-  readonly #since = Date.now()
+  readonly #since = performance.now()
   #descriptors = 0
   #phase: Phase = 'dialling'
   /** Why it is being ended by us. */
@@ -43,12 +43,17 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   /** So many file descriptors are its own, or are going to be. */
   hold(descriptors: number): void {
-    this.forward.descriptors.take(descriptors - this.#descriptors)
+    this.forward.take(descriptors - this.#descriptors, this.#downstream.peer)
     this.#descriptors = descriptors
   }
 
   status(): ConnectionStatus {
     return connectionStatus(this.forward.config.name, this.#since, this.#downstream.client, this.#passage)
+  }
+
+  /** Looks whether they are still there whom nobody reads now. */
+  look(): void {
+    this.#passage.carrier?.look()
   }
 
   /** Ends it with a reset, whatever it does now: the drain time is over. */
@@ -77,7 +82,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
     else if (this.#phase === 'undecided') this.known()
     else if (this.#phase === 'hello') this.refuse('hello-timeout', `no whole ClientHello within ${header} ms`)
-    else if (this.#phase === 'hearing') this.#seek()
+    else if (this.#phase === 'hearing') this.#passage.seek(this.forward.upstreams.any)
     else if (this.#phase === 'dialling') this.#passage.expire(`no answer within ${connect} ms`)
     else if (this.#phase === 'relaying') this.halfClosed()
   }
@@ -111,7 +116,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
       this.#enter('hello', config.timeouts.header)
       this.#downstream.awaitHello()
     } else if (this.lineage.isSuspect) this.#enter('hearing', hearing)
-    else this.#seek()
+    else this.#passage.seek(this.forward.upstreams.any)
   }
 
   /** Its first bytes have come, and tell which target it wants. */
@@ -122,18 +127,19 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     else this.refuse('no-route', hello.isTls ? (hello.name ?? 'no server name') : `not TLS: ${hello.detail}`)
   }
 
-  /** It is marked: it ends here, with an answer. */
+  /** It is marked: it ends here, with an answer, and is counted until then. */
   traced(socket: Socket): void {
     this.forward.log.debug(this.status(), 'connection traced')
-    this.#close()
-    void answerTrace(socket, this.#downstream.client, this.forward, this.#passage.offset)
+    this.#enter('tracing', 0)
+    const answered = answerTrace(socket, this.#downstream.client, this.forward, this.#passage.offset)
+    void answered.then(() => this.#phase === 'tracing' && this.#close())
   }
 
   /** The client's first bytes. */
   begins(bytes: Buffer): boolean {
     // Those of a stream that was opened to this end are its target's.
     if (this.#downstream.mayCross && this.#isLoop(this.lineage.begins(bytes))) return false
-    if (this.#phase === 'hearing' && !this.lineage.isSuspect) this.#seek()
+    if (this.#phase === 'hearing' && !this.lineage.isSuspect) this.#passage.seek(this.forward.upstreams.any)
     return true
   }
 
@@ -213,10 +219,6 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     this.forward.deadlines.set(this, patience)
   }
 
-  #seek(): void {
-    this.#passage.seek(this.forward.upstreams.any)
-  }
-
   #isLoop(loop: string | undefined): boolean {
     if (loop === undefined) return false
     this.refuse('loop', loop)
@@ -239,12 +241,10 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   #close(): void {
     this.#phase = 'closed'
-    const { carrier } = this.#passage
     this.lineage.end()
     this.#passage.close()
     this.forward.deadlines.clear(this)
-    this.forward.counters.receivedBytes += carrier?.receivedBytes ?? 0
-    this.forward.counters.sentBytes += carrier?.sentBytes ?? 0
+    this.forward.counters.carried(this.#passage.carrier)
     this.forward.ended(this)
   }
 }

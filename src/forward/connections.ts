@@ -47,6 +47,11 @@ export class Connections {
     return Array.from(this.#open, connection => connection.addresses).flat()
   }
 
+  /** Ends those whose client or target has gone while it was not read: it would not be heard. */
+  look(): void {
+    for (const connection of this.#open) connection.look()
+  }
+
   get size(): number {
     return this.#open.size
   }

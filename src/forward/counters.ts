@@ -1,3 +1,4 @@
+import type { Carrier } from './carrier.ts'
 import { type RefusalReason, refusalReasons } from './status.ts'
 
 /** What a forward counts; the meaning of each is told at `ForwardStatus`. Plain numbers: the byte path adds to them. */
@@ -14,4 +15,10 @@ export class Counters {
     RefusalReason,
     number
   >
+
+  /** A connection has ended; it was carried like this, if it came so far. */
+  carried(carrier: Pick<Carrier, 'receivedBytes' | 'sentBytes'> | undefined): void {
+    this.receivedBytes += carrier?.receivedBytes ?? 0
+    this.sentBytes += carrier?.sentBytes ?? 0
+  }
 }

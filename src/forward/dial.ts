@@ -158,7 +158,7 @@ export class Dial {
     socket.on('error', Dial.#onError)
     socket.on('connect', Dial.#onConnect)
     if (this.#upstream.hasAnother(target, this.#tried))
-      this.#timer = setTimeout(() => descriptors.free > 0 && this.next(), attemptDelay)
+      this.#timer = setTimeout(() => descriptors.shortage(1) === undefined && this.next(), attemptDelay)
   }
 
   static #onError(this: AttemptSocket, error: Error): void {

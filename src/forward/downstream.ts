@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
+import { frame, uint32 } from '../link/frame.ts'
 import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
+import type { Share } from '../shares.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import type { Client } from './client.ts'
 import { ClientHelloReader } from './client-hello.ts'
@@ -10,6 +12,8 @@ import type { RefusalReason } from './status.ts'
 /** Where a connection's client is: behind a socket, or at the far end of a link. */
 export interface Downstream {
   readonly client: Client
+  /** Through whose tunnel it came; `undefined`: through none. */
+  readonly peer: Share | undefined
   /** Whether it may go over a link. */
   readonly mayCross: boolean
   /** Whether its neighbour may have lost it without a word: its link does not answer, or takes no more. */
@@ -39,14 +43,16 @@ export interface Downstream {
 /** The client of a stream that the other end opened. All is known of it from the start. */
 export class StreamDownstream implements Downstream {
   readonly client: Client
+  readonly peer: Share
   readonly mayCross = false
   readonly #stream: Stream
   readonly #session: Session
   #connection: Connection | undefined
 
-  constructor(stream: Stream, session: Session, client: Client) {
+  constructor(stream: Stream, session: Session, peer: Share, client: Client) {
     this.#stream = stream
     this.#session = session
+    this.peer = peer
     this.client = client
   }
 
@@ -72,7 +78,8 @@ export class StreamDownstream implements Downstream {
 
   relay(_: Connection, target: Socket, header: Buffer | undefined): Carrier {
     this.#stream.attach(target, header, undefined)
-    if (this.client.isCheck) this.#stream.confirm()
+    // Credit of 0: the target is there, and a check is not to wait for a byte to know.
+    if (this.client.isCheck) this.#session.send(this.#stream.id, frame.credit, uint32(0))
     return new StreamCarrier(this.#stream, false)
   }
 

@@ -1,13 +1,14 @@
 import type { Socket } from 'node:net'
 import { formatHostPorts, unmap } from '../config/address.ts'
 import type { ForwardConfig } from '../config/config.ts'
-import { Prefixes } from '../config/prefixes.ts'
+import { Prefixes, prefixesOf } from '../config/prefixes.ts'
 import type { Descriptors } from '../descriptors.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
+import { newShare, type Share } from '../shares.ts'
 import { version } from '../version.ts'
 import type { Ways } from '../ways.ts'
 import { Admission } from './admission.ts'
@@ -23,6 +24,7 @@ import { type Downstream, StreamDownstream } from './downstream.ts'
 import { Knock } from './knock.ts'
 import type { Loops } from './loops.ts'
 import { nobodyTrusted } from './nobody-trusted.ts'
+import type { Peers } from './peers.ts'
 import { SocketDownstream } from './socket-downstream.ts'
 import type { ForwardStatus, RefusalReason } from './status.ts'
 import type { Target } from './target.ts'
@@ -37,6 +39,8 @@ export interface ForwardOptions {
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
+  /** Whose a connection is that came through the tunnel. */
+  readonly peers: Peers
   readonly ways: Ways
   /** A link to this address that takes streams now. */
   readonly linkTo: (address: string) => Session | undefined
@@ -55,6 +59,9 @@ export class Forward implements ConnectionOwner {
   readonly logConnections: () => boolean
   readonly deadlines: Deadlines
   readonly descriptors: Descriptors
+  /** Of the descriptors. */
+  readonly share: Share
+  readonly #peers: Peers
   readonly ways: Ways
   readonly loops: Loops
   readonly lines: ConnectionLines
@@ -76,6 +83,8 @@ export class Forward implements ConnectionOwner {
     this.logConnections = options.logConnections
     this.deadlines = options.deadlines
     this.descriptors = options.descriptors
+    this.share = newShare(`forward ${config.name}`)
+    this.#peers = options.peers
     this.ways = options.ways
     this.loops = options.loops
     this.lines = connectionLines(options.log, config.name)
@@ -101,7 +110,7 @@ export class Forward implements ConnectionOwner {
     const { host, first, last } = config.listen
     const hosts = host === 'tunnel' ? tunnelAddresses : [host]
     this.#listeners = hosts.map(address => formatHostPorts({ host: address, first, last }))
-    this.#trusted = new Prefixes(config.trustedProxies)
+    this.#trusted = prefixesOf(config.trustedProxies)
     this.admission.configure(config.limits)
     this.#config = config
     this.upstreams.configure(config)
@@ -114,25 +123,32 @@ export class Forward implements ConnectionOwner {
       socket.destroy()
       return
     }
-    if (this.descriptors.free < 2) {
-      this.#turnAway(socket)
+    const isTunnel = this.#config.listen.host === 'tunnel'
+    const peer = isTunnel ? this.#peers.of(unmap(socket.remoteAddress)) : undefined
+    const shortage = this.descriptors.shortage(2, this.share, peer)
+    if (shortage !== undefined) {
+      this.#turnAway(socket, shortage)
       return
     }
-    this.#seen?.(socket.remoteAddress, this.#config.listen.host === 'tunnel')
+    this.#seen?.(socket.remoteAddress, isTunnel)
     // Its own, and its target's.
-    this.#begin(new SocketDownstream(socket), offset, 2)
+    this.#begin(new SocketDownstream(socket, peer), offset, 2)
   }
 
   /** A client that another end took and sent over a link, as if it had come to one of its listeners. */
   acceptStream(arrival: Arrival, offset: number): void {
-    const { stream, session, remoteAddress } = arrival
+    const { stream, session, peer, remoteAddress } = arrival
     const client = clientOf(arrival, this)
     if (client instanceof Client) {
-      this.#begin(new StreamDownstream(stream, session, client), offset, 1)
+      this.#begin(new StreamDownstream(stream, session, peer, client), offset, 1)
       return
     }
     this.#countRefusal(client.reason, remoteAddress, client.detail)
     stream.abort(client)
+  }
+
+  take(count: number, peer: Share | undefined): void {
+    this.descriptors.take(count, this.share, peer)
   }
 
   #begin(downstream: Downstream, offset: number, descriptors: number): void {
@@ -144,8 +160,8 @@ export class Forward implements ConnectionOwner {
   }
 
   /** At once: one more would take the descriptors that established connections, probes and health checks need. */
-  #turnAway(socket: Socket): void {
-    this.#countRefusal('descriptor-limit', unmap(socket.remoteAddress ?? ''), this.descriptors.shortage)
+  #turnAway(socket: Socket, shortage: string): void {
+    this.#countRefusal('descriptor-limit', unmap(socket.remoteAddress ?? ''), shortage)
     socket.on('error', () => {})
     reset(socket)
   }

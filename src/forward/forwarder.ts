@@ -7,26 +7,28 @@ import type { Reason } from '../reason.ts'
 import { reset } from '../reset.ts'
 import { Comebacks } from './comebacks.ts'
 import { Deadlines } from './deadlines.ts'
+import { Doors } from './doors.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
-import { Listener } from './listener.ts'
+import type { Listener } from './listener.ts'
+import { type Change, Listeners } from './listeners.ts'
+import { Peers } from './peers.ts'
 import { type ForwardPlan, keyOf, linkPlan, wantedBy } from './plan.ts'
 import { Reached } from './reached.ts'
 import { Routes } from './routes.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import { WayBack } from './way-back.ts'
 
-/** A change that is prepared: new listeners are bound, nothing else has happened. Exactly one of the two is called. */
-export interface Change {
-  commit(): void
-  rollback(): Promise<void>
-}
+export type { Change }
 
 export interface ForwarderOptions
-  extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'targetChanged' | 'loops'>,
+  extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'peers' | 'targetChanged' | 'loops'>,
     Pick<LinksOptions, 'witness'> {
   /** A word for the peer whose endpoint is at this address, if one's is. */
   readonly peerAt?: (address: string) => string | undefined
 }
+
+/** Milliseconds between two looks for clients and targets that have gone while nobody read them. */
+const lookEvery = 10_000
 
 /**
  * The forwards of one end.
@@ -37,23 +39,27 @@ export interface ForwarderOptions
 export class Forwarder {
   readonly #options: ForwardOptions
   readonly #deadlines = new Deadlines()
+  readonly #peers: Peers
   readonly #links: Links
   readonly reached: Reached
   /** By name. */
   #forwards = new Map<string, Forward>()
   /** Taken out of the config, with connections that still run. */
   readonly #retired = new Set<Forward>()
-  /** By address and port. */
-  readonly #listeners = new Map<string, Listener>()
+  readonly #listeners: Listeners
   readonly #routes = new Routes()
-  /** Those that nobody could be served by. */
-  #dead: ReadonlySet<Forward> = new Set()
+  readonly #doors: Doors
+  readonly #looks: NodeJS.Timeout
   #isDraining = false
 
   constructor(options: ForwarderOptions) {
     const { log, witness, descriptors, ways } = options
+    this.#listeners = new Listeners((key, socket) => this.#accept(key, socket), options)
+    this.#doors = new Doors(this.#listeners, this.#routes, () => this.#forwards.values())
+    this.#peers = new Peers(descriptors.peers)
     this.#links = new Links({
       ...{ log, witness, descriptors, ways },
+      peerOf: address => this.#peers.of(address),
       arrived: arrival => this.#arrived(arrival),
       accepted: session => {
         for (const { linkPort, isDead, upstreams } of this.#forwards.values())
@@ -62,12 +68,13 @@ export class Forwarder {
       },
       up: address => this.#each(({ upstreams }) => upstreams.retry(address)),
       draining: address => this.#each(({ upstreams }) => upstreams.drains(address)),
-      target: (address, port, isUp) => this.#each(({ upstreams }) => upstreams.told(address, port, isUp)),
+      targets: (address, states) => this.#each(({ upstreams }) => upstreams.told(address, states)),
     })
     this.reached = new Reached(this.#links, () => this.#all())
     this.#options = {
       ...options,
       deadlines: this.#deadlines,
+      peers: this.#peers,
       loops: {
         wayBack: new WayBack(this.#routes, options.peerAt ?? (() => undefined)),
         comebacks: new Comebacks(),
@@ -75,6 +82,9 @@ export class Forwarder {
       linkTo: address => this.#links.to(address),
       targetChanged: forward => this.#changed(forward),
     }
+    this.#looks = setInterval(() => {
+      for (const { connections } of this.#all()) connections.look()
+    }, lookEvery).unref()
   }
 
   /**
@@ -90,44 +100,17 @@ export class Forwarder {
       ]),
     )
     const wanted = wantedBy(plan, forwards)
-    const keys = new Set(wanted.map(keyOf))
-    const obsolete = [...this.#listeners.values()].filter(listener => !keys.has(keyOf(listener)))
-    const opened: Listener[] = []
-    const closed: Listener[] = []
-    const rollback = async () => {
-      for (const listener of opened) listener.close()
-      for (const listener of closed) await listener.open()
-    }
-    try {
-      for (const { host, port } of wanted) {
-        const key = keyOf({ host, port })
-        if (this.#listeners.has(key)) continue
-        // `:80` and `192.0.2.1:80` exclude each other: what goes makes room for what comes.
-        for (const listener of obsolete) {
-          if (listener.port !== port || closed.includes(listener)) continue
-          listener.close()
-          closed.push(listener)
-        }
-        const listener = new Listener(host, port, socket => this.#accept(key, socket), this.#options)
-        await listener.open()
-        opened.push(listener)
-      }
-    } catch (error) {
-      await rollback()
-      throw error
-    }
+    const { commit: open, rollback } = await this.#listeners.prepare(wanted)
     const commit = () => {
-      for (const listener of obsolete) {
-        listener.close()
-        this.#listeners.delete(keyOf(listener))
-      }
-      for (const listener of opened) this.#listeners.set(keyOf(listener), listener)
+      open()
       this.#routes.set(wanted)
       for (const config of plan.forwards) forwards.get(config.name)?.configure(config, plan.tunnelAddresses)
       for (const [name, forward] of this.#forwards)
         if (!forwards.has(name)) this.#retire(forward, plan.drainTimeout)
       this.#forwards = forwards
-      this.#admit()
+      this.#options.descriptors.forwards.configure([...forwards.values()].map(({ share }) => share))
+      this.#peers.configure(plan.peers)
+      this.#doors.set()
       this.#links.configure(linkPlan(plan))
     }
     return { commit, rollback }
@@ -135,12 +118,9 @@ export class Forwarder {
 
   #accept(key: string, socket: Socket): void {
     const route = this.#routes.of(key)
-    if (route === undefined) {
-      // Accepted before the first commit, or after the last.
-      socket.on('error', () => {})
-      reset(socket)
-    } else if (route === 'link') this.#links.accept(socket)
-    else route.forward.accept(socket, route.offset)
+    if (route === 'link') this.#links.accept(socket)
+    else if (route !== undefined) route.forward.accept(socket, route.offset)
+    else reset(socket.on('error', () => {})) // Before the first commit, or after the last.
   }
 
   #arrived(arrival: Arrival): void {
@@ -183,19 +163,20 @@ export class Forwarder {
     const linksClosed = Promise.all(links.map(listener => listener.drain(signal)))
     if (delay > 0) await sleep(delay, undefined, { signal }).catch(() => {})
     // None is opened again from here on.
-    this.#listeners.clear()
+    this.#listeners.forget()
     await Promise.all([linksClosed, ...clients.map(listener => listener.drain(signal))])
     this.#options.log.info({ connections: this.active }, 'listeners closed')
     this.#routes.set([])
     this.#links.drain()
     await Promise.all(this.#all().map(forward => forward.drain(signal)))
     await this.#links.close(signal)
+    clearInterval(this.#looks)
     this.#deadlines.close()
   }
 
   #listenersOf(whose: 'link' | 'clients'): Listener[] {
     const isLink = (listener: Listener) => this.#routes.of(keyOf(listener)) === 'link'
-    return [...this.#listeners.values()].filter(listener => isLink(listener) === (whose === 'link'))
+    return this.#listeners.all.filter(listener => isLink(listener) === (whose === 'link'))
   }
 
   /** Open connections. */
@@ -212,7 +193,10 @@ export class Forwarder {
   }
 
   reasons(): Reason[] {
-    return [...this.#forwards.values(), ...this.#listeners.values()].flatMap(part => part.reasons())
+    return [
+      ...[...this.#forwards.values()].flatMap(forward => forward.reasons()),
+      ...this.#listeners.reasons(),
+    ]
   }
 
   links(): LinkStatus[] {
@@ -224,20 +208,12 @@ export class Forwarder {
     // Not one whose time has come or is over.
     if (this.#forwards.get(forward.config.name) !== forward) return
     const { isDead, linkPort: port } = forward
-    const wasDead = this.#dead.has(forward)
+    const wasDead = this.#doors.areShutFor(forward)
     if (port !== undefined && (isDead || wasDead || forward.upstreams.areServed()))
       this.#links.tellTarget(port, !isDead)
     // Reached without a link, so there may be one now.
     for (const { address, state } of forward.upstreams.targets) if (state === 'up') this.#links.retry(address)
-    if (isDead !== wasDead) this.#admit()
-  }
-
-  /** Clients are let in where somebody may serve them; else the kernel refuses them, which a check by TCP sees. */
-  #admit(): void {
-    this.#dead = new Set([...this.#forwards.values()].filter(({ isDead }) => isDead))
-    for (const [key, route] of this.#routes.entries())
-      if (route !== 'link' && this.#dead.has(route.forward)) this.#listeners.get(key)?.shut()
-      else this.#listeners.get(key)?.reopen()
+    if (isDead !== wasDead) this.#doors.setSoon()
   }
 
   #each(tell: (forward: Forward) => void): void {

@@ -1,5 +1,5 @@
 import { type Cidr, familyOf } from '../config/address.ts'
-import type { Config, ForwardConfig } from '../config/config.ts'
+import type { Config, ForwardConfig, PeerConfig } from '../config/config.ts'
 import type { LinkPlan } from '../link/links.ts'
 import type { Forward } from './forward.ts'
 
@@ -11,6 +11,8 @@ export interface ForwardPlan {
   /** Milliseconds that the connections of a forward have which is left out. */
   readonly drainTimeout: number
   readonly link: LinkEnds | undefined
+  /** Who may connect through the tunnel. */
+  readonly peers: readonly Pick<PeerConfig, 'publicKey' | 'allowedIps'>[]
 }
 
 /** Who may be at the other end of a link. */
@@ -40,13 +42,15 @@ export function planOf(
   tunnelAddresses: readonly string[],
   perPeer: () => number,
 ): ForwardPlan {
-  const peers = (tunnel?.peers ?? []).flatMap(({ address }) => address ?? [])
-  const trusted = (tunnel?.peers ?? []).flatMap(peer => peer.trusted)
+  const peers = tunnel?.peers ?? []
+  const addresses = peers.flatMap(({ address }) => address ?? [])
+  const trusted = peers.flatMap(peer => peer.trusted)
   return {
     forwards,
     tunnelAddresses,
     drainTimeout,
-    link: link && { port: link.port, perPeer, peers, trusted },
+    link: link && { port: link.port, perPeer, peers: addresses, trusted },
+    peers,
   }
 }
 
@@ -82,15 +86,19 @@ export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forwar
 /** Links go to the peers that forwards with a PROXY header send to. */
 export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined {
   if (link === undefined) return undefined
-  const hosts = forwards.flatMap(({ sendProxy, upstream, routes }) =>
+  const targets = forwards.flatMap(({ sendProxy, upstream, routes }) =>
     sendProxy === false
       ? []
-      : [upstream, ...routes.map(route => route.upstream)].flatMap(({ targets }) =>
-          targets.map(({ host }) => host),
-        ),
+      : [upstream, ...routes.map(route => route.upstream)].flatMap(({ targets }) => targets),
   )
-  const addresses = new Set(hosts.filter(host => link.peers.includes(host)))
-  return { port: link.port, perPeer: link.perPeer(), addresses, trusted: link.trusted }
+  const peers = new Set(link.peers)
+  return {
+    port: link.port,
+    perPeer: link.perPeer(),
+    addresses: new Set(targets.map(({ host }) => host).filter(host => peers.has(host))),
+    ports: new Set(targets.map(({ first }) => first)),
+    trusted: link.trusted,
+  }
 }
 
 export function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {

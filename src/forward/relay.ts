@@ -3,6 +3,7 @@ import { systemCode } from '../errors.ts'
 import { beginning } from '../link/stream-owner.ts'
 import { pass, type ReadSocket, type Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
+import { askUnheard } from '../unheard.ts'
 import type { Carrier } from './carrier.ts'
 
 /** Who a relay works for. */
@@ -67,6 +68,10 @@ export class Relay implements Carrier, Sink {
 
   get isHalfClosed(): boolean {
     return this.#client.readableEnded !== this.#target.readableEnded
+  }
+
+  look(): void {
+    askUnheard(this.#client, this.#target)
   }
 
   abort(detail: string): void {

@@ -5,6 +5,7 @@ import type { Session } from '../link/session.ts'
 import { beginning } from '../link/stream-owner.ts'
 import type { ReadSocket, Sink } from '../reader.ts'
 import { reset } from '../reset.ts'
+import type { Share } from '../shares.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import { Client } from './client.ts'
 import { ClientHelloReader } from './client-hello.ts'
@@ -26,6 +27,7 @@ interface ClientSocket extends ReadSocket {
 /** A client that connected to a listener: its PROXY header is received first, where one is required. */
 export class SocketDownstream implements Downstream, Sink {
   readonly client: Client
+  readonly peer: Share | undefined
   readonly mayCross = true
   readonly mayBeLost = false
   readonly #socket: ClientSocket
@@ -41,7 +43,8 @@ export class SocketDownstream implements Downstream, Sink {
   /** While it has crossed a link, and may come back. */
   #replay: Replay | undefined
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, peer: Share | undefined) {
+    this.peer = peer
     this.#socket = socket as ClientSocket
     this.#socket.downstream = this
     this.#socket.sink = this

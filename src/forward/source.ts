@@ -4,6 +4,11 @@ import { messageOf } from '../errors.ts'
 import type { TargetStatus } from './status.ts'
 import { Target, type TargetOwner } from './target.ts'
 
+/** Targets of one name: each is checked, and takes a descriptor for that, whatever its name server answers. */
+const mostTargets = 256
+/** Of these, those of which it is told why they do not serve. */
+const mostReasons = 8
+
 export interface SourceOwner extends TargetOwner {
   /** All addresses of a name; rejects with `UNRESOLVED`. Asked often: it keeps answers for as long as they hold. */
   readonly resolve: (host: string) => Promise<readonly string[]>
@@ -20,7 +25,7 @@ export class Source {
   #error: string | undefined
   /** Answers in a row that were none. */
   #failures = 0
-  #since = Date.now()
+  #since = performance.now()
   #query: Promise<void> | undefined
   readonly #owner: SourceOwner
 
@@ -50,7 +55,7 @@ export class Source {
     return this.#targets.length === 0 ? this.#query : undefined
   }
 
-  /** Takes the addresses that its name has now. One query at a time; never rejects. */
+  /** Takes the addresses that its name has now, not more than 256. One query at a time; never rejects. */
   resolve(): void {
     this.#query ??= this.#owner
       .resolve(this.where.host)
@@ -61,6 +66,14 @@ export class Source {
       .finally(() => {
         this.#query = undefined
       })
+  }
+
+  /** Why it serves nobody, of its first few targets. */
+  get why(): string {
+    if (this.#targets.length === 0) return this.#error ?? 'not resolved yet'
+    const reasons = this.#targets.slice(0, mostReasons).map(({ text, error }) => `${text}: ${error}`)
+    const more = this.#targets.length - reasons.length
+    return reasons.join(', ') + (more > 0 ? `, and ${more} more` : '')
   }
 
   status(): TargetStatus[] {
@@ -74,8 +87,9 @@ export class Source {
   #take(addresses: readonly string[]): void {
     const wanted = new Set(addresses.map(canonical))
     const stay = this.#targets.filter(({ address }) => wanted.delete(address))
-    if (wanted.size === 0 && stay.length === this.#targets.length) return
-    this.#targets = [...stay, ...Array.from(wanted, address => this.#target(address))]
+    const come = [...wanted].slice(0, mostTargets - stay.length)
+    if (come.length === 0 && stay.length === this.#targets.length) return
+    this.#targets = [...stay, ...come.map(address => this.#target(address))]
     this.#error = undefined
     this.#failures = 0
     this.#owner.moved()
@@ -84,7 +98,7 @@ export class Source {
   /** The addresses before it are kept. */
   #failed(error: string): void {
     if (this.#targets.length > 0) return
-    if (this.#error === undefined) this.#since = Date.now()
+    if (this.#error === undefined) this.#since = performance.now()
     this.#error = error
     this.#failures++
     this.#owner.moved()

@@ -1,6 +1,6 @@
 import type { Balance } from '../config/config.ts'
 
-/** What a forward shows of itself: read by the admin server. Times are milliseconds since the epoch, sizes are bytes. */
+/** What a forward shows of itself: read by the admin server. Times are on performance.now()'s clock, sizes are bytes. */
 export interface ForwardStatus {
   readonly name: string
   /** Bound addresses, `host:port` or `host:first-last`. */

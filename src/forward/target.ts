@@ -29,7 +29,7 @@ export class Target {
   upAt = 0
   readonly #owner: TargetOwner
   #state: TargetStatus['state'] = 'unknown'
-  #since = Date.now()
+  #since = performance.now()
   #error: string | undefined
   #isCertain = false
   #judged: Judged | undefined
@@ -46,7 +46,7 @@ export class Target {
     return this.#state
   }
 
-  /** When it came to be so; milliseconds since the epoch. */
+  /** When it came to be so; on performance.now()'s clock. */
   get since(): number {
     return this.#since
   }
@@ -87,7 +87,7 @@ export class Target {
 
   /** It was looked at what it makes of the header. */
   judge({ state, found }: Verdict): void {
-    this.#judged = { state, found, since: Date.now() }
+    this.#judged = { state, found, since: performance.now() }
   }
 
   status(): TargetStatus {
@@ -98,7 +98,7 @@ export class Target {
 
   #enter(state: 'up' | 'down', wasDead: boolean): void {
     this.#state = state
-    this.#since = Date.now()
+    this.#since = performance.now()
     // It may be another service by now.
     if (state === 'down') this.#judged = undefined
     this.#owner.changed(this, wasDead)

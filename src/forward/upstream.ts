@@ -37,7 +37,7 @@ export class Upstream implements SourceOwner, CheckOwner {
   #config: UpstreamConfig | undefined
   #sources: readonly Source[] = []
   #targets: readonly Target[] = []
-  readonly #checks = new Map<Target, Check>()
+  #checks: ReadonlyMap<Target, Check> = new Map()
   readonly #balancer = new Balancer()
   /** Names are asked for, again and again: not before there is a client or a check. */
   #isAwake = false
@@ -54,10 +54,8 @@ export class Upstream implements SourceOwner, CheckOwner {
   configure(config: UpstreamConfig): void {
     if (!isDeepStrictEqual(config.check, this.#config?.check)) this.#endChecks()
     this.#config = config
-    this.#sources = config.targets.map(
-      where =>
-        this.#sources.find(source => isDeepStrictEqual(source.where, where)) ?? new Source(where, this),
-    )
+    const known = new Map(this.#sources.map(source => [formatHostPorts(source.where), source]))
+    this.#sources = config.targets.map(where => known.get(formatHostPorts(where)) ?? new Source(where, this))
     if (this.#isAwake || typeof config.check === 'object') this.#wake()
     this.moved()
   }
@@ -136,10 +134,11 @@ export class Upstream implements SourceOwner, CheckOwner {
     return this.#targets.some(({ state }) => state === 'up')
   }
 
-  /** The far end of a link tells of what is behind a port of its. */
-  told(address: string, port: number, isUp: boolean): void {
+  /** The far end of a link tells of ports, each with whether a target behind it is up. */
+  told(address: string, states: ReadonlyMap<number, boolean>): void {
     for (const target of this.#targets) {
-      if (target.address !== address || target.port !== port || this.#isRange) continue
+      const isUp = target.address === address && !this.#isRange ? states.get(target.port) : undefined
+      if (isUp === undefined) continue
       if (isUp) target.succeeded()
       else target.failed('by the other end', this.#config?.check !== false)
     }
@@ -163,12 +162,7 @@ export class Upstream implements SourceOwner, CheckOwner {
 
   /** What a refused client is told when nothing was tried. */
   get why(): string {
-    const reasons = this.#sources.flatMap(({ targets, error }) =>
-      targets.length === 0
-        ? [error ?? 'not resolved yet']
-        : targets.map(({ text, error }) => `${text}: ${error}`),
-    )
-    return reasons.join(', ')
+    return this.#sources.map(({ why }) => why).join(', ')
   }
 
   /** There is none configured. */
@@ -219,20 +213,21 @@ export class Upstream implements SourceOwner, CheckOwner {
 
   /** Each target has its check, and no other has one. */
   #check(): void {
-    for (const [target, check] of this.#checks) {
-      if (this.#targets.includes(target)) continue
-      check.close()
-      this.#checks.delete(target)
-    }
     const { check = false } = this.#config ?? {}
-    if (check === false || this.#isClosed) return
-    for (const target of this.#targets)
-      if (!this.#checks.has(target)) this.#checks.set(target, new Check(target, check, this))
+    if (check === false || this.#isClosed) {
+      this.#endChecks()
+      return
+    }
+    const before = this.#checks
+    this.#checks = new Map(
+      this.#targets.map(target => [target, before.get(target) ?? new Check(target, check, this)]),
+    )
+    for (const [target, check] of before) if (!this.#checks.has(target)) check.close()
   }
 
   #endChecks(): void {
     for (const check of this.#checks.values()) check.close()
-    this.#checks.clear()
+    this.#checks = new Map()
   }
 
   get #isRange(): boolean {

@@ -13,10 +13,14 @@ export class Upstreams {
   /** Each with the names of its routes; its own may have none. */
   #names = new Map<Upstream, readonly string[]>()
   #routes: ServerNames<Upstream> | undefined
+  #isChanging = false
 
   constructor(options: UpstreamOptions) {
-    this.#options = options
-    this.own = new Upstream(options)
+    const changed = (upstream: Upstream) => {
+      if (!this.#isChanging) options.changed(upstream)
+    }
+    this.#options = { ...options, changed }
+    this.own = new Upstream(this.#options)
   }
 
   /** From now on these. What stays keeps what is known of it. */
@@ -40,8 +44,11 @@ export class Upstreams {
     this.#names = new Map([...after].map(([one, { names }]) => [one, names]))
     const entries = [...after].flatMap(([one, { names }]) => names.map(name => [name, one] as const))
     this.#routes = entries.length === 0 ? undefined : new ServerNames(entries)
-    // Each tells of the change; by now it is seen as a whole.
+    // Each tells of the change. It is passed on once, when it can be seen as a whole.
+    this.#isChanging = true
     for (const [one, { config }] of after) one.configure(config)
+    this.#isChanging = false
+    this.#options.changed(this.own)
   }
 
   close(): void {
@@ -78,8 +85,8 @@ export class Upstreams {
     for (const one of this.#names.keys()) one.drains(address)
   }
 
-  told(address: string, port: number, isUp: boolean): void {
-    for (const one of this.#names.keys()) one.told(address, port, isUp)
+  told(address: string, states: ReadonlyMap<number, boolean>): void {
+    for (const one of this.#names.keys()) one.told(address, states)
   }
 
   areServed(): boolean {

@@ -7,8 +7,10 @@ import type { ProxySection } from './proxy.ts'
 export type LookUp = (name: string) => ProxySection | undefined
 
 export function lookUp(proxies: readonly ProxySection[]): LookUp {
-  const backends = proxies.filter(({ kind }) => kind === 'backend' || kind === 'listen')
-  return name => backends.find(proxy => proxy.name === name)
+  const backends = new Map<string, ProxySection>()
+  for (const proxy of proxies)
+    if (proxy.kind !== 'frontend' && !backends.has(proxy.name)) backends.set(proxy.name, proxy)
+  return name => backends.get(name)
 }
 
 /** A listen section that binds nothing may be a backend of others. */
@@ -28,11 +30,10 @@ export function frontendsOf(proxies: readonly ProxySection[]): ProxySection[] {
 /** The backend of connections that no rule routes; where there is none, that of the first rule. */
 export function backendOf(
   frontend: ProxySection,
-  proxies: readonly ProxySection[],
+  backendNamed: LookUp,
   ledger: Ledger,
 ): ProxySection | undefined {
   const { defaultBackend, kind, name, line, servers, routing, failed } = frontend
-  const backendNamed = lookUp(proxies)
   if (defaultBackend !== undefined) {
     const backend = backendNamed(defaultBackend.value)
     if (backend === undefined)

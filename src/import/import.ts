@@ -2,12 +2,12 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { canonical } from '../config/address.ts'
 import { readText } from '../config/file.ts'
-import { formatIssue } from '../config/issue.ts'
+import { formatShown, Issues } from '../config/issues.ts'
 import { loadConfig } from '../config/load.ts'
 import { parseWgConf } from '../config/wg-conf.ts'
 import { usageError } from '../errors.ts'
 import { print } from '../print.ts'
-import { type Finding, Ledger } from './ledger.ts'
+import { Ledger } from './ledger.ts'
 import type { Tunnel } from './listener.ts'
 import { readSections, type Section } from './section.ts'
 import { translate } from './translation.ts'
@@ -21,7 +21,7 @@ import { writeYaml, type Yaml } from './yaml.ts'
 export interface Imported {
   /** The config; `undefined` exactly when there is an error. */
   readonly yaml: string | undefined
-  /** Errors and warnings for a person, each with its place. */
+  /** The first errors and warnings for a person, each with its place, and how many more there are. */
   readonly messages: readonly string[]
 }
 
@@ -54,7 +54,7 @@ function parse(args: readonly string[]) {
 /** @param wgConf the wg-quick file of this end, so that what is bound to its addresses becomes `tunnel:`. */
 export async function importFile(file: string, wgConf?: string): Promise<Imported> {
   const [config, wg] = await Promise.all([
-    readText(file),
+    readText(file, { pipes: true }),
     wgConf === undefined ? undefined : readText(wgConf),
   ])
   const unreadable = [config.reason, wg?.reason].filter(reason => reason !== undefined)
@@ -75,24 +75,23 @@ export async function importText(file: string, text: string, tunnel?: Tunnel): P
   const sections = readSections(text, ledger)
   const entries = translate(sections, tunnel, ledger)
   const yaml = writeYaml(comment(file, sections, tunnel, ledger), entries)
-  const beside = await judge(yaml, ledger)
-  const messages = ledger.findings.map(finding => format(file, finding))
+  const issues = new Issues(file)
+  await judge(yaml, ledger, issues)
+  for (const finding of ledger.findings) issues.add({ ...finding, file, column: 0 })
   return {
-    yaml: ledger.hasErrors || beside.failed ? undefined : yaml.text,
-    messages: [...messages, ...beside.messages],
+    yaml: issues.hasErrors ? undefined : yaml.text,
+    messages: formatShown(issues.shown(), ['error', 'warning']),
   }
 }
 
-/** What the program itself says of the config, at the lines that it comes from. */
-async function judge(
-  { text, origins }: Yaml,
-  ledger: Ledger,
-): Promise<{ failed: boolean; messages: string[] }> {
+/** What the program itself says of the config, at the lines that it comes from; and of the files beside it. */
+async function judge({ text, origins }: Yaml, ledger: Ledger, beside: Issues): Promise<void> {
   const configFile = resolve('config.yaml')
   const isPartial = ledger.hasErrors
-  const { issues } = await loadConfig({ configFile }, undefined, path =>
+  const { issues, more } = await loadConfig({ configFile }, undefined, path =>
     path === configFile ? Promise.resolve({ text, worldReadable: false }) : readText(path),
   )
+  beside.addAll({ issues: issues.filter(({ file }) => file !== configFile), more })
   for (const { file: where, line, severity, key, message } of issues) {
     // That nothing is left to forward is a consequence of other errors.
     if (where !== configFile || (isPartial && key === 'forwards')) continue
@@ -109,8 +108,6 @@ async function judge(
     if (severity === 'error') ledger.error(origin, sentence)
     else ledger.warn(origin, sentence)
   }
-  const others = issues.filter(issue => issue.file !== configFile)
-  return { failed: others.some(({ severity }) => severity === 'error'), messages: others.map(formatIssue) }
 }
 
 /** What stands above the config: where it comes from, and what was left out, by reason. */
@@ -145,8 +142,4 @@ function comment(
       : []),
     ...(reasons.length > 0 ? ['Left out:', ...reasons] : []),
   ]
-}
-
-function format(file: string, { line, severity, message }: Finding): string {
-  return `${line === 0 ? file : `${file}:${line}`}: ${severity}: ${message}`
 }

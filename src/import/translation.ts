@@ -1,5 +1,6 @@
 import { found } from '../config/issue.ts'
-import { backendOf, frontendsOf, lookUp } from './backends.ts'
+import { mostValues } from '../config/yaml-text.ts'
+import { backendOf, frontendsOf, type LookUp, lookUp } from './backends.ts'
 import { forwardOf } from './forward.ts'
 import type { Ledger } from './ledger.ts'
 import { globalReason } from './left-out.ts'
@@ -14,10 +15,13 @@ import { type Entry, linesOf } from './yaml.ts'
 export function translate(sections: readonly Section[], tunnel: Tunnel | undefined, ledger: Ledger): Entry[] {
   const proxies = readProxies(sections, ledger)
   for (const section of sections) leaveOutWhole(section, ledger)
-  const names = new Set<string>()
-  const forwards = frontendsOf(proxies).flatMap(frontend =>
-    forwardsOf(frontend, { proxies, tunnel, names }, ledger),
-  )
+  const surroundings = {
+    backendNamed: lookUp(proxies),
+    tunnel,
+    names: new Map(),
+    room: { values: mostValues },
+  }
+  const forwards = frontendsOf(proxies).flatMap(frontend => forwardsOf(frontend, surroundings, ledger))
   if (forwards.length === 0 && !ledger.hasErrors)
     ledger.missing(0, 'found nothing to forward; name a file with a frontend or listen section in mode tcp')
   const entries: Entry[] = [
@@ -32,16 +36,18 @@ export function translate(sections: readonly Section[], tunnel: Tunnel | undefin
 }
 
 interface Surroundings {
-  readonly proxies: readonly ProxySection[]
+  readonly backendNamed: LookUp
   readonly tunnel: Tunnel | undefined
-  /** Those that are taken. */
-  readonly names: Set<string>
+  /** Those that are taken, each with how many forwards began as it. */
+  readonly names: Map<string, number>
+  /** What is left of what one config may have: each listener repeats the targets and routes of its frontend. */
+  readonly room: { values: number }
 }
 
 /** One for each address and port that is bound. */
 function forwardsOf(
   frontend: ProxySection,
-  { proxies, tunnel, names }: Surroundings,
+  { backendNamed, tunnel, names, room }: Surroundings,
   ledger: Ledger,
 ): Entry[] {
   const { kind, name, line, defaultBackend } = frontend
@@ -50,14 +56,21 @@ function forwardsOf(
       ledger.missing(line, `found no bind in ${kind} ${name}; add one, or remove it`)
     return []
   }
-  const backend = backendOf(frontend, proxies, ledger)
+  const backend = backendOf(frontend, backendNamed, ledger)
   if (backend === undefined || !areTcp([frontend, backend], ledger)) return []
   const listeners = listenersOf(frontend.binds, tunnel, ledger)
   return listeners.flatMap(({ listen, binds }): Entry[] => {
+    if (room.values < 0) return []
     const hasDefault = defaultBackend !== undefined || backend === frontend
-    const source = { frontend, backend, hasDefault, binds, listen, backendNamed: lookUp(proxies) }
+    const source = { frontend, backend, hasDefault, binds, listen, backendNamed }
     const value = forwardOf(source, ledger)
     if (value.length === 0) return []
+    room.values -= valuesOf(value)
+    if (room.values < 0)
+      ledger.error(
+        line,
+        `found more than one config may have: ${mostValues} values; share it among several ends, or leave some out`,
+      )
     const key = nameOf(name, listeners.length > 1 ? listen.first : undefined, names)
     const lines = [line, ...(defaultBackend ? [defaultBackend.line] : []), backend.line]
     const remark = frontend === backend ? undefined : `frontend ${name}, backend ${backend.name}`
@@ -109,13 +122,22 @@ function leaveOutWhole(section: Section, ledger: Ledger): void {
 }
 
 /** A name that the config takes, used once: HAProxy's may have colons, and sections of two kinds the same name. */
-function nameOf(name: string, port: number | undefined, taken: Set<string>): string {
+function nameOf(name: string, port: number | undefined, taken: Map<string, number>): string {
   const plain = name.replace(/[^\w.-]/g, '-').replace(/^[^a-zA-Z0-9]+/, '')
   const base = `${plain.slice(0, 50) || 'forward'}${port === undefined ? '' : `-${port}`}`
+  let count = taken.get(base) ?? 0
   let unique = base === 'constructor' || base === 'prototype' ? `${base}-1` : base
-  for (let i = 2; taken.has(unique); i++) unique = `${base}-${i}`
-  taken.add(unique)
+  while (taken.has(unique)) unique = `${base}-${++count + 1}`
+  taken.set(base, count)
+  taken.set(unique, taken.get(unique) ?? 0)
   return unique
+}
+
+function valuesOf(entries: readonly Entry[]): number {
+  return entries.reduce((sum, { value }) => {
+    if (!Array.isArray(value)) return sum + 1
+    return sum + (typeof value[0] === 'object' ? valuesOf(value as Entry[]) : value.length)
+  }, 0)
 }
 
 /** What nobody asked for: sections that nothing leads to, and settings that another one replaces. */

@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { unmap } from '../config/address.ts'
 import type { Descriptors } from '../descriptors.ts'
 import { messageOf } from '../errors.ts'
+import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
+import type { Share } from '../shares.ts'
 import { LinkError } from './frame.ts'
 import {
   decodeGreeting,
@@ -15,27 +18,21 @@ import {
   linkVersion,
   readFirst,
 } from './greeting.ts'
+import { Lanes } from './lanes.ts'
+import { type AcceptedLink, PeerLimit, PeerLinks } from './peer-links.ts'
 import type { PingWitness } from './pulse.ts'
 import { Session } from './session.ts'
 import type { Stream } from './stream.ts'
 
 /** Milliseconds for a greeting. */
 const greetingTimeout = 5000
-/** Lanes of one link that wait for a stream; the far end dials eight ahead. */
-const mostLanes = 64
-
-/** The lanes of one link. */
-interface Lanes {
-  /** They do not know yet for which stream. */
-  readonly idle: Set<Socket>
-  /** They know, and it has not been opened: a lane is idle and the link may be busy, so that it is overtaken. */
-  readonly early: Map<number, Socket>
-}
 
 /** A stream that the other end opened. */
 export interface Arrival {
   readonly stream: Stream
   readonly session: Session
+  /** Whose it is. */
+  readonly peer: Share
   /** As if the connection had come from `remoteAddress` to `localAddress` and `port`, with `header` in front. */
   readonly localAddress: string
   readonly remoteAddress: string
@@ -47,6 +44,8 @@ export interface AcceptorOptions {
   readonly log: Log
   readonly witness?: PingWitness | undefined
   readonly descriptors: Descriptors
+  /** The peer that has this address. */
+  readonly peerOf: (address: string) => Share
   readonly arrived: (arrival: Arrival) => void
   readonly accepted: (session: Session) => void
 }
@@ -55,36 +54,37 @@ export interface AcceptorOptions {
 export class Acceptor {
   readonly #options: AcceptorOptions
   /** By token, in hex. */
-  readonly #sessions = new Map<string, Session>()
-  readonly #lanes = new Map<Session, Lanes>()
+  readonly #links = new Map<string, AcceptedLink>()
+  readonly #peers = new WeakMap<Share, PeerLinks>()
+  readonly #refused: LineLimit
   #isDraining = false
 
   constructor(options: AcceptorOptions) {
     this.#options = options
+    this.#refused = new LineLimit(options.log, 'link refused')
   }
 
   get isIdle(): boolean {
-    return this.#sessions.size === 0
+    return this.#links.size === 0
   }
 
-  get sessions(): Iterable<Session> {
-    return this.#sessions.values()
+  get sessions(): Session[] {
+    return Array.from(this.#links.values(), ({ session }) => session)
   }
 
   /** A connection to the link's port, from an address that is trusted. */
   accept(socket: Socket): void {
-    const { descriptors } = this.#options
-    if (descriptors.isLinkReserveUsed) {
-      socket.on('error', () => {})
+    const address = unmap(socket.remoteAddress ?? '')
+    const share = this.#options.peerOf(address)
+    const peer = this.#peers.get(share) ?? new PeerLinks(share)
+    this.#peers.set(share, peer)
+    this.#greet(socket, peer).catch(error => {
       reset(socket)
-      return
-    }
-    descriptors.hold(socket)
-    this.#greet(socket).catch(error => {
-      reset(socket)
-      if (error instanceof LinkError)
-        this.#options.log.debug({ address: socket.remoteAddress, why: error.message }, 'link refused')
-      else this.#options.log.error({ error: messageOf(error) }, 'link failed')
+      const { log } = this.#options
+      const why = messageOf(error)
+      if (error instanceof PeerLimit) this.#refused.warn('peer-limit', { address, peer: share.name, why })
+      else if (error instanceof LinkError) log.debug({ address, why }, 'link refused')
+      else log.error({ error: why }, 'link failed')
     })
   }
 
@@ -96,12 +96,16 @@ export class Acceptor {
 
   /** Tells every far end to open no more streams; each link ends with its last one. */
   retire(): void {
-    for (const session of this.#sessions.values()) session.goaway()
+    for (const { session } of this.#links.values()) session.goaway()
   }
 
-  async #greet(socket: Socket): Promise<void> {
-    const far = decodeGreeting(await readFirst(socket, greetingLength, greetingTimeout))
-    if (far.version === linkVersion && far.kind === greetingKind.link) this.#link(socket, far)
+  async #greet(socket: Socket, peer: PeerLinks): Promise<void> {
+    const { descriptors } = this.#options
+    peer.roomToGreet()
+    if (descriptors.isLinkReserveUsed) throw new PeerLimit('no descriptors are left')
+    descriptors.hold(socket, peer.share)
+    const far = await this.#greeting(socket, peer)
+    if (far.version === linkVersion && far.kind === greetingKind.link) this.#link(socket, far, peer)
     else if (far.version === linkVersion && far.kind === greetingKind.lane) await this.#lane(socket, far)
     else {
       const own = { ...defaults, kind: greetingKind.refused, token: far.token }
@@ -109,10 +113,21 @@ export class Acceptor {
     }
   }
 
-  #link(socket: Socket, far: Greeting): void {
+  async #greeting(socket: Socket, peer: PeerLinks): Promise<Greeting> {
+    peer.greeting++
+    try {
+      return decodeGreeting(await readFirst(socket, greetingLength, greetingTimeout))
+    } finally {
+      peer.greeting--
+    }
+  }
+
+  #link(socket: Socket, far: Greeting, peer: PeerLinks): void {
     if (this.#isDraining) throw new LinkError('draining')
+    peer.roomForLink()
     const own = { ...defaults, kind: greetingKind.link, token: randomBytes(16) }
     const name = own.token.toString('hex')
+    const { share } = peer
     socket.write(encodeGreeting(own))
     const session = new Session(socket, {
       far,
@@ -120,48 +135,39 @@ export class Acceptor {
       witness: this.#options.witness,
       opened: (stream, port, header, session) => {
         const { localAddress, remoteAddress } = session
-        this.#options.arrived({ stream, session, port, header, localAddress, remoteAddress })
-        this.#lendEarly(session, stream.id)
+        this.#options.arrived({ stream, session, peer: share, port, header, localAddress, remoteAddress })
+        this.#lend(link, stream.id, link.lanes.take(stream.id))
       },
       closed: (session, why) => {
-        this.#sessions.delete(name)
-        const { idle, early } = this.#lanes.get(session)!
-        for (const lane of [...idle, ...early.values()]) reset(lane)
-        this.#lanes.delete(session)
+        this.#links.delete(name)
+        peer.links.delete(link)
+        link.lanes.close()
         this.#options.log.info({ address: session.remoteAddress, why }, 'link down')
       },
     })
-    this.#sessions.set(name, session)
-    this.#lanes.set(session, { idle: new Set(), early: new Map() })
+    const link: AcceptedLink = { session, lanes: new Lanes(), peer }
+    this.#links.set(name, link)
+    peer.links.add(link)
     this.#options.log.info({ address: session.remoteAddress }, 'link up')
     this.#options.accepted(session)
   }
 
   async #lane(socket: Socket, { token }: Greeting): Promise<void> {
-    const session = this.#sessions.get(token.toString('hex'))
-    const lanes = session && this.#lanes.get(session)
-    if (session === undefined || lanes === undefined || socket.remoteAddress !== session.remoteAddress)
+    const link = this.#links.get(token.toString('hex'))
+    if (link === undefined || socket.remoteAddress !== link.session.remoteAddress)
       throw new LinkError('a lane of no link')
-    const { idle, early } = lanes
-    if (idle.size + early.size >= mostLanes) throw new LinkError(`more than ${mostLanes} lanes wait`)
-    if (this.#options.descriptors.free < 0) throw new LinkError('no descriptors for a lane')
-    idle.add(socket)
-    let bytes: Buffer
-    try {
-      bytes = await readFirst(socket, 4, 0)
-    } finally {
-      idle.delete(socket)
-    }
-    const id = bytes.readUInt32BE()
-    early.set(id, socket)
-    if (!session.isAhead(id)) this.#lendEarly(session, id)
+    const { session, lanes, peer } = link
+    peer.roomForLane()
+    const shortage = this.#options.descriptors.shortage(0, undefined, peer.share)
+    if (shortage !== undefined) throw new PeerLimit(shortage)
+    const id = await lanes.idOf(socket)
+    if (session.isAhead(id)) lanes.keep(id, socket)
+    else this.#lend(link, id, socket)
   }
 
-  /** A lane and its stream are both there. */
-  #lendEarly(session: Session, id: number): void {
-    const lane = this.#lanes.get(session)?.early.get(id)
+  /** A stream goes on on its lane. */
+  #lend({ session }: AcceptedLink, id: number, lane: Socket | undefined): void {
     if (lane === undefined) return
-    this.#lanes.get(session)?.early.delete(id)
     const stream = session.stream(id)
     if (stream === undefined || stream.isPromoted) reset(lane)
     else session.lend(stream, lane)

@@ -19,6 +19,7 @@ import {
 } from './greeting.ts'
 import type { PingWitness } from './pulse.ts'
 import { Session } from './session.ts'
+import { WarmLanes } from './warm-lanes.ts'
 
 /** Milliseconds for a connection and its greeting. */
 const dialTimeout = 5000
@@ -26,6 +27,8 @@ const dialTimeout = 5000
 const firstPause = 1000
 /** Its bound in milliseconds: with an end that never had a link, and with one that had. */
 const longestPause = { stranger: 600_000, friend: 60_000 }
+/** Milliseconds from one link to the next after which pauses are short again: not for an end that greets and goes. */
+const calm = 60_000
 
 export interface DiallerOptions {
   readonly log: Log
@@ -51,11 +54,14 @@ export class Dialler {
   readonly #options: DiallerOptions
   /** The one for new streams first, and earlier ones whose streams have not ended. */
   #sessions: Session[] = []
-  /** Dialled ahead, each with what to call when it is gone before it is taken. */
-  readonly #lanes = new Map<Socket, () => void>()
+  /** Of the first. */
+  #lanes: WarmLanes | undefined
   #dialling: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #pause = 0
+  /** When it last dialled, and when the last link came up; on performance.now()'s clock. */
+  #dialledAt = 0
+  #upAt = Number.NEGATIVE_INFINITY
   #wasUp = false
   #isClosed = false
   #saidWhy = ''
@@ -77,12 +83,11 @@ export class Dialler {
     return this.#sessions
   }
 
-  /** The path has come back: what failed may succeed now. */
+  /** The path has come back: what failed may succeed now. Called often, it dials once a second. */
   retry(): void {
-    if (this.session === undefined && this.#dialling === undefined) {
-      this.#pause = 0
-      this.#dial()
-    }
+    if (this.#isClosed || this.session !== undefined || this.#dialling !== undefined) return
+    this.#pause = 0
+    this.#dialIn(this.#dialledAt + firstPause - performance.now())
   }
 
   /** Dials no more. Links end with their last stream. */
@@ -90,18 +95,26 @@ export class Dialler {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#dialling?.destroy()
-    this.#closeLanes()
+    this.#lanes?.close()
     for (const session of this.#sessions) session.retire()
   }
 
   /** What is sent there leaves outside of the tunnel: nothing goes on. */
   cut(): void {
     this.#dialling?.destroy()
-    this.#closeLanes()
+    this.#lanes?.close()
+  }
+
+  #dialIn(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (ms > 0) this.#timer = setTimeout(() => this.#dial(), ms).unref()
+    else this.#dial()
   }
 
   #dial(): void {
     clearTimeout(this.#timer)
+    this.#dialledAt = performance.now()
     const shut = this.#options.ways.shut(this.address)
     if (shut !== undefined) {
       this.#noLink(shut)
@@ -141,13 +154,13 @@ export class Dialler {
       reset(socket)
       return
     }
-    const { log, witness, target, up } = this.#options
+    const { log, witness, lanes, descriptors, target, up } = this.#options
     const session = new Session(socket, {
       far,
       own: { ...defaults, kind: greetingKind.link, token: noToken },
       witness,
       // Those at hand are of the latest link.
-      lane: session => (session === this.#sessions[0] ? this.#lane(far) : undefined),
+      lane: session => (session === this.#sessions[0] ? this.#lanes?.take() : undefined),
       target,
       draining: () => {
         session.retire()
@@ -159,12 +172,15 @@ export class Dialler {
     for (const earlier of this.#sessions) earlier.retire()
     this.#sessions.unshift(session)
     this.#wasUp = true
-    this.#pause = 0
+    const now = performance.now()
+    if (now - this.#upAt >= calm) this.#pause = 0
+    this.#upAt = now
     this.#saidWhy = ''
     log.info({ address: formatHostPort(this.address, this.#port) }, 'link up')
     // Lanes are the link's that they were dialled for.
-    this.#closeLanes()
-    this.#warm(far)
+    this.#lanes?.close()
+    const dialLane = () => this.#connect({ kind: greetingKind.lane, token: far.token })
+    this.#lanes = new WarmLanes(lanes, descriptors, dialLane)
     up()
   }
 
@@ -188,46 +204,13 @@ export class Dialler {
     this.#sessions = this.#sessions.filter(other => other !== session)
     this.#options.log.info({ address: formatHostPort(this.address, this.#port), why }, 'link down')
     if (!wasFirst || this.#isClosed) return
-    this.#closeLanes()
+    this.#lanes?.close()
     if (this.#dialling === undefined) this.#later()
   }
 
   #later(): void {
     const longest = this.#wasUp ? longestPause.friend : longestPause.stranger
     this.#pause = Math.min(Math.max(this.#pause * 2, firstPause), longest)
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#dial(), this.#pause)
-    this.#timer.unref()
-  }
-
-  /** Only one that is connected: a promotion never waits for a lane. */
-  #lane(far: Greeting): Socket | undefined {
-    for (const [lane, gone] of this.#lanes) {
-      if (lane.connecting) continue
-      this.#lanes.delete(lane)
-      // Not removeAllListeners(): that makes a paused socket flow once somebody listens for its data.
-      lane.off('close', gone)
-      this.#warm(far)
-      return lane
-    }
-    this.#warm(far)
-    return undefined
-  }
-
-  #warm({ token }: Greeting): void {
-    const { lanes, descriptors } = this.#options
-    // Without a lane a stream stays on the link, which needs no descriptor.
-    while (!this.#isClosed && this.#lanes.size < lanes && descriptors.free > 0) {
-      const lane = this.#connect({ kind: greetingKind.lane, token })
-      const gone = () => this.#lanes.delete(lane)
-      this.#lanes.set(lane, gone)
-      lane.on('error', () => {})
-      lane.on('close', gone)
-    }
-  }
-
-  #closeLanes(): void {
-    for (const lane of this.#lanes.keys()) lane.destroy()
-    this.#lanes.clear()
+    this.#dialIn(this.#pause)
   }
 }

@@ -50,8 +50,8 @@ export interface FrameSink {
 
 /** Cuts what arrives into frames, however the network has split it. */
 export class FrameReader {
-  /** Frames that have begun. */
-  frames = 0
+  /** What may still be done before `read` returns early. Each frame takes 1; who has more to do for one takes more. */
+  work = Number.POSITIVE_INFINITY
   readonly #sink: FrameSink
   readonly #header = Buffer.alloc(frameHeader)
   #headerBytes = 0
@@ -66,11 +66,11 @@ export class FrameReader {
     this.#sink = sink
   }
 
-  /** Throws `LinkError` for bytes that are no frames. */
-  read(chunk: Buffer): void {
+  /** Returns how many bytes were read: all, unless `work` is used up. Throws `LinkError` for bytes that are no frames. */
+  read(chunk: Buffer): number {
     const { length } = chunk
     let at = 0
-    while (at < length) {
+    while (at < length && this.work > 0) {
       if (this.#left > 0) {
         const part = chunk.subarray(at, at + this.#left)
         at += part.length
@@ -84,15 +84,16 @@ export class FrameReader {
         const copied = chunk.copy(this.#header, this.#headerBytes, at)
         at += copied
         this.#headerBytes += copied
-        if (this.#headerBytes < frameHeader) return
+        if (this.#headerBytes < frameHeader) break
         this.#headerBytes = 0
         this.#begin(this.#header, 0)
       }
     }
+    return at
   }
 
   #begin(from: Buffer, at: number): void {
-    this.frames++
+    this.work--
     this.#stream = from.readUInt32BE(at)
     this.#type = from[at + 4]!
     this.#left = from.readUIntBE(at + 5, 3)

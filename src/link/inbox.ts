@@ -1,4 +1,4 @@
-import type { ReadSocket, Sink } from '../reader.ts'
+import { pin, type ReadSocket, type Sink } from '../reader.ts'
 import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
 import type { Stream } from './stream.ts'
 
@@ -16,49 +16,63 @@ export interface Hearer {
   close(why: string): void
 }
 
+/**
+ * What is done in one go, in frames that cost next to nothing (about a microsecond), and what others cost. It is about ten
+ * milliseconds: a read has room for 30,000 frames, and the kernel for many reads.
+ */
+const turn = 10_000
+const cost = { part: 10, open: 150, reset: 50 }
+
 /** Types of frames about one stream, `data` and `open` not among them. */
 const streamTypes = new Set<number>([frame.end, frame.reset, frame.credit, frame.want, frame.switch])
 
-/** Frames after which others have their turn: libuv reads up to 32 times from one socket before it looks at the next. */
-const mostAtOnce = 4096
-/** Bytes of a frame, with its header. */
-const tinyFrame = 64
-
 /** Reads a link's socket: bytes to frames, frames to their streams. What is no frame ends the link, and nothing else. */
 export class Inbox implements FrameSink, Sink {
-  /** Not while its frames are tiny ones: a read is to bring no more of them than others can wait for. */
-  isBusy = true
+  readonly isBusy = true
   readonly #hearer: Hearer
   readonly #reader = new FrameReader(this)
 
   constructor(hearer: Hearer) {
     this.#hearer = hearer
+    this.#reader.work = turn
   }
 
-  /** @param socket what it was read from, where that is to stop now and then. */
-  read(chunk: Buffer, isShared = false, socket?: ReadSocket): boolean {
-    const before = this.#reader.frames
+  read(chunk: Buffer, isShared: boolean, socket: ReadSocket): boolean {
+    return this.#read(isShared ? Buffer.from(chunk) : chunk, socket)
+  }
+
+  /** What is more than the work of one go waits, and the socket with it, until all others have had their turn. */
+  #read(bytes: Buffer, socket: ReadSocket): boolean {
     try {
-      this.#reader.read(isShared ? Buffer.from(chunk) : chunk)
+      const read = this.#reader.read(bytes)
+      if (this.#reader.work > 0) return true
+      const rest = bytes.subarray(read)
+      if (rest.length > 0) pin()
+      socket.pause()
+      setImmediate(() => this.#goOn(rest, socket))
     } catch (error) {
       if (!(error instanceof LinkError)) throw error
       this.#hearer.close(error.message)
-      return false
     }
-    this.isBusy = chunk.length >= (this.#reader.frames - before) * tinyFrame
-    if (socket === undefined || this.#reader.frames < mostAtOnce) return true
-    this.#reader.frames = 0
-    setImmediate(resume, socket)
     return false
   }
 
+  #goOn(rest: Buffer, socket: ReadSocket): void {
+    if (socket.destroyed) return
+    this.#reader.work = turn
+    if (this.#read(rest, socket)) socket.resume()
+  }
+
   part(id: number, part: Buffer): void {
+    this.#reader.work -= cost.part
     this.#hearer.heardPart()
     this.#hearer.stream(id)?.data(part)
   }
 
   control(id: number, type: number, payload: Buffer): void {
     const hearer = this.#hearer
+    if (type === frame.open) this.#reader.work -= cost.open
+    else if (type === frame.reset) this.#reader.work -= cost.reset
     if (type === frame.open) hearer.heardOpen(id, payload)
     // One that has ended here may not have there yet: what is still said of it is no fault.
     else if (streamTypes.has(type)) hearer.stream(id)?.control(type, payload)
@@ -68,8 +82,4 @@ export class Inbox implements FrameSink, Sink {
     else if (type === frame.target) hearer.heardTarget(exactly(3, payload).readUInt16BE(), payload[2] === 1)
     else throw new LinkError(`a frame of the unknown type ${type}`)
   }
-}
-
-function resume(socket: ReadSocket): void {
-  socket.resume()
 }

@@ -5,6 +5,7 @@ import type { Descriptors } from '../descriptors.ts'
 import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
 import { reset } from '../reset.ts'
+import type { Share } from '../shares.ts'
 import type { Ways } from '../ways.ts'
 import { Acceptor, type Arrival } from './acceptor.ts'
 import { Bundle } from './bundle.ts'
@@ -16,6 +17,8 @@ export interface LinksOptions {
   readonly witness?: PingWitness | undefined
   readonly descriptors: Descriptors
   readonly ways: Ways
+  /** The peer that has this address. */
+  readonly peerOf: (address: string) => Share
   /** A stream that another end opened. */
   readonly arrived: (arrival: Arrival) => void
   /** A link was dialled to this end. */
@@ -24,8 +27,8 @@ export interface LinksOptions {
   readonly up: (address: string) => void
   /** The far end there is going. */
   readonly draining: (address: string) => void
-  /** The far end tells how the target behind its port does. */
-  readonly target: (address: string, port: number, isUp: boolean) => void
+  /** The far end tells of ports, each with whether a target behind it is up. */
+  readonly targets: (address: string, states: ReadonlyMap<number, boolean>) => void
 }
 
 /** Which links there should be. */
@@ -35,6 +38,8 @@ export interface LinkPlan {
   readonly perPeer: number
   /** Tunnel addresses of peers that forwards send to. */
   readonly addresses: ReadonlySet<string>
+  /** Ports that forwards send to: what far ends tell of others is not remembered. */
+  readonly ports: ReadonlySet<number>
   /** Who may open one here. */
   readonly trusted: readonly Cidr[]
 }
@@ -46,7 +51,7 @@ export interface LinkStatus {
   readonly role: 'dialled' | 'accepted'
   /** `down`: connections cross the tunnel one by one. */
   readonly state: 'up' | 'down'
-  /** Milliseconds since the epoch. */
+  /** On performance.now()'s clock. */
   readonly since: number | undefined
   readonly streams: number
   readonly promoted: number
@@ -77,7 +82,9 @@ export class Links {
       const known = before.get(address)
       const keep = known?.port === plan!.port && known.size === plan!.perPeer
       this.#bundles.set(address, keep ? known : this.#bundle(address, plan!))
-      if (keep) before.delete(address)
+      if (!keep) continue
+      known.news.ports = plan!.ports
+      before.delete(address)
     }
     for (const bundle of before.values()) bundle.close()
     if (plan === undefined) this.#acceptor.retire()
@@ -159,16 +166,17 @@ export class Links {
     return [...this.#bundles.values()].flatMap(bundle => bundle.diallers)
   }
 
-  #bundle(address: string, { port, perPeer }: LinkPlan): Bundle {
-    const { log, witness, descriptors, ways, up, draining, target } = this.#options
+  #bundle(address: string, { port, perPeer, ports }: LinkPlan): Bundle {
+    const { log, witness, descriptors, ways, up, draining, targets } = this.#options
     return new Bundle(address, port, perPeer, {
       log,
       witness,
       descriptors,
       ways,
+      ports,
       up: () => up(address),
       draining: () => draining(address),
-      target: (port, isUp) => target(address, port, isUp),
+      targets: states => targets(address, states),
     })
   }
 }

@@ -27,7 +27,7 @@ const busyParts = 4
 /** Who is told what the pings of links show of the path to an address. */
 export interface PingWitness {
   answered(address: string): void
-  /** The ping of this time, milliseconds since the epoch, has been unanswered for long. */
+  /** The ping of this time, on performance.now()'s clock, has been unanswered for long. */
   leftPing(address: string, sentAt: number): void
 }
 
@@ -113,7 +113,7 @@ export class Pulse {
       return
     }
     const age = now - this.#sentAt
-    if (age > toldAfter) this.#witness?.leftPing(this.#owner.remoteAddress, Date.now() - age)
+    if (age > toldAfter) this.#witness?.leftPing(this.#owner.remoteAddress, this.#sentAt)
     if (age > this.#deadAfter) this.#owner.close(`no answer for ${this.#deadAfter / 1000} s`)
   }
 

@@ -50,7 +50,7 @@ export interface Reset {
   readonly detail: string
 }
 
-/** Bytes of a detail; longer ones are cut. */
+/** Bytes of a detail; longer ones are cut, whoever sends them. */
 const maxDetail = 512
 
 export function encodeReset({ reason, detail }: Reset): Buffer {
@@ -60,5 +60,8 @@ export function encodeReset({ reason, detail }: Reset): Buffer {
 
 /** A reason that this version does not know is a plain reset. */
 export function decodeReset(payload: Buffer): Reset {
-  return { reason: resetReasons[payload[0] ?? 0] ?? 'reset', detail: payload.toString('utf8', 1) }
+  return {
+    reason: resetReasons[payload[0] ?? 0] ?? 'reset',
+    detail: payload.toString('utf8', 1, 1 + maxDetail),
+  }
 }

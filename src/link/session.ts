@@ -35,7 +35,7 @@ export class Session implements Hearer {
   /** Both ends of the tunnel connection. */
   readonly localAddress: string
   readonly remoteAddress: string
-  readonly since = Date.now()
+  readonly since = performance.now()
   /** What the streams of this peer hold, on all its links. */
   readonly share: Share
   readonly #socket: ReadSocket
@@ -63,7 +63,7 @@ export class Session implements Hearer {
     this.share = unread.join(this.remoteAddress)
     this.#outbox = new Outbox(socket)
     this.#senders = new Senders(this.#outbox, this.#streams)
-    socket.on('data', chunk => this.#inbox.read(chunk))
+    socket.on('data', chunk => this.#inbox.read(chunk, false, this.#socket))
     socket.on('drain', () => this.#senders.drained())
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
@@ -106,6 +106,7 @@ export class Session implements Hearer {
 
   /** Opens no more streams, and ends with its last one. */
   retire(): void {
+    if (this.#isRetired) return
     this.#isRetired = true
     if (this.#streams.size === 0) void this.finish('no longer wanted')
   }
@@ -213,6 +214,7 @@ export class Session implements Hearer {
   }
 
   heardGoaway(): void {
+    if (this.#isDraining) return
     this.#isDraining = true
     this.#options.draining?.()
   }

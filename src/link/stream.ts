@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { ownSize, pass, pin, type ReadSocket } from '../reader.ts'
 import { reset } from '../reset.ts'
+import { askUnheard } from '../unheard.ts'
 import { Delivery } from './delivery.ts'
 import { Flow } from './flow.ts'
 import { exactly, frame, LinkError, uint32 } from './frame.ts'
@@ -64,9 +65,8 @@ export class Stream implements Joined {
     this.#readLane()
   }
 
-  /** Tells the far end that the local socket is there, where it is not to wait for a byte to know. */
-  confirm(): void {
-    this.#session?.send(this.id, frame.credit, uint32(0))
+  look(): void {
+    askUnheard(this.#local, this.#lane)
   }
 
   /** Cuts it at both ends. */

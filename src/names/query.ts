@@ -1,5 +1,6 @@
 import { lookup, Resolver } from 'node:dns/promises'
-import { readFile } from 'node:fs/promises'
+import { systemCode } from '../errors.ts'
+import { readSmallFile } from '../small-file.ts'
 import { fromHostsFile } from './hosts-file.ts'
 import { candidates, parseResolvConf } from './resolv-conf.ts'
 import { type Known, search } from './search.ts'
@@ -44,8 +45,15 @@ export const query: Query = async (host, known, signal) => {
   return { ...found, addresses: [...A, ...AAAA] }
 }
 
-function textOf(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch(() => '')
+/** @throws Error for what would hang whoever asks, which the C library is then spared, too. */
+async function textOf(file: string): Promise<string> {
+  try {
+    return (await readSmallFile(file)).text
+  } catch (error) {
+    // There is none, or it is not for us.
+    if (systemCode(error) !== undefined) return ''
+    throw error
+  }
 }
 
 async function askServers(names: readonly string[], known: Known | undefined, signal: AbortSignal) {

@@ -1,4 +1,5 @@
 import { formatCount } from '../amount.ts'
+import { monotonic, wallTime } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Tone } from './mark.ts'
 
@@ -39,13 +40,15 @@ export class Events {
   /** Oldest first. */
   #kept: (Event & { readonly like: string | undefined })[] = []
 
-  constructor({ now = Date.now }: { readonly now?: () => number } = {}) {
+  constructor({ now = monotonic }: { readonly now?: () => number } = {}) {
     this.#now = now
   }
 
   /** Newest first. */
   get recent(): readonly Event[] {
-    return this.#kept.toReversed().map(({ like: _, ...event }) => event)
+    return this.#kept.toReversed().map(({ like: _, first, last, ...event }) => {
+      return { ...event, first: wallTime(first), last: wallTime(last) }
+    })
   }
 
   /** A log that passes each line on to `log`, and reads it. */
@@ -61,7 +64,6 @@ export class Events {
       warn: pass('warn'),
       error: pass('error'),
       isLevelEnabled: level => log.isLevelEnabled(level),
-      child: fields => this.readAlong(log.child(fields)),
     }
   }
 

@@ -20,8 +20,14 @@ export function state(tone: Tone, word: string): Html {
   return html`<span class="state ${tone}">${mark(tone)}${word}</span>`
 }
 
+const order: readonly Tone[] = ['bad', 'warning', 'good', 'quiet']
+
+/** Sorted; otherwise in the order that they had. */
+export function worstFirst<T extends { readonly tone: Tone }>(items: readonly T[]): T[] {
+  return order.flatMap(tone => items.filter(item => item.tone === tone))
+}
+
 /** The worst of several; `quiet` when there is none. */
 export function worst(tones: readonly Tone[]): Tone {
-  const order: readonly Tone[] = ['bad', 'warning', 'good', 'quiet']
   return order.find(tone => tones.includes(tone)) ?? 'quiet'
 }

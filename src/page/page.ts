@@ -6,7 +6,7 @@ import type { PeerStatus } from '../tunnel/status.ts'
 import type { Event } from './events.ts'
 import type { History } from './history.ts'
 import { constant, type Html, html } from './html.ts'
-import { mark, state, type Tone, worst } from './mark.ts'
+import { mark, state, type Tone, worst, worstFirst } from './mark.ts'
 import { ago, since } from './moment.ts'
 import { spark } from './spark.ts'
 import { script, style } from './style.ts'
@@ -43,6 +43,9 @@ const verdict: Readonly<Record<Verdict['state'], Tone>> = {
   unknown: 'quiet',
 }
 
+/** How many reasons, peers, forwards, and targets of one forward a person is shown: of more, those in trouble. */
+const most = 100
+
 /** How a forward does: one whose target takes connections and not the header serves nobody. */
 function howOf(targets: readonly Dated<TargetStatus>[]): { tone: Tone; word: string } {
   const how = stateOf(targets)
@@ -61,16 +64,30 @@ export function statusPage(parts: PageParts): string {
 ${picture(status)}
 ${
   reasons.length > 0 &&
-  html`<ul class="reasons">${reasons.map(
-    ({ code, detail, since: time, behind }) =>
-      html`<li class="card">${state(behind === undefined ? health[status.health.status] : 'quiet', code)} <span class="soft">${behind !== undefined && `behind peer ${shortKey(behind)}, `}for ${since(time, now)}</span><br><span class="wrap">${detail}</span></li>`,
+  html`<ul class="reasons">${shown(
+    reasons,
+    ({ behind }) => (behind === undefined ? health[status.health.status] : 'quiet'),
+    ({ code, detail, since: time, behind }, tone) =>
+      html`<li class="card">${state(tone, code)} <span class="soft">${behind !== undefined && `behind peer ${shortKey(behind)}, `}for ${since(time, now)}</span><br><span class="wrap">${detail}</span></li>`,
   )}</ul>`
 }
-${status.tunnel !== undefined && html`<h2>Peers</h2><div class="cards">${status.tunnel.peers.map(peer => peerCard(peer, now))}</div>`}
-<h2>Forwards, the last 15 minutes</h2><div class="cards">${status.forwards.map(forward => forwardCard(forward, parts))}</div>
+${status.tunnel !== undefined && html`<h2>Peers</h2><div class="cards">${shown(status.tunnel.peers, peerTone, peer => peerCard(peer, now))}</div>`}
+<h2>Forwards, the last 15 minutes</h2><div class="cards">${shown(
+    status.forwards,
+    ({ targets }) => howOf(targets).tone,
+    forward => forwardCard(forward, parts),
+  )}</div>
 <h2>Events</h2>${eventList(parts)}
 </main><script>${constant(script)}</script></body></html>
 `.toString()
+}
+
+/** A list for a person: what a page of thousands would be is no help to her, and a burden to the end. */
+function shown<T>(items: readonly T[], toneOf: (item: T) => Tone, show: (item: T, tone: Tone) => Html): Html {
+  const toned = items.map(item => ({ item, tone: toneOf(item) }))
+  const few = toned.length > most ? worstFirst(toned).slice(0, most) : toned
+  const others = toned.length - few.length
+  return html`${few.map(({ item, tone }) => show(item, tone))}${others > 0 && html`<p class="soft">and ${others} more, all of them in /status.json</p>`}`
 }
 
 interface Hop {
@@ -169,9 +186,11 @@ function targetList({ listeners, targets }: Forward, now: number): Html {
   }
   if (targets.length === 1)
     return html`<small class="wrap">${from} → ${targetText(targets[0]!)}${trouble(targets[0]!)}</small>`
-  return html`<small class="wrap">${from} →</small>${targets.map(
-    one =>
-      html`<small class="wrap">${state(target[one.state], one.state)} ${targetText(one)}, ${one.active} open${trouble(one)}</small>`,
+  return html`<small class="wrap">${from} →</small>${shown(
+    targets,
+    one => target[one.state],
+    (one, tone) =>
+      html`<small class="wrap">${state(tone, one.state)} ${targetText(one)}, ${one.active} open${trouble(one)}</small>`,
   )}`
 }
 

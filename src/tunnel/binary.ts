@@ -1,7 +1,9 @@
 import { constants } from 'node:fs'
-import { access, readFile, stat } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
 import { EndError } from '../errors.ts'
+import { inTurn } from '../file-turns.ts'
+import { readSmallFile } from '../small-file.ts'
 import { packageFolder } from '../version.ts'
 
 /** The wireguard-go to run. */
@@ -50,8 +52,10 @@ function searchPath(env: Readonly<Record<string, string | undefined>>): string[]
 
 async function isExecutable(path: string): Promise<boolean> {
   try {
-    await access(path, constants.X_OK)
-    return (await stat(path)).isFile()
+    return await inTurn(path, async () => {
+      await access(path, constants.X_OK)
+      return (await stat(path)).isFile()
+    })
   } catch {
     return false
   }
@@ -59,7 +63,7 @@ async function isExecutable(path: string): Promise<boolean> {
 
 async function versionOf(path: string): Promise<string> {
   try {
-    return (await readFile(`${path}.version`, 'utf8')).trim() || 'unknown'
+    return (await readSmallFile(`${path}.version`)).text.trim() || 'unknown'
   } catch {
     return 'unknown'
   }

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cidr } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
+import { inTurn } from '../file-turns.ts'
 import type { Log } from '../log.ts'
 import type { Binary } from './binary.ts'
 import { ensureDevice, hasIPv6, reconcileAddresses, setLink } from './device.ts'
@@ -49,8 +50,10 @@ const readyInterval = 10
  */
 export async function checkRunFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o755 })
-    await access(folder, constants.W_OK | constants.X_OK)
+    await inTurn(folder, async () => {
+      await mkdir(folder, { recursive: true, mode: 0o755 })
+      await access(folder, constants.W_OK | constants.X_OK)
+    })
   } catch (cause) {
     throw new EndError('RUN_FOLDER', `${folder} is not writable: ${messageOf(cause)}`, {
       fix: `Mount a volume or a tmpfs there (-v wg-punchhole:${folder}); in Kubernetes an emptyDir`,

@@ -1,9 +1,11 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { familyOf, parseHostPorts } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf, systemCode } from '../errors.ts'
+import { inTurn } from '../file-turns.ts'
 import type { Log } from '../log.ts'
+import { readSmallFile } from '../small-file.ts'
 import type { Device } from './uapi-codec.ts'
 
 /** Milliseconds between two writes, at least: a peer behind a restless NAT roams with every packet. The first is at once. */
@@ -57,7 +59,7 @@ export class Endpoints {
   /** Reads what an earlier run left. */
   async load(): Promise<void> {
     try {
-      const text = await readFile(this.#file, 'utf8')
+      const { text } = await readSmallFile(this.#file)
       const state: unknown = JSON.parse(text)
       if (!isState(state)) throw new Error('not a map of endpoints')
       if (state.publicKey !== this.#publicKey) throw new Error('of another key')
@@ -108,14 +110,20 @@ export class Endpoints {
     const [folder, file] = [this.#folder, this.#file]
     const draft = `${file}.new`
     try {
-      await mkdir(folder, { recursive: true, mode: 0o755 })
-      await rm(draft, { force: true })
-      await writeFile(draft, text, { mode: 0o600, flag: 'wx' })
-      await rename(draft, file)
+      await inTurn(file, async () => {
+        try {
+          await mkdir(folder, { recursive: true, mode: 0o755 })
+          await rm(draft, { force: true })
+          await writeFile(draft, text, { mode: 0o600, flag: 'wx' })
+          await rename(draft, file)
+        } catch (error) {
+          await rm(draft, { force: true }).catch(() => {})
+          throw error
+        }
+      })
       this.#saved = text
       this.#warned = false
     } catch (error) {
-      await rm(draft, { force: true }).catch(() => {})
       if (this.#warned) return
       this.#warned = true
       this.#log.warn({ file, error: messageOf(error) }, 'endpoint file not written')

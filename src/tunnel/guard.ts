@@ -1,5 +1,6 @@
-import { canonical, covers } from '../config/address.ts'
-import type { PeerConfig, TunnelConfig } from '../config/config.ts'
+import { canonical } from '../config/address.ts'
+import type { TunnelConfig } from '../config/config.ts'
+import { Covered } from '../config/covered.ts'
 import { Prefixes } from '../config/prefixes.ts'
 import { tunnelled } from '../config/tunnelled.ts'
 import { messageOf } from '../errors.ts'
@@ -139,8 +140,14 @@ export class Guard implements Ways {
 
   reasons(): Reason[] {
     const { peers, interface: name } = this.#options.config()
+    const all = this.list()
+    if (all.length === 0) return []
+    const owners = new Map(peers.flatMap(peer => peer.allowedIps.map(prefix => [prefix, peer])))
+    // WireGuard goes by the longest prefix.
+    const prefixes = new Covered([...owners.keys()])
+    const byPeer = Map.groupBy(all, ({ address }) => owners.get(prefixes.find(address)!))
     return peers.flatMap((peer): Reason[] => {
-      const shut = this.list().find(({ address }) => peerOf(address, peers) === peer)
+      const shut = byPeer.get(peer)?.[0]
       if (shut === undefined) return []
       const { address, why } = shut
       const detail = `data for ${address} of peer ${shortKey(peer.publicKey)} does not leave through ${name}, so none is sent: ${why}`
@@ -193,11 +200,4 @@ export class Guard implements Ways {
 
 function guarded(config: TunnelConfig): Prefixes {
   return new Prefixes([...tunnelled(config), ...(config.unroutedTargets ?? [])])
-}
-
-/** Whose it is: WireGuard goes by the longest prefix. */
-function peerOf(address: string, peers: readonly PeerConfig[]): PeerConfig | undefined {
-  const bitsOf = ({ allowedIps }: PeerConfig) =>
-    Math.max(-1, ...allowedIps.filter(prefix => covers(prefix, address)).map(({ bits }) => bits))
-  return peers.filter(peer => bitsOf(peer) >= 0).toSorted((a, b) => bitsOf(b) - bitsOf(a))[0]
 }

@@ -14,16 +14,18 @@ const timeout = 1500
  */
 export const ip: Ip = (args, input = '') =>
   new Promise((resolve, reject) => {
-    const child = execFile(
-      'ip',
-      args,
-      { timeout, killSignal: 'SIGKILL', maxBuffer: 64 << 20 },
-      (error, stdout, stderr) => {
-        const someLinesFailed = args.includes('-force') && typeof error?.code === 'number'
-        if (error === null || someLinesFailed) resolve(stdout)
-        else reject(failure(args, error, stderr))
-      },
-    )
+    const child = execFile('ip', args, { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
+      clearTimeout(timer)
+      const someLinesFailed = args.includes('-force') && typeof error?.code === 'number'
+      if (error === null || someLinesFailed) resolve(stdout)
+      else reject(failure(args, error, stderr))
+    })
+    // One that waits in the kernel for a lock cannot even be killed: nobody waits for its end.
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      child.unref()
+      reject(new EndError('IP_FAILED', `ip ${args.join(' ')} failed: did not end within ${timeout} ms`))
+    }, timeout)
     // ip(8) stops reading at the first line of a batch that fails; its exit tells, not the broken pipe.
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)
@@ -46,7 +48,7 @@ export async function ipAnswers(run: Ip, questions: readonly string[]): Promise<
   return lines.flatMap(line => JSON.parse(line) as unknown[])
 }
 
-function failure(args: readonly string[], error: Error & { killed?: boolean }, stderr: string): EndError {
+function failure(args: readonly string[], error: Error, stderr: string): EndError {
   if (systemCode(error) === 'ENOENT')
     return new EndError('IP_FAILED', 'the program ip is not installed', {
       fix: 'Install iproute2',
@@ -58,6 +60,7 @@ function failure(args: readonly string[], error: Error & { killed?: boolean }, s
       fix: 'Run as root with the capability NET_ADMIN (--cap-add NET_ADMIN), or set tunnel.mode to netstack',
       cause: error,
     })
-  const what = error.killed ? `did not end within ${timeout} ms` : said || messageOf(error)
-  return new EndError('IP_FAILED', `ip ${args.join(' ')} failed: ${what}`, { cause: error })
+  return new EndError('IP_FAILED', `ip ${args.join(' ')} failed: ${said || messageOf(error)}`, {
+    cause: error,
+  })
 }

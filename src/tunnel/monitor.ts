@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn as spawnProcess } from 'node:child_process'
+import { keepChild } from '../children.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { backoff } from './backoff.ts'
@@ -15,6 +16,8 @@ const often = 3000
 const firstPause = 1000
 const longestPause = 60_000
 const isWellAfter = 60_000
+/** Milliseconds that a killed child has to be gone: one that waits in the kernel may stay. */
+const goneWithin = 1000
 
 /**
  * Looks whenever links, addresses, routes or rules of this network namespace change, and now and then besides. A child,
@@ -60,17 +63,20 @@ export class Monitor {
     if (!this.#isClosed) this.#next = setTimeout(() => this.look(), ms).unref()
   }
 
-  /** Resolves when the child is gone. */
+  /** Resolves when the child is gone, or should be. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#next)
     clearTimeout(this.#restart)
     const child = this.#child
     if (child === undefined) return
-    const gone = new Promise(resolve => child.once('close', resolve))
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(late.resolve, goneWithin)
+    child.once('close', () => late.resolve())
     child.ref()
     child.kill('SIGKILL')
-    await gone
+    await late.promise
+    clearTimeout(timer)
   }
 
   async #run(): Promise<void> {
@@ -90,6 +96,7 @@ export class Monitor {
     const options = ['-o', 'monitor', 'link', 'address', 'route', 'rule']
     // Ctrl-C reaches all of the terminal's processes, and the end outlives it for as long as it drains.
     const child = this.#spawn('ip', options, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    keepChild(child)
     this.#child = child
     this.#startedAt = performance.now()
     child.stdout?.on('data', () => this.look())

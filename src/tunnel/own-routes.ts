@@ -56,9 +56,9 @@ export function ownRoutes(
 ): OwnRoute[] {
   if (config.table === 'off') return []
   const table = tableOf(config)
-  const left = leftAlone(config, present, { ipv6, made }).map(({ prefix }) => prefix)
+  const left = new Set(leftAlone(config, present, { ipv6, made }).map(({ prefix }) => prefix))
   const into = routedPrefixes(config, ipv6)
-    .filter(prefix => !left.includes(prefix))
+    .filter(prefix => !left.has(prefix))
     .map(prefix => {
       const source = sourceOf(parseCidr(prefix)!, config.addresses)
       return { type: unicast, prefix, table, source, metric: isIPv6(prefix) ? connectedMetric6 : 0 } as const
@@ -74,8 +74,9 @@ export function ownRoutes(
 export function leftAlone(config: Config, present: readonly Route[], { ipv6, made }: RouteContext) {
   const table = tableOf(config)
   const inTable = present.filter(route => route.type === unicast && route.table === table)
+  const byPrefix = Map.groupBy(inTable, ({ dst }) => prefixOf(dst))
   return routedPrefixes(config, ipv6).flatMap(prefix => {
-    const same = inTable.filter(({ dst }) => prefixOf(dst) === prefix)
+    const same = byPrefix.get(prefix) ?? []
     const other = same.find(({ dev }) => dev !== config.interface)
     const isMade = made.has(keyOf({ table, prefix })) || same.some(route => isOurs(route, config.interface))
     if (other === undefined || isMade) return []
@@ -93,8 +94,10 @@ export function isOurs({ type, dev, protocol: by, metric }: Route, name: string)
   return type === unicast ? dev === name : type === unreachable && metric === backstopMetric(name)
 }
 
-export function isSame(own: OwnRoute, route: Route): boolean {
-  return own.type === route.type && own.prefix === prefixOf(route.dst) && own.table === route.table
+/** What makes two routes the same, whatever their attributes. */
+export function identityOf(route: OwnRoute | Route): string {
+  const prefix = 'prefix' in route ? route.prefix : prefixOf(route.dst)
+  return `${route.type} ${prefix} ${route.table}`
 }
 
 export function hasAttributes(own: OwnRoute, route: Route, congestionControl: string): boolean {

@@ -39,7 +39,7 @@ export type PathState =
 export interface PathSample {
   readonly receivedBytes: number
   readonly sentBytes: number
-  /** Of the running wireguard-go, milliseconds since the epoch; `undefined`: it has had none. */
+  /** Of the running wireguard-go, on the clock of `now`; `undefined`: it has had none. */
   readonly lastHandshake: number | undefined
 }
 
@@ -156,7 +156,7 @@ export class Path {
 
   /** A link's ping that was sent at this time has been unanswered for long. */
   leftPing(sentAt: number): void {
-    if (this.isUp && (this.#answeredAt ?? 0) < sentAt) this.#lose()
+    if (this.isUp && (this.#answeredAt ?? Number.NEGATIVE_INFINITY) < sentAt) this.#lose()
   }
 
   /** Another address is asked from now on: what the last one answered says nothing of it. */

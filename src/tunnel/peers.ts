@@ -1,27 +1,15 @@
+import { momentOf } from '../clock.ts'
 import { type Cidr, covers, formatHostPort, networkOf, unmap } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import { Path } from './path.ts'
+import { forget, type Peer } from './peer.ts'
 import type { PeerStatus } from './status.ts'
 import type { Device, DevicePeer } from './uapi-codec.ts'
 
 /** Milliseconds after which a session is surely gone: REJECT_AFTER_TIME (180 s) and three tries of a handshake. */
 const staleAfter = 195_000
-
-export interface Peer {
-  config: PeerConfig
-  readonly path: Path
-  /** Where its last connection came from, of a peer whose config tells no address of its own. */
-  source: string | undefined
-  /** The last sample of the running wireguard-go. */
-  sample: DevicePeer | undefined
-  /** Bytes counted before that by earlier ones, and before the peer was made again. */
-  received: number
-  sent: number
-  /** Kept over restarts of wireguard-go. */
-  lastHandshake: number | undefined
-}
 
 /** Told of what others see of the peers. Addresses are tunnel addresses. */
 export interface Witness {
@@ -29,7 +17,7 @@ export interface Witness {
   connectionFrom(address: string): void
   /** A link's ping was answered from there. */
   answered(address: string): void
-  /** A link's ping that was sent at this time, milliseconds since the epoch, has been left unanswered for long. */
+  /** A link's ping that was sent at this time, on performance.now()'s clock, has been left unanswered for long. */
   leftPing(address: string, sentAt: number): void
 }
 
@@ -38,6 +26,7 @@ export class Peers implements Iterable<Peer>, Witness {
   #peers: readonly Peer[] = []
   readonly #log: Log
   readonly #now: () => number
+  readonly #momentOf: (time: number) => number
   readonly #own: () => readonly Cidr[]
 
   constructor(
@@ -45,12 +34,15 @@ export class Peers implements Iterable<Peer>, Witness {
     options: {
       readonly log: Log
       readonly now: () => number
+      /** The moment, as of `now`, of a time since the epoch. */
+      readonly momentOf?: ((time: number) => number) | undefined
       /** Our tunnel addresses. */
       readonly own?: () => readonly Cidr[]
     },
   ) {
     this.#log = options.log
     this.#now = options.now
+    this.#momentOf = options.momentOf ?? momentOf
     this.#own = options.own ?? (() => [])
     this.apply(configs)
   }
@@ -106,13 +98,25 @@ export class Peers implements Iterable<Peer>, Witness {
     )
       forget(peer)
     const { sample: last } = peer
+    if (sample.lastHandshake !== last?.lastHandshake) this.#shaken(peer, sample)
     peer.sample = sample
-    peer.lastHandshake = sample.lastHandshake ?? peer.lastHandshake
+    peer.sampledAt = this.#now()
     peer.path.sampled({
       receivedBytes: sample.receivedBytes - (last?.receivedBytes ?? 0),
       sentBytes: sample.sentBytes - (last?.sentBytes ?? 0),
-      lastHandshake: sample.lastHandshake,
+      lastHandshake: sample.lastHandshake === undefined ? undefined : peer.handshakeAt,
     })
+  }
+
+  /**
+   * wireguard-go dates a handshake by the wall clock, which may be set: a new one came after the sample before it, whatever
+   * that clock says. With the first sample of an adopted wireguard-go there is nothing else to go by.
+   */
+  #shaken(peer: Peer, { lastHandshake }: DevicePeer): void {
+    if (lastHandshake === undefined) return
+    const earliest = peer.sample === undefined ? Number.NEGATIVE_INFINITY : peer.sampledAt
+    peer.lastHandshake = lastHandshake
+    peer.handshakeAt = Math.min(Math.max(this.#momentOf(lastHandshake), earliest), this.#now())
   }
 
   answered(address: string): void {
@@ -164,7 +168,7 @@ export class Peers implements Iterable<Peer>, Witness {
     }))
   }
 
-  #trouble({ config, path, sample, lastHandshake }: Peer): Reason | undefined {
+  #trouble({ config, path, sample, handshakeAt }: Peer): Reason | undefined {
     const peer = config.publicKey
     const name = shortKey(peer)
     const where = sample?.endpoint === undefined ? 'whose endpoint is not known yet' : `at ${sample.endpoint}`
@@ -186,15 +190,15 @@ export class Peers implements Iterable<Peer>, Witness {
         peer,
       }
     }
-    if (lastHandshake === undefined)
+    if (handshakeAt === undefined)
       return { code: 'no-handshake', detail: `there was no handshake yet with peer ${name}, ${where}`, peer }
     const seen =
       state === 'starting'
         ? 'has answered nothing since this end runs'
         : 'leaves what is sent to it unanswered, and nothing arrives from it'
     return {
-      code: this.#now() - lastHandshake > staleAfter ? 'handshake-stale' : 'path-dead',
-      detail: `peer ${name} ${where} ${seen}; the last handshake is ${ago(lastHandshake)} old`,
+      code: this.#now() - handshakeAt > staleAfter ? 'handshake-stale' : 'path-dead',
+      detail: `peer ${name} ${where} ${seen}; the last handshake is ${ago(handshakeAt)} old`,
       peer,
     }
   }
@@ -206,9 +210,11 @@ export class Peers implements Iterable<Peer>, Witness {
       path,
       source: undefined,
       sample: undefined,
+      sampledAt: Number.NEGATIVE_INFINITY,
       received: 0,
       sent: 0,
       lastHandshake: undefined,
+      handshakeAt: undefined,
     }
   }
 }
@@ -223,10 +229,4 @@ function unrouted({ config: { publicKey, allowedIps } }: Peer): Reason {
 /** The first 8 characters of a public key: how logs and metrics name a peer. */
 export function shortKey(publicKey: string): string {
   return publicKey.slice(0, 8)
-}
-
-function forget(peer: Peer): void {
-  peer.received += peer.sample?.receivedBytes ?? 0
-  peer.sent += peer.sample?.sentBytes ?? 0
-  peer.sample = undefined
 }

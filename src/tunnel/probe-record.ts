@@ -7,7 +7,7 @@ const mistake = 0.002
 const lossWeight = 0.1
 const rttWeight = 1 / 8
 
-/** What became of the probes of one address. Times are milliseconds since the epoch. */
+/** What became of the probes of one address. Times are on the clock of its path. */
 export class ProbeRecord {
   /** Whether the address ever answered one: a firewall may drop them all. */
   answers = false

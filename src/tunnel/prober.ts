@@ -11,7 +11,8 @@ import {
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import type { Ways } from '../ways.ts'
 import type { Path } from './path.ts'
-import type { Peer, Peers } from './peers.ts'
+import type { Peer } from './peer.ts'
+import type { Peers } from './peers.ts'
 import { type Aim, probeTcp, probeUdp } from './probe.ts'
 
 /** Milliseconds between two tries while the answer is missing. */

@@ -6,7 +6,9 @@ import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { keepChild } from '../children.ts'
 import { systemCode } from '../errors.ts'
+import { inTurn } from '../file-turns.ts'
 import type { Log } from '../log.ts'
 import { memoryLimit, softLimit } from './memory.ts'
 
@@ -49,6 +51,7 @@ export async function startProcess(options: {
       ...(limit === undefined ? {} : { GOMEMLIMIT: String(softLimit(limit)) }),
     },
   })
+  keepChild(child)
   relayLines(child.stdout, log)
   relayLines(child.stderr, log)
   const exited = exitOf(child)
@@ -59,7 +62,8 @@ export async function startProcess(options: {
       child.kill('SIGTERM')
       if (await endsInTime(exited)) return
       child.kill('SIGKILL')
-      await exited
+      if (!(await endsInTime(exited)))
+        log.warn({ pid: child.pid }, 'wireguard-go does not end, though killed')
     },
   }
 }
@@ -77,7 +81,7 @@ export function adoptProcess(watch: Socket, socketPath: string, log: Log): Proce
     pid: undefined,
     exited,
     async stop() {
-      await rm(socketPath, { force: true })
+      await removeSocket(socketPath).catch(() => {})
       if (await endsInTime(exited)) return
       watch.destroy()
       log.warn({ socket: socketPath }, 'adopted wireguard-go does not end')
@@ -89,12 +93,17 @@ export function adoptProcess(watch: Socket, socketPath: string, log: Log): Proce
 export async function reach(socketPath: string): Promise<Socket | undefined> {
   const socket = connect({ path: socketPath })
   try {
-    await once(socket, 'connect')
+    await once(socket, 'connect', { signal: AbortSignal.timeout(patience) })
     return socket.on('error', () => {})
   } catch {
-    await rm(socketPath, { force: true })
+    socket.on('error', () => {}).destroy()
+    await removeSocket(socketPath)
     return undefined
   }
+}
+
+function removeSocket(path: string): Promise<void> {
+  return inTurn(path, () => rm(path, { force: true }))
 }
 
 function hasTerminal(): boolean {

@@ -6,8 +6,8 @@ import { type Ip, ipAnswers, ipBatch } from './ip.ts'
 import {
   type Config,
   hasAttributes,
+  identityOf,
   isOurs,
-  isSame,
   keyOf,
   leftAlone,
   type OwnRoute,
@@ -36,9 +36,8 @@ export async function reconcileRoutes(
   for (const { prefix, table, other } of leftAlone(config, present, context))
     log.warn({ prefix, interface: other, table }, 'prefix is routed elsewhere already, left there')
   const wanted = ownRoutes(config, present, context)
-  const obsolete = present.filter(
-    route => isOurs(route, config.interface) && !wanted.some(own => isSame(own, route)),
-  )
+  const kept = new Set(wanted.map(identityOf))
+  const obsolete = present.filter(route => isOurs(route, config.interface) && !kept.has(identityOf(route)))
   await ipBatch(ip, obsolete.map(deleteLine))
   // The backstops first: what is put into the device from then on can fall to nobody else.
   const isBackstop = ({ type }: OwnRoute) => type === unreachable
@@ -68,11 +67,10 @@ export function lostRoutes(
   congestionControl: string,
   context: RouteContext,
 ): { readonly prefix: string; readonly isBackstop: boolean }[] {
+  const ours = present.filter(route => isOurs(route, config.interface))
+  const there = Map.groupBy(ours, identityOf)
   const isThere = (own: OwnRoute) =>
-    present.some(
-      route =>
-        isOurs(route, config.interface) && isSame(own, route) && hasAttributes(own, route, congestionControl),
-    )
+    there.get(identityOf(own))?.some(route => hasAttributes(own, route, congestionControl)) ?? false
   return ownRoutes(config, present, context)
     .filter(own => !isThere(own))
     .map(({ type, prefix }) => ({ prefix, isBackstop: type === unreachable }))

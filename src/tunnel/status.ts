@@ -2,7 +2,7 @@ import type { Rung } from './ladder.ts'
 import type { Losable } from './loss.ts'
 import type { PathState } from './path.ts'
 
-/** What a tunnel shows of itself: read by the admin server, never by the data path. Times are milliseconds since the epoch. */
+/** What a tunnel shows of itself: read by the admin server, never by the data path. Times are on performance.now()'s clock. */
 export interface TunnelStatus {
   readonly interface: string
   readonly publicKey: string
@@ -43,7 +43,7 @@ export interface PeerStatus {
   readonly configuredEndpoint: string | undefined
   /** `ip:port` that packets are sent to now. */
   readonly endpoint: string | undefined
-  /** `undefined`: never. */
+  /** As wireguard-go tells it: milliseconds since the epoch, by the clock as it was then; `undefined`: never. */
   readonly lastHandshake: number | undefined
   readonly receivedBytes: number
   readonly sentBytes: number

@@ -7,11 +7,11 @@ import { change } from './change.ts'
 import { checkTun, setLink } from './device.ts'
 import { Endpoints } from './endpoints.ts'
 import type { Guard } from './guard.ts'
-import { type Ip, ip as runIp } from './ip.ts'
+import type { Ip } from './ip.ts'
 import { type Lock, takeInterface } from './lock.ts'
 import { Mtu } from './mtu.ts'
 import { EndpointNames } from './names.ts'
-import type { TunnelOptions } from './options.ts'
+import { defaults, type TunnelOptions } from './options.ts'
 import { Peers, type Witness } from './peers.ts'
 import { Prober } from './prober.ts'
 import { Recovery } from './recovery.ts'
@@ -53,7 +53,7 @@ export class Tunnel {
   #closing: Promise<void> | undefined
 
   constructor(config: TunnelConfig, options: TunnelOptions) {
-    const { log, binary, now = Date.now, ip = runIp, spawn, runFolder = '/var/run/wireguard' } = options
+    const { log, binary, now, ip, spawn, runFolder } = { ...defaults, ...options }
     this.#config = config
     this.#log = log
     this.#now = now
@@ -61,7 +61,7 @@ export class Tunnel {
     this.#runFolder = runFolder
     const alone: WatchOptions['alone'] = work => this.#supervisor.alone(work)
     this.#mtu = new Mtu(config.mtu, { set: mtu => alone(() => setLink(ip, config.interface, mtu)), log })
-    this.#peers = new Peers(config.peers, { log, now, own: () => this.#config.addresses })
+    this.#peers = new Peers(config.peers, { ...options, now, own: () => this.#config.addresses })
     this.#names = new EndpointNames(config.peers, { log, resolve: options.resolve })
     this.#endpoints = new Endpoints(config, { log })
     const routed = () => this.guard.learn()

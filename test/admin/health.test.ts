@@ -1,13 +1,14 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { Health, type HealthPolicy } from '../../src/admin/health.ts'
+import { momentOf } from '../../src/clock.ts'
 import type { Reason, ReasonCode } from '../../src/reason.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
 const policy: HealthPolicy = { peers: ['A', 'B'], forwards: ['http', 'ssh'], backends: 'degraded' }
 
 function end(changes: Partial<HealthPolicy> = {}) {
-  const state = { now: 0, reasons: [] as Reason[], policy: { ...policy, ...changes } }
+  const state = { now: momentOf(0), reasons: [] as Reason[], policy: { ...policy, ...changes } }
   const { log, lines } = recordingLog()
   const health = new Health({
     sources: [() => state.reasons.slice(0, 1), () => state.reasons.slice(1)],
@@ -62,7 +63,7 @@ t.test('reasons about peers make it unready when every peer has one', async t =>
 t.test('it is patient with its peers only until one has answered', async t => {
   const away = [about('no-handshake', { peer: 'A' }), about('path-dead', { peer: 'B' })]
   const { status, state, health } = end({ backends: 'unready' })
-  state.now = 5_000
+  state.now += 5_000
   status(...away)
   t.notOk(health.outwaited(5_001))
   t.ok(health.outwaited(5_000))
@@ -102,13 +103,13 @@ t.test('since holds through an unbroken run, whatever the detail, and starts ane
   const [a, b] = [about('no-handshake', { peer: 'A' }), about('no-handshake', { peer: 'B' })]
   state.reasons = [a]
   t.same(since(), ['00'])
-  state.now = 1000
+  state.now += 1000
   state.reasons = [b, { ...a, detail: 'for 1 s' }]
   t.same(since(), ['01', '00'], 'peers apart, order no matter')
-  state.now = 2000
+  state.now += 1000
   state.reasons = [about('backend-down', { forward: 'http' }), b]
   t.same(since(), ['02', '01'])
-  state.now = 3000
+  state.now += 1000
   state.reasons = [a, about('backend-down', { forward: 'ssh' }), about('backend-down', { forward: 'http' })]
   t.same(since(), ['03', '03', '02'], 'a broke off; forwards apart')
   t.same(health.evaluate().reasons[1], {

@@ -1,11 +1,12 @@
 import type { EndParts } from '../../src/admin/status.ts'
+import { momentOf } from '../../src/clock.ts'
 import { type ForwardStatus, refusalReasons } from '../../src/forward/status.ts'
 
 /** An end with everything in it. */
 
 export const secret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I='
 export const peer = 'UGVlcktleUEtLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0='
-export const started = Date.parse('2026-01-02T03:04:05.000Z')
+export const started = momentOf(Date.parse('2026-01-02T03:04:05.000Z'))
 
 // The keys are not part of the types: what a part carries by mistake must not be shown.
 const tunnel = {
@@ -26,7 +27,7 @@ const tunnel = {
       routes: ['10.1.10.2/32'],
       configuredEndpoint: undefined,
       endpoint: '198.51.100.7:51820',
-      lastHandshake: started + 48_000,
+      lastHandshake: Date.parse('2026-01-02T03:04:53.000Z'),
       receivedBytes: 1_572_864,
       sentBytes: 0,
       keepalive: 25,
@@ -122,6 +123,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
       rejections: 1,
       rejected: {
         since: started + 1_000,
+        count: 1,
         errors: ['config.yaml:3:5: error: forwards.web.listen: found nothing'],
       },
     },

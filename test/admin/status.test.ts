@@ -1,5 +1,6 @@
 import t from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
+import { wallTime } from '../../src/clock.ts'
 import { bare, forward, lost, parts, peer, secret, started } from './sample.ts'
 
 t.test('times are ISO text, also where there is none', async t => {
@@ -39,7 +40,7 @@ t.test('the newest 200 connections, newest first, and how many there are', async
   const status = endStatus(parts({ connections }))
   t.equal(status.connectionsTotal, 500)
   t.same(
-    status.connections.map(({ since }) => Date.parse(since) - started),
+    status.connections.map(({ since }) => Date.parse(since) - wallTime(started)),
     Array.from({ length: 200 }, (_, i) => 499 - i),
   )
   t.same(connections, before, 'the list that was given is not touched')

@@ -2,9 +2,10 @@ import { stripVTControlCharacters } from 'node:util'
 import t from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
 import { formatStatus } from '../../src/admin/view.ts'
+import { wallTime } from '../../src/clock.ts'
 import { bare, lost, parts, secret, started } from './sample.ts'
 
-const now = started + 60_000
+const now = wallTime(started) + 60_000
 const given = parts({
   tunnel: { ...parts().tunnel!, process: { ...parts().tunnel!.process, pid: undefined } },
 })

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { frame, frameHeader } from '../../src/link/frame.ts'
+import { FrameReader, frame, frameHeader } from '../../src/link/frame.ts'
 import {
   decodeGreeting,
   defaults,
@@ -98,11 +98,14 @@ export async function acceptLinks(
 
 /** Writes all of it, as fast as it is taken; resolves early when the victim cuts the connection. */
 export async function pour(socket: Socket, chunks: Iterable<Buffer>): Promise<void> {
-  const closed = once(socket, 'close')
+  const over = new AbortController()
+  const { signal } = over
+  const closed = once(socket, 'close', { signal }).catch(() => {})
   for (const chunk of chunks) {
-    if (socket.destroyed) return
-    if (!socket.write(chunk)) await Promise.race([once(socket, 'drain').catch(() => {}), closed])
+    if (socket.destroyed) break
+    if (!socket.write(chunk)) await Promise.race([once(socket, 'drain', { signal }).catch(() => {}), closed])
   }
+  over.abort()
 }
 
 /** `count` times the same bytes, in writes of about 64 KiB. */
@@ -119,4 +122,30 @@ async function greetingOf(socket: Socket): Promise<Greeting> {
     if (socket.destroyed) throw new Error('closed before its greeting')
   }
   return decodeGreeting(socket.read(greetingLength))
+}
+
+/**
+ * Reads what the victim says on a link from now on. The function that it gives sends a ping, and resolves once the victim
+ * has read all that was sent before it: to whether it has answered, or ended the link.
+ */
+export function hear(socket: Socket): () => Promise<boolean> {
+  let pongs = 0
+  let told = () => {}
+  const reader = new FrameReader({
+    part() {},
+    control(_, type) {
+      if (type !== frame.pong) return
+      pongs++
+      told()
+    },
+  })
+  socket.on('data', chunk => reader.read(chunk))
+  return () =>
+    new Promise(resolve => {
+      const seen = pongs
+      told = () => resolve(pongs > seen)
+      for (const event of ['end', 'close']) socket.once(event, () => resolve(false))
+      if (socket.destroyed || socket.readableEnded) resolve(false)
+      socket.write(bytes(0, frame.ping))
+    })
 }

@@ -38,6 +38,10 @@ export interface AttackOptions {
   /** Its limit of open files. */
   readonly files?: number
   readonly env?: NodeJS.ProcessEnv
+  /** Its log has one line for each connection. */
+  readonly logConnections?: boolean
+  /** Its /etc/resolv.conf. */
+  readonly resolvConf?: string
 }
 
 /** Where the hostile peer finds the victim's link. */
@@ -63,6 +67,8 @@ export async function attackWorld(options: AttackOptions = {}): Promise<AttackWo
     await lab.link(gateway, ['198.51.100.1/24'], cluster, ['198.51.100.2/24'])
     await lab.link(gateway, ['198.51.101.1/24'], hostile, ['198.51.101.2/24'])
     const keys = { gateway: keyPair(), cluster: keyPair(), hostile: keyPair() }
+    const { logConnections = false, resolvConf } = options
+    if (resolvConf !== undefined) await lab.etc(gateway, 'resolv.conf', resolvConf)
     const folder = await endFolder(lab, 'gateway', {
       config: `tunnel: { wgConf: wg0.conf, interface: ${lab.id}g, stateDir: . }
 forwards:
@@ -70,7 +76,7 @@ forwards:
   bad:   { listen: ":9001", target: "10.1.10.3:9000" }
   inner: { listen: "tunnel:9002", target: "127.0.0.1:9100", sendProxy: false }
 ${options.forwards ?? ''}
-log: { connections: false }
+log: { connections: ${logConnections} }
 ${options.config ?? ''}
 `,
       wgConf: `[Interface]

@@ -147,7 +147,7 @@ t.test('IPv6 asks for an MTU of 1280, and for a kernel that has it', async t => 
   t.same(without.config?.tunnel?.addresses, [{ address: '10.1.10.1', bits: 32, family: 4 }])
   t.same(without.config?.tunnel?.peers[0]?.trusted, [{ address: '10.1.10.2', bits: 32, family: 4 }])
   const only = await load(t, 'AllowedIPs = fd00::2', { end: 'Address = fd00::1', host })
-  t.match(only.lines.at(-1), /error: Interface.Address: found no address that this kernel can have/)
+  t.match(only.lines.join('\n'), /error: Interface.Address: found no address that this kernel can have/)
 })
 
 t.test("the host's own network", async t => {
@@ -162,26 +162,24 @@ t.test("the host's own network", async t => {
     '/proc/self/limits':
       'Limit Soft Limit Hard Limit Units\nMax processes 1 1 processes\nMax open files            4096                 524288               files\n',
   }
-  t.same(
-    readHost(path => files[path]!),
-    {
-      gateways: ['192.0.2.1', 'fe80::1'],
-      nameservers: ['192.0.2.53', '2001:db8::53'],
-      ipv6: true,
-      congestionControl: 'cubic',
-      openFiles: 4096,
-    },
-  )
-  const nothing = () => {
+  t.same(await readHost(async path => files[path]!), {
+    gateways: ['192.0.2.1', 'fe80::1'],
+    nameservers: ['192.0.2.53', '2001:db8::53'],
+    ipv6: true,
+    congestionControl: 'cubic',
+    openFiles: 4096,
+  })
+  const nothing = async () => {
     throw new Error('ENOENT')
   }
-  t.same(readHost(nothing), {
+  t.same(await readHost(nothing), {
     gateways: [],
     nameservers: [],
     ipv6: false,
     congestionControl: '',
     openFiles: 1024,
   })
-  t.type(readHost().ipv6, 'boolean')
-  t.ok(readHost().openFiles > 0)
+  const own = await readHost()
+  t.type(own.ipv6, 'boolean')
+  t.ok(own.openFiles > 0)
 })

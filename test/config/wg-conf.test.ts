@@ -46,6 +46,7 @@ t.test('every key of a file', async t => {
       { value: { address: '10.1.11.1', bits: 32, family: 4 }, line: 4, column: 9 },
     ],
     privateKey: own.privateKey,
+    namesPrivateKey: true,
     listenPort: 51820,
     mtu: { value: 1400, line: 7, column: 7 },
     fwMark: 0xca6c,
@@ -240,8 +241,8 @@ t.test('hooks are never executed, and each is named once', async t => {
 t.test('what is missing', async t => {
   t.match(read('').lines, [/Interface.Address: missing/, /found no \[Peer\]/])
   t.match(read('\n[Interface]\n[Peer]\n').lines, [
-    /^wg0.conf:3:1: error: Peer.PublicKey: missing/,
     /^wg0.conf:2:1: error: Interface.Address: missing; write this end's own/,
+    /^wg0.conf:3:1: error: Peer.PublicKey: missing/,
   ])
   t.match(read('Address = 10.1.10.1').lines[0], /^wg0.conf:1:1: error: Address: found outside a section/)
   t.match(read('[Interface]\nAddress =\n').lines[0], /Interface.Address: missing/)

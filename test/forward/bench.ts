@@ -85,8 +85,9 @@ export function plan(
   tunnelAddresses: readonly string[] = [],
   drainTimeout = 1,
   link?: ForwardPlan['link'],
+  peers: ForwardPlan['peers'] = [],
 ): ForwardPlan {
-  return { forwards, tunnelAddresses, drainTimeout, link }
+  return { forwards, tunnelAddresses, drainTimeout, link, peers }
 }
 
 /** Links on loopback: from this end to the far ends at these addresses, and from anybody to this end. */
@@ -105,6 +106,7 @@ export async function forwarding(
     descriptors?: Descriptors
     ways?: Ways
     link?: ForwardPlan['link']
+    peers?: ForwardPlan['peers']
   } = {},
 ) {
   const { log, lines } = recordingLog()
@@ -123,7 +125,7 @@ export async function forwarding(
     placed.push(
       config.listen.first > 0 ? config : { ...config, listen: at(config.listen.host, await freePort()) },
     )
-  const change = await forwarder.prepare(plan(placed, options.tunnel, 1_000, options.link))
+  const change = await forwarder.prepare(plan(placed, options.tunnel, 1_000, options.link, options.peers))
   change.commit()
   t.teardown(() => forwarder.drain(AbortSignal.abort()))
   /** Lines of that message, fields only. */

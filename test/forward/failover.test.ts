@@ -8,6 +8,7 @@ import { parseProxyHeader } from '../../src/forward/proxy-header.ts'
 import type { Arrival } from '../../src/link/acceptor.ts'
 import { Links } from '../../src/link/links.ts'
 import { socketOptions } from '../../src/reader.ts'
+import { newShare } from '../../src/shares.ts'
 import { allOpen } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import {
@@ -315,14 +316,15 @@ t.test('a link that is lost: only a client that has sent nothing goes elsewhere'
     log,
     descriptors: new Descriptors(Number.POSITIVE_INFINITY),
     ways: allOpen,
+    peerOf: () => newShare('peer test'),
     arrived: arrival => void arrived.push(arrival),
     accepted() {},
     up() {},
     draining() {},
-    target() {},
+    targets() {},
   })
   const { trusted } = links(linkPort)
-  silent.configure({ port: linkPort, perPeer: 1, addresses: new Set(), trusted })
+  silent.configure({ port: linkPort, perPeer: 1, ports: new Set(), addresses: new Set(), trusted })
   const server = createServer(socketOptions, socket => silent.accept(socket)).listen(linkPort, farA)
   t.teardown(() => server.close())
   const upstream = to(at(farA, port), at('127.0.0.1', backend.port))

@@ -230,7 +230,7 @@ t.test('routes that change while a hello is awaited: those of now count', async 
   await eventually(() => bench.status().active === 2)
   const change = async (routes: readonly RouteConfig[]) => {
     const forwards = [{ ...bench.placed[0]!, routes }]
-    const plan = { forwards, tunnelAddresses: [], drainTimeout: 1, link: undefined }
+    const plan = { forwards, tunnelAddresses: [], drainTimeout: 1, link: undefined, peers: [] }
     ;(await bench.forwarder.prepare(plan)).commit()
   }
   await change([route('www.example.com', bench.below.port)])
@@ -322,6 +322,7 @@ t.test('names with the same target share it, and what is known of it, over a cha
     forwards: [after],
     tunnelAddresses: [],
     drainTimeout: 1,
+    peers: [],
     link: undefined,
   })
   change.commit()

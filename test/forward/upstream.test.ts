@@ -80,7 +80,7 @@ t.test('one that is down for certain gets nobody; a failure alone is not certain
   t.equal(picked(), undefined)
   t.ok(one.isDead)
   t.equal(one.why, '192.0.2.1:80: ETIMEDOUT')
-  one.told(a.host, 80, true)
+  one.told(a.host, new Map([[80, true]]))
   t.equal(picked(), a.host)
   t.match(lines, [
     ['warn', { forward: 'web', target: '192.0.2.1:80', error: 'ETIMEDOUT' }, 'target down'],
@@ -92,7 +92,7 @@ t.test(
   'where nobody else tries them, clients do: those that failed last, and after 5 s by the rule',
   async t => {
     const { upstream: one, picked } = upstream(t, to(a, b))
-    one.told(a.host, 80, false)
+    one.told(a.host, new Map([[80, false]]))
     t.notOk(one.targets[0]!.isDead)
     t.equal(picked(), b.host)
     one.targets[0]!.failedAt -= 5001
@@ -167,4 +167,23 @@ t.test('another list: a target that stays keeps what is known of it', async t =>
   t.equal(one.targets[1], stays)
   t.equal(stays?.state, 'down')
   t.equal(picked(), c.host)
+})
+
+t.test('a name has 256 targets at most, and those that stay are kept first', async t => {
+  let round = 0
+  const name = { host: 'many.example', first: 80, last: 80 }
+  const answers = [0, 100].map(from =>
+    Array.from({ length: 4000 }, (_, i) => `10.0.${(from + i) >> 8}.${(from + i) & 255}`),
+  )
+  const { upstream: one } = upstream(t, { ...to(name), check: false }, async () => answers[round]!)
+  one.pick(undefined)
+  await eventually(() => one.targets.length > 0)
+  t.equal(one.targets.length, 256)
+  const before = new Set(one.targets)
+  round = 1
+  await eventually(() => one.targets.some(target => !before.has(target)))
+  t.equal(one.targets.length, 256)
+  t.equal(one.targets.filter(target => before.has(target)).length, 156)
+  for (const target of one.targets) target.failed('ECONNREFUSED', false)
+  t.match(one.why, /^(10\.0\.0\.\d+:80: ECONNREFUSED, ){8}and 248 more$/)
 })

@@ -10,6 +10,7 @@ import type { Session } from '../../src/link/session.ts'
 import type { Stream } from '../../src/link/stream.ts'
 import type { StreamEnd } from '../../src/link/stream-owner.ts'
 import { acceptStatic, dialOptions, socketOptions } from '../../src/reader.ts'
+import { newShare } from '../../src/shares.ts'
 import { allOpen } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
@@ -30,6 +31,8 @@ export interface World {
   session(): Session
   /** How streams ended, at each end, in order. */
   readonly ended: { near: StreamEnd[]; far: StreamEnd[]; why: (Reset | undefined)[] }
+  /** All that were opened, of both ends. */
+  readonly streams: readonly Stream[]
   /** The connection to the target that a new client got. */
   client(): Promise<{ client: Socket; target: Socket }>
 }
@@ -37,13 +40,24 @@ export interface World {
 /** For `Links` whose owner takes no part: what only some tests look at, they give. */
 export function unattended() {
   const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
-  return { descriptors, ways: allOpen, arrived() {}, accepted() {}, up() {}, draining() {}, target() {} }
+  const share = newShare('peer test')
+  return {
+    descriptors,
+    ways: allOpen,
+    peerOf: () => share,
+    arrived() {},
+    accepted() {},
+    up() {},
+    draining() {},
+    targets() {},
+  }
 }
 
 /** Takes links from this machine. */
 export const trustLoopback = {
   port: 0,
   perPeer: 1,
+  ports: new Set<number>(),
   addresses: new Set<string>(),
   trusted: [{ address: '127.0.0.0', bits: 8, family: 4 }],
 } as const
@@ -55,14 +69,17 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
   const ended: World['ended'] = { near: [], far: [], why: [] }
   const targets = createServer(socketOptions)
   const targetPort = await listening(targets)
-  const own = (stream: Stream, which: 'near' | 'far') =>
-    (stream.owner = {
+  const streams: Stream[] = []
+  const own = (stream: Stream, which: 'near' | 'far') => {
+    streams.push(stream)
+    stream.owner = {
       streamEnded(end, why) {
         ended[which].push(end)
         ended.why.push(why)
       },
       halfClosed() {},
-    })
+    }
+  }
   const join = ({ stream }: Arrival) => {
     own(stream, 'far')
     const socket = connect({ ...dialOptions, host: '127.0.0.1', port: targetPort }).pause()
@@ -74,7 +91,13 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
   const linkPort = await listening(gate)
   acceptStatic(gate)
   const near = new Links({ ...unattended(), log })
-  near.configure({ port: linkPort, perPeer, addresses: new Set(['127.0.0.1']), trusted: [] })
+  near.configure({
+    port: linkPort,
+    perPeer,
+    ports: new Set(),
+    addresses: new Set(['127.0.0.1']),
+    trusted: [],
+  })
   const session = () => near.to('127.0.0.1')!
   const front = createServer(socketOptions, socket => {
     const stream = session().open(80, Buffer.from('header'))
@@ -95,6 +118,7 @@ export async function linked(t: Test, onArrival?: (arrival: Arrival) => void, pe
     far,
     lines,
     session,
+    streams,
     ended,
     async client() {
       const arrived = once(targets, 'connection')

@@ -18,7 +18,7 @@ t.test('an end that refused the link because it was just starting gets it within
   })
   const port = await listening(gate)
   await new Promise(resolve => gate.close(resolve))
-  near.configure({ port, perPeer: 1, addresses: new Set(['127.0.0.1']), trusted: [] })
+  near.configure({ port, perPeer: 1, ports: new Set(), addresses: new Set(['127.0.0.1']), trusted: [] })
   await eventually(() => lines.length > 0)
   t.match(lines, [['info', { why: 'ECONNREFUSED' }, 'no link; connections cross one by one']])
   await listening(gate, port)

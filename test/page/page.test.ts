@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
+import { wallTime } from '../../src/clock.ts'
 import { Events } from '../../src/page/events.ts'
 import { History, samples } from '../../src/page/history.ts'
 import { statusPage } from '../../src/page/page.ts'
@@ -8,7 +9,7 @@ import { contentSecurityPolicy, script, style } from '../../src/page/style.ts'
 import { forward, lost, parts, peer, secret, started } from '../admin/sample.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
-const now = started + 60_000
+const now = wallTime(started) + 60_000
 const history = new History({ read: () => [], now: () => 0 })
 t.teardown(() => history.close())
 const page = (changes: object = {}, more: object = {}) =>
@@ -116,7 +117,7 @@ t.test('one fault is red, what is behind it is not, and nothing old is shown as 
 t.test('that a target takes connections says nothing of the header', async t => {
   const web = forward('web', 'up')
   const judgedAs = (state: 'ok' | 'failed', found: string) => {
-    const targets = [{ ...web.targets[0]!, judged: { state, found, since: now - 120_000 } }]
+    const targets = [{ ...web.targets[0]!, judged: { state, found, since: started - 60_000 } }]
     const given = { ...parts(), forwards: [{ ...web, targets }] }
     return statusPage({ status: endStatus(given), history, events: [], now })
   }
@@ -185,7 +186,7 @@ t.test('events: 50, like ones counted as one, and what a config quotes is left o
   )
   t.notMatch(JSON.stringify(events.recent), secret)
   t.match(events.recent[0], { title: 'Config refused', detail: /2 errors/ })
-  reading.child({}).info({ version: '1' }, 'running')
+  reading.info({ version: '1' }, 'running')
   t.match(events.recent[0], { title: 'Started' })
   reading.debug({}, 'link up')
   t.equal(lines.length, 1063, 'every line is passed on')

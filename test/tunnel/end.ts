@@ -28,7 +28,6 @@ const log: Log = {
   warn: write('warn'),
   error: write('error'),
   isLevelEnabled: level => debug || level !== 'debug',
-  child: () => log,
 }
 
 /** `ECONNREFUSED` proves a path as well as `connected` does. */

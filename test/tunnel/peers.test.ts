@@ -12,7 +12,7 @@ const config = peer('ABCDEFGHIJK', ['10.1.10.2/24'], { endpoint: { host: 'gw', p
 function follow() {
   let now = start
   const log = new KeptLog()
-  const peers = new Peers([config], { log, now: () => now })
+  const peers = new Peers([config], { log, now: () => now, momentOf: time => time })
   return {
     peers,
     log,

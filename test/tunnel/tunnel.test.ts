@@ -130,6 +130,7 @@ function fake(
       resolve,
       runFolder,
       now: () => time,
+      momentOf: time => time,
       spawn,
       ip,
       ...probes,

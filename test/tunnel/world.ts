@@ -121,7 +121,7 @@ export function world(
     },
   } as unknown as Running
 
-  const known = new Peers(peers, { log, now: () => now })
+  const known = new Peers(peers, { log, now: () => now, momentOf: time => time })
   const names = new EndpointNames(peers, { log, resolve, usable: async () => true, retry: () => 1 << 30 })
   const parts = { config: () => config, peers: known, names, log, now: () => now }
   const prober = new Prober({

@@ -1,0 +1,89 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { ready, startNginx, startOurs, topology } from '../e2e/topology.ts'
+
+/**
+ * A gateway that is reloaded again and again, each time with other listeners, targets, names and log level: memory and
+ * descriptors stay what they are. What they are is measured when the end has had some work, as V8 grows with its first.
+ */
+t.setTimeout(240_000)
+
+const reloads = 1000
+const world = await topology()
+t.teardown(() => world.lab.close())
+
+const fixed = [0, 1, 2, 3, 4, 5].map(
+  i => `  f${i}: { listen: ":${8000 + i}", target: "10.1.10.2:${80 + i}" }`,
+)
+const forwards = (i: number) => `forwards:
+${fixed.join('\n')}
+  moves: { listen: ":${8200 + (i % 2)}", target: "10.1.10.2:80" }
+  turns: { listen: ":8300", target: "10.1.10.2:${80 + (i % 2)}", maxConnections: ${100 + (i % 7)} }
+  n${i % 3}: { listen: ":8400", target: "10.1.10.2:80" }
+log: { level: ${i % 2 === 0 ? 'info' : 'debug'}, connections: false }
+`
+
+t.test(`${reloads} reloads`, async t => {
+  await startNginx(world)
+  const behind = [0, 1, 2, 3, 4, 5].map(
+    i => `  c${i}: { listen: "tunnel:${80 + i}", target: "127.0.0.1:8080" }`,
+  )
+  const cluster = await startOurs(world, 'cluster', `forwards:\n${behind.join('\n')}\n`)
+  const gateway = await startOurs(world, 'gateway', forwards(0))
+  await ready(cluster, gateway)
+  const memory = () =>
+    Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${gateway.pid}/status`, 'utf8'))![1]) / 1024
+  const files = () => readdirSync(`/proc/${gateway.pid}/fd`).length
+
+  let [reloaded, refused] = [0, 0]
+  gateway.child.stdout!.on('data', data => {
+    reloaded += data.toString().split('"msg":"config reloaded"').length - 1
+    refused += data.toString().split('"msg":"config refused').length - 1
+  })
+  const file = join(world.lab.folder, 'gateway', 'config.yaml')
+  const tunnel = `tunnel: { wgConf: wg0.conf, interface: ${world.interfaces.gateway}, stateDir: . }\n`
+  const reload = async (i: number) => {
+    const before = reloaded
+    await writeFile(`${file}.new`, tunnel + forwards(i))
+    await rename(`${file}.new`, file)
+    process.kill(gateway.pid, 'SIGHUP')
+    const late = performance.now() + 20_000
+    while (reloaded === before && performance.now() < late) await sleep(2)
+  }
+
+  const served = await world.client.run(async () => {
+    const { get } = await import('node:http')
+    const one = () =>
+      new Promise<boolean>(resolve =>
+        get({ host: '203.0.113.1', port: 8000, agent: false }, answer =>
+          answer.resume().on('end', () => resolve(answer.statusCode === 200)),
+        ).on('error', () => resolve(false)),
+      )
+    let served = 0
+    const some = async () => {
+      for (let i = 0; i < 100; i++) if (await one()) served++
+    }
+    await Promise.all(Array.from({ length: 20 }, some))
+    return served
+  }, undefined)
+  t.equal(served, 2000)
+  for (const path of ['/metrics', '/status.json', '/'])
+    await world.gateway.exec('curl', '--silent', `http://127.0.0.1:9586${path}`)
+  for (let i = 1; i <= 20; i++) await reload(i)
+  await sleep(2000)
+  const [memoryBefore, filesBefore] = [memory(), files()]
+
+  for (let i = 21; i <= 20 + reloads; i++) {
+    await reload(i)
+    if (i % 250 === 0) t.comment(`after ${i}: ${memory().toFixed(0)} MiB, ${files()} files`)
+  }
+  await sleep(5000)
+  t.comment(`${memoryBefore.toFixed(0)} MiB, after ${reloaded} reloads ${memory().toFixed(0)} MiB`)
+  t.ok(reloaded >= reloads, `${reloaded} reloads`)
+  t.equal(refused, 0)
+  t.ok(memory() <= 1.3 * memoryBefore, `memory: ${(memory() / memoryBefore).toFixed(2)} times`)
+  t.ok(files() <= filesBefore + 5, `files: ${filesBefore}, then ${files()}`)
+})
