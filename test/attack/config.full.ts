@@ -113,9 +113,11 @@ t.test('the greatest that are taken', async t => {
 })
 
 t.test('no descriptor is kept', async t => {
-  const after = await watch.alone(500)
-  t.comment(`${before.memory.toFixed(0)} MiB before, ${after.memory.toFixed(0)} after`)
-  t.ok(after.descriptors <= before.descriptors * 1.1, `${after.descriptors} of ${before.descriptors} files`)
+  const isBack = () => watch.descriptors <= before.descriptors * 1.1
+  for (let tries = 0; !isBack() && tries < 100; tries++)
+    await new Promise(resolve => setTimeout(resolve, 100))
+  t.comment(`${before.memory.toFixed(0)} MiB before, ${watch.memory.toFixed(0)} after`)
+  t.ok(isBack(), `${watch.descriptors} of ${before.descriptors} files`)
 })
 
 t.test('four times the text is about four times the work', async t => {
