@@ -47,5 +47,5 @@ log: { connections: false }
     marks.push(memory())
   }
   t.comment(`MiB at first and after each: ${marks.map(mark => mark.toFixed(0)).join(', ')}`)
-  t.ok(marks.at(-1)! < 280, 'what the runtime keeps for the next ones, and no more with each round')
+  t.ok(marks.at(-1)! < 200, 'what the runtime keeps for the next ones, and no more with each round')
 })
