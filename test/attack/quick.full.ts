@@ -11,7 +11,10 @@ async function connects({ port, count }: { port: number; count: number }) {
   const one = () =>
     new Promise<boolean>(resolve => {
       const socket = connect({ host: '127.0.0.1', port, autoSelectFamily: false })
-      socket.on('error', () => resolve(false))
+      // The kernel's queue is shorter than that: who does not fit tries again, after longer and longer pauses.
+      socket.setTimeout(10_000, () => socket.destroy())
+      socket.on('error', () => {})
+      socket.on('close', () => resolve(false))
       socket.on('connect', () => socket.write('x'))
       socket.on('data', () => {
         socket.destroy()
@@ -40,12 +43,11 @@ log: { connections: false }
   const marks = [memory()]
   for (let round = 1; round <= 3; round++) {
     const served = await host.run(connects, { port: 9000, count: 10_000 })
-    // The kernel's queue is shorter than that.
-    t.ok(served >= 9_900, `${served} are served`)
+    t.ok(served >= 9_000, `${served} are served`)
     while (files() > idle + 3) await sleep(20)
     await sleep(1000)
     marks.push(memory())
   }
   t.comment(`MiB at first and after each: ${marks.map(mark => mark.toFixed(0)).join(', ')}`)
-  t.ok(marks.at(-1)! < 280, 'what the runtime keeps for the next ones, and no more with each round')
+  t.ok(marks.at(-1)! < 200, 'what the runtime keeps for the next ones, and no more with each round')
 })
