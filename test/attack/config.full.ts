@@ -112,10 +112,12 @@ t.test('the greatest that are taken', async t => {
   await t.test('and back again', t => harmless(t, { 'wg0.conf': wgConf }, /reloaded/))
 })
 
-t.test('what it took is given back', async t => {
-  const after = await watch.settled(before)
-  t.comment(`${before.memory.toFixed(0)} MiB before, ${after.memory.toFixed(0)} after`)
-  t.ok(after.descriptors <= before.descriptors * 1.1, `${after.descriptors} of ${before.descriptors} files`)
+t.test('no descriptor is kept', async t => {
+  const isBack = () => watch.descriptors <= before.descriptors * 1.1
+  for (let tries = 0; !isBack() && tries < 100; tries++)
+    await new Promise(resolve => setTimeout(resolve, 100))
+  t.comment(`${before.memory.toFixed(0)} MiB before, ${watch.memory.toFixed(0)} after`)
+  t.ok(isBack(), `${watch.descriptors} of ${before.descriptors} files`)
 })
 
 t.test('four times the text is about four times the work', async t => {
