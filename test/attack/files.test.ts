@@ -86,6 +86,23 @@ t.test('what is read once may be a pipe', async t => {
   t.match([pubkey.code, pubkey.stderr], [2, /stdin holds no private key/], 'an endless stdin')
 })
 
+t.test('a pipe at the start of an end is no file to follow', async t => {
+  const host = await lab.host('piped')
+  const file = join(scratchFolder(), 'config.yaml')
+  writeFileSync(file, config)
+  const script = `exec "$@" --config <(cat '${file}')`
+  const end = host.start('bash', ['-c', script, 'bash', ...commandLine(['run'])])
+  await end.logged(line => line.msg === 'running')
+  // By now its files would have been looked at once.
+  await new Promise(resolve => setTimeout(resolve, 300))
+  t.notMatch(end.output, 'config refused')
+  process.kill(end.pid, 'SIGHUP')
+  const refused = await end.logged(line => line.msg === 'config refused, the old one goes on')
+  t.match(refused.errors, [/is a pipe \(FIFO\), which can be read once/])
+  end.child.kill('SIGTERM')
+  t.strictSame(await end.exited, { code: 0, signal: null })
+})
+
 t.test('a pipe that says nothing: the first SIGTERM ends the start', async t => {
   const script = 'sleep 30 | { "$@"; echo "status $?"; }'
   const line = ['-c', script, 'sh', ...commandLine(['run', '--config', '/dev/stdin'])]

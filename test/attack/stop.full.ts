@@ -1,7 +1,11 @@
+import { chmodSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
+import { ip } from '../../src/tunnel/ip.ts'
 import { leftBehind, nothingLeft } from '../e2e/remains.ts'
 import { endFolder, keyPairs, startEnd } from '../lab/end.ts'
 import { Lab, type Running } from '../lab/lab.ts'
+import { scratchFolder } from '../lab/scratch.ts'
 
 /** Ends that are told to stop while what they wait for does not move. */
 const lab = await Lab.create(`p${process.pid}`)
@@ -66,4 +70,17 @@ t.test('killed, with its wireguard-go left: the next start takes it over, and en
   next.child.kill('SIGTERM')
   t.strictSame(await next.exited, { code: 0, signal: null })
   await nothingLeft(t, host, name)
+})
+
+t.test('an ip that does not end is not waited for', async t => {
+  const { PATH } = process.env
+  const bin = scratchFolder()
+  // The sleep outlives the shell that is killed, and keeps its stdout open.
+  writeFileSync(join(bin, 'ip'), `#!/bin/sh\nPATH='${PATH}'\nsleep 10\necho late\n`)
+  chmodSync(join(bin, 'ip'), 0o755)
+  process.env.PATH = bin
+  t.teardown(() => {
+    process.env.PATH = PATH
+  })
+  await t.rejects(ip(['link']), { code: 'IP_FAILED', message: /ip link failed: did not end within 1500 ms/ })
 })
