@@ -130,15 +130,12 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
     config: config.admin,
     health: () => health.evaluate(),
     outwaited: patience => health.outwaited(patience),
-    startedAt,
     started: () => phase !== 'starting',
-    status,
     render: status => ({
       body: statusPage({ status, history, events: events.recent, now: wallTime(performance.now()) }),
       policy: contentSecurityPolicy,
     }),
-    log,
-    descriptors,
+    ...{ startedAt, status, log, descriptors },
   })
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())

@@ -1,13 +1,16 @@
 import type { Socket } from 'node:net'
 import { unmap } from '../config/address.ts'
 import type { Descriptors } from '../descriptors.ts'
+import { clientOf } from '../forward/admission.ts'
 
+/** Connections beyond those that room is kept for, and how many descriptors must be free for one of them. */
 const more = 200
 const plenty = 1000
 
 interface Member {
   readonly socket: Socket
-  readonly address: string
+  /** Its address, of IPv6 the /64. */
+  readonly client: string
   /** It has said what it wants. */
   isHeard: boolean
 }
@@ -30,7 +33,7 @@ export class Crowd {
   }
 
   add(socket: Socket): void {
-    this.#members.set(socket, { socket, address: unmap(socket.remoteAddress ?? ''), isHeard: false })
+    this.#members.set(socket, { socket, client: clientOf(unmap(socket.remoteAddress ?? '')), isHeard: false })
     socket.once('close', () => this.#members.delete(socket))
     const over = this.#members.size - this.#most
     if (over <= 0) return
@@ -50,8 +53,8 @@ export class Crowd {
   }
 
   #dismiss(): void {
-    const byAddress = Map.groupBy(this.#members.values(), ({ address }) => address)
-    const [most] = [...byAddress.values()].sort((a, b) => b.length - a.length)
+    const byClient = Map.groupBy(this.#members.values(), ({ client }) => client)
+    const [most] = [...byClient.values()].sort((a, b) => b.length - a.length)
     const { socket } = most!.find(({ isHeard }) => isHeard) ?? most![0]!
     // Its `close` comes only after this turn.
     this.#members.delete(socket)

@@ -1,5 +1,5 @@
-import type { Socket } from 'node:net'
 import { wallTime } from '../clock.ts'
+import type { ReadSocket, Sink } from '../reader.ts'
 import { longestHead, type Request, readRequest } from './request.ts'
 
 /** What is answered, as it goes into HTTP. */
@@ -28,7 +28,7 @@ export interface ExchangeOptions {
   /** Never rejects. */
   readonly respond: (request: Request) => Promise<Answer>
   /** The answer is written; of a large one the client has not taken all. */
-  readonly answered: (socket: Socket) => void
+  readonly answered: (socket: ReadSocket) => void
   /** Milliseconds that a client has for its request, and twice as long for the answer. */
   readonly timeout: number
 }
@@ -37,32 +37,40 @@ export interface ExchangeOptions {
  * One request and its answer: a connection has one of each, so a client costs this end one answer whatever it sends
  * behind it. node:http would read a thousand requests from one packet before it looks at the answer of the first.
  */
-export class Exchange {
-  readonly #socket: Socket
+export class Exchange implements Sink {
+  readonly #socket: ReadSocket
   readonly #options: ExchangeOptions
   #timer: NodeJS.Timeout
   #head = ''
   #isRead = false
   #behind = 0
 
-  constructor(socket: Socket, options: ExchangeOptions) {
+  constructor(socket: ReadSocket, options: ExchangeOptions) {
     this.#socket = socket
     this.#options = options
     this.#timer = this.#end(options.timeout)
-    socket.on('data', chunk => this.#take(chunk))
+    socket.sink = this
+    socket.on('data', chunk => this.read(chunk))
     socket.on('end', () => {
       if (!this.#isRead) socket.destroy()
     })
     socket.on('error', () => {})
     socket.on('close', () => clearTimeout(this.#timer))
+    socket.resume()
+  }
+
+  read(chunk: Buffer): boolean {
+    if (this.#isRead) this.#skip(chunk.length)
+    else this.#take(chunk)
+    return !this.#socket.destroyed
+  }
+
+  #skip(length: number): void {
+    this.#behind += length
+    if (this.#behind > mostBehind) this.#socket.destroy()
   }
 
   #take(chunk: Buffer): void {
-    if (this.#isRead) {
-      this.#behind += chunk.length
-      if (this.#behind > mostBehind) this.#socket.destroy()
-      return
-    }
     const before = this.#head.length
     this.#head += chunk.toString('latin1', 0, longestHead + 1 - before)
     const end = this.#head.indexOf('\r\n\r\n', Math.max(0, before - 3))

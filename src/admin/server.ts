@@ -1,5 +1,6 @@
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { createServer } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isoTime } from '../clock.ts'
 import { type SocketAddress, unmap } from '../config/address.ts'
 import type { AdminConfig } from '../config/config.ts'
@@ -8,6 +9,7 @@ import type { Descriptors } from '../descriptors.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
+import { acceptStatic } from '../reader.ts'
 import { Crowd } from './crowd.ts'
 import { type Answer, Exchange, plain } from './exchange.ts'
 import { exposition, expositionType } from './exposition.ts'
@@ -98,6 +100,7 @@ export class AdminServer {
       const fix = error.fix === undefined ? {} : { fix: error.fix }
       throw new EndError(error.code, `admin.listen: ${error.message}`, { ...fix, cause: error })
     })
+    acceptStatic(this.#server)
     // An accept(2) that fails (ENFILE, for example) is an event too, and would end the program if nobody listened.
     this.#server.on('error', error =>
       this.#log.warn({ error: messageOf(error) }, 'admin server failed to accept'),
@@ -142,7 +145,11 @@ export class AdminServer {
   }
 
   #view(path: string, make: (status: EndStatus) => Answer | Promise<Answer>): Promise<Answer> {
-    return this.#views.get(path, () => make(this.#status()))
+    return this.#views.get(path, async () => {
+      const status = this.#status()
+      await nextTurn()
+      return make(status)
+    })
   }
 
   /** For what shows client addresses. */

@@ -8,7 +8,7 @@ import {
 import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
-import { knownReasons, knownTargets } from './behind.ts'
+import { knownForwards, knownReasons } from './behind.ts'
 import type { HealthReport } from './health.ts'
 
 /** The status of one end as JSON: made inside the running end, shown by it and by whoever asks it. */
@@ -59,9 +59,7 @@ export interface EndParts {
 
 /** Copies field by field: what a part carries beyond its status type, a key for example, is left behind. */
 export function endStatus(parts: EndParts): EndStatus {
-  const forwards = parts.forwards.map(forward => {
-    return { ...forward, targets: knownTargets(forward.targets, parts.tunnel) }
-  })
+  const forwards = knownForwards(parts.forwards, parts.tunnel)
   const newest = parts.connections.toSorted((a, b) => b.since - a.since).slice(0, 200)
   return {
     version: parts.version,

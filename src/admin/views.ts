@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Answer } from './exchange.ts'
 
 /** Milliseconds between two views, at least and at most; between them as many times what the last one took. */
-const shortestRest = 50
+const shortestRest = 100
 const longestRest = 1000
 const restsFor = 4
 

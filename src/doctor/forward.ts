@@ -1,4 +1,4 @@
-import { peerOf } from '../admin/behind.ts'
+import { Owners } from '../admin/behind.ts'
 import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
 import { formatSeconds } from '../amount.ts'
 import { parseHostPorts } from '../config/address.ts'
@@ -61,7 +61,7 @@ async function targetFinding(
   const shut = tunnel?.device.shut.find(shut => addresses.some(found => found === shut.address))
   if (shut !== undefined)
     return [failed(step, `nothing is sent to ${shut.address}: ${shut.why}`, routeFix(shut.address))]
-  const peer = peerOf(target, tunnel)
+  const peer = tunnel && new Owners(tunnel).of(target)
   if (target.state === 'down') {
     const loop = loopError(error)
     if (loop !== undefined)

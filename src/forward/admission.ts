@@ -124,6 +124,6 @@ export class Admission {
 }
 
 /** One client: an IPv4 address, or the /64 that a host with IPv6 has to itself. */
-function clientOf(address: string): string {
+export function clientOf(address: string): string {
   return familyOf(address) === 6 ? `${(toNumber(address) >> 64n).toString(16)}::/64` : address
 }

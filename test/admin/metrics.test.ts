@@ -56,6 +56,19 @@ t.test('every row of the table is in the text, and nothing else', async t => {
   }
 })
 
+t.test('no series is there twice, and what a label says is kept in it', async t => {
+  const reason = { code: 'backend-down', detail: 'no', since: '2026-01-02T03:04:05.000Z' } as const
+  const status = endStatus({
+    ...parts(),
+    version: 'a"b\\c\nd',
+    health: { status: 'degraded', reasons: [reason, reason] },
+  })
+  const text = await exposition(status)
+  t.equal(text.match(/^wg_punchhole_health_reason\{/gm)?.length, 1)
+  t.match(text, 'wg_punchhole_build_info{version="a\\"b\\\\c\\nd",')
+  parse(text)
+})
+
 t.test('the names follow the conventions', async t => {
   for (const { name, kind } of metrics) {
     t.match(name, /^wg_punchhole_[a-z_]+$/)

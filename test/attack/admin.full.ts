@@ -60,7 +60,7 @@ t.test('one short request after the other, each on its own connection', async t 
     t,
     'short',
     ['/livez', '/readyz?patience=1s', '/metrics'].map(path => ({
-      connections: 100,
+      connections: 40,
       text: get(path),
       times: 1,
       reads: true,

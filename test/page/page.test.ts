@@ -114,6 +114,21 @@ t.test('one fault is red, what is behind it is not, and nothing old is shown as 
   t.notMatch(text, /<h3>https<\/h3><span class="state good">/)
 })
 
+t.test('of thousands a person is shown some, those in trouble first', async t => {
+  const [up] = endStatus({ ...parts(), forwards: [forward('up', 'up')] }).forwards
+  const [down] = endStatus({ ...parts(), forwards: [forward('down', 'down')] }).forwards
+  const forwards = Array.from({ length: 4000 }, (_, i) => (i === 3999 ? down! : { ...up!, name: `up-${i}` }))
+  const text = page({ forwards })
+  t.equal(text.match(/<h3>up-/g)?.length, 99)
+  t.match(text, /<h3>down<\/h3>.*<h3>up-0<\/h3>/s)
+  t.match(text, 'and 3900 more, all of them in /status.json')
+  const targets = Array.from({ length: 300 }, (_, i) => ({
+    ...up!.targets[0]!,
+    address: `10.0.${i >> 8}.${i & 255}:80`,
+  }))
+  t.match(page({ forwards: [{ ...up!, targets }] }), 'and 200 more')
+})
+
 t.test('that a target takes connections says nothing of the header', async t => {
   const web = forward('web', 'up')
   const judgedAs = (state: 'ok' | 'failed', found: string) => {
