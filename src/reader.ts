@@ -50,6 +50,8 @@ Buffer.poolSize = 8192
 let next: Buffer = shared
 /** What the sink says of the chunk that it reads: it may be referenced still at the next read. */
 let isPinned = false
+/** A sink reads, and what it reads is not shared. */
+let mayBePinned = false
 /** It was written to a socket where others wait, too; or it will be taken whole before the next read. */
 let isBehind = false
 let isPassed = false
@@ -65,7 +67,9 @@ const onread: OnReadOpts = {
     const { sink } = this
     const isShared = bytes === shared
     isPinned = isBehind = isPassed = false
+    mayBePinned = !isShared
     const goOn = sink?.read(bytes.subarray(0, length), isShared, this) ?? false
+    mayBePinned = false
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
     // One that waits needs none until it goes on.
     if (!isBusy || isBehind || !(goOn || isPassed || sink?.isBusy)) release(this)
@@ -78,6 +82,11 @@ const onread: OnReadOpts = {
 /** A sink keeps bytes of the chunk that it reads, not shared: pending writes refer to memory, not to a copy. */
 export function pin(): void {
   isPinned = true
+}
+
+/** Whether a sink may keep bytes of a chunk like this. Of one that it goes on with later it has to copy what it keeps. */
+export function mayPin(): boolean {
+  return mayBePinned
 }
 
 /**

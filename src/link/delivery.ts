@@ -1,4 +1,4 @@
-import { exactCopy, ownSize, pin, type ReadSocket } from '../reader.ts'
+import { exactCopy, mayPin, ownSize, pin, type ReadSocket } from '../reader.ts'
 import { Held } from './held.ts'
 import { copied } from './outbox.ts'
 import type { Reset } from './reset-reason.ts'
@@ -76,11 +76,11 @@ export class Delivery implements Holder {
     if (local === undefined || this.#isWaiting) this.#keep(part)
     else if (local.writableLength > 0) this.#write(exactCopy(part))
     else {
-      const isSmall = part.length <= copied
-      const goesOn = local.write(isSmall ? Buffer.from(part) : part)
+      const isCopied = part.length <= copied || !mayPin()
+      const goesOn = local.write(isCopied ? Buffer.from(part) : part)
       if (local.writableLength > 0) {
-        this.#pinned = isSmall ? Buffer.poolSize : ownSize
-        if (!isSmall) pin()
+        this.#pinned = isCopied ? Math.max(part.length, Buffer.poolSize) : ownSize
+        if (!isCopied) pin()
         this.#session.share.count(this)
       }
       if (goesOn) this.#stream.taken()

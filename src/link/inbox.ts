@@ -1,4 +1,4 @@
-import { pin, type ReadSocket, type Sink } from '../reader.ts'
+import type { ReadSocket, Sink } from '../reader.ts'
 import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
 import type { Stream } from './stream.ts'
 
@@ -46,8 +46,8 @@ export class Inbox implements FrameSink, Sink {
     try {
       const read = this.#reader.read(bytes)
       if (this.#reader.work > 0) return true
+      // It stays what it is: nothing is read into its buffer before it is done.
       const rest = bytes.subarray(read)
-      if (rest.length > 0) pin()
       socket.pause()
       setImmediate(() => this.#goOn(rest, socket))
     } catch (error) {
