@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
-import { EndError, usageError } from './errors.ts'
+import { EndError, messageOf, usageError } from './errors.ts'
 import { defaultConfigFile, readFlags, runFolder } from './flags.ts'
 import { bearClosedReaders, print } from './print.ts'
 import { endDespiteFiles, stopSignals } from './stop.ts'
@@ -87,12 +87,21 @@ async function run(args: string[]): Promise<number> {
     if (Array.isArray(loaded)) return 0
     const { config } = loaded
     if (config === undefined) return refuse(loaded)
+    await checkResolvConf()
     const { runEnd } = await import('./app.ts')
     return (await runEnd({ loaded: { ...loaded, config }, load, runFolder, stop })) ? 0 : 1
   } finally {
     // Neither something that was left open nor a reader of stderr that has stopped holds up the end.
     stop.endBy(1_000)
   }
+}
+
+/** Before anything that loads node:dns. @throws EndError UNRESOLVED for what would hang that. */
+async function checkResolvConf(): Promise<void> {
+  const { nameFile } = await import('./names/name-file.ts')
+  await nameFile('/etc/resolv.conf').catch(error => {
+    throw new EndError('UNRESOLVED', messageOf(error))
+  })
 }
 
 async function check(args: string[]): Promise<number> {

@@ -30,14 +30,25 @@ const running = new Set<string>()
 const hanging = new Set<string>()
 const waiting: Turn[] = []
 
+/**
+ * Does something with a file of the run folder, which is this host's own: what hangs elsewhere does not keep an end from
+ * clearing it.
+ *
+ * @throws FileHangs after 5 s; what `work` rejects with.
+ */
+export async function withOwnFile<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new FileHangs(path)), patience)
+  try {
+    return await Promise.race([work(), late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** Whether anything hangs now. */
 export function filesHang(): boolean {
   return hanging.size > 0
-}
-
-/** Whether a file in this folder was asked and has not answered in time: whoever asks for the folder may hang, too. */
-export function hangsIn(folder: string): boolean {
-  return [...hanging].some(path => path.startsWith(folder.endsWith('/') ? folder : `${folder}/`))
 }
 
 /**

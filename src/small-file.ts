@@ -5,7 +5,7 @@ import { inTurn } from './file-turns.ts'
 
 /** 1 MiB: far above any config; keeps a wrong path such as /dev/zero from filling the memory. */
 const mostBytes = 1 << 20
-const chunkBytes = 64 * 1024
+const mostChunk = 64 * 1024
 /** Milliseconds that the writer of a pipe has from one piece to the next, and between two looks. */
 const pipePatience = 4000
 const pipeInterval = 20
@@ -42,7 +42,9 @@ export function readSmallFile(
         `${path} is a pipe (FIFO), which can be read once; put a file in its place, or name one`,
       )
     if (!isPipe && !kind.isFile()) throw new NotReadable(`${path} is a device, no file; name the right file`)
-    return { text: await textOf(file, path, isPipe), mode: kind.mode, isPipe }
+    // Files of the kernel have no size.
+    const chunkBytes = kind.size > 0 ? Math.min(kind.size + 1, mostChunk) : mostChunk
+    return { text: await textOf(file, { path, isPipe, chunkBytes }), mode: kind.mode, isPipe }
   })
 }
 
@@ -57,7 +59,10 @@ async function opened(path: string): Promise<FileHandle> {
   }
 }
 
-async function textOf(file: FileHandle, path: string, isPipe: boolean): Promise<string> {
+async function textOf(
+  file: FileHandle,
+  { path, isPipe, chunkBytes }: { path: string; isPipe: boolean; chunkBytes: number },
+): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   for (;;) {

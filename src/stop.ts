@@ -12,8 +12,10 @@ export interface Stop {
 /** Milliseconds after which an end is over that was told to stop while it starts, and after a second signal. */
 const startPatience = 10_000
 const atOnce = 900
-/** Milliseconds that a command has for what it left open. */
-const leftOpen = 1000
+/** Milliseconds: a timer with more would fire at once. */
+const longestTimer = 2 ** 31 - 1
+/** Milliseconds between the end of a command and that of its process where a file hangs. */
+const leftOpen = 100
 
 /** Takes the signals over; SIGHUP would end the program until it can reload. */
 export function stopSignals(): Stop {
@@ -23,7 +25,7 @@ export function stopSignals(): Stop {
   const endBy = (ms: number) => {
     if (now.signal.aborted) return
     clearTimeout(timer)
-    timer = setTimeout(endAtOnce, ms).unref()
+    timer = setTimeout(endAtOnce, Math.min(ms, longestTimer)).unref()
   }
   const onSignal = () => {
     const isSecond = drain.signal.aborted
@@ -46,14 +48,14 @@ export function endDespiteFiles(): void {
 /**
  * Ends this process and its children, with the exit status that is known by now, else 1.
  *
- * `process.exit` waits for the threads that work with files, and a file that hangs has one: then another program takes
- * the place of this one, for which the kernel ends all threads.
+ * `process.exit` waits for the threads that work with files, and a file that hangs has one: then a shell takes the place
+ * of this program, for which the kernel ends all threads.
  */
 function endAtOnce(): void {
   killChildren()
   const status = Number(process.exitCode ?? 1)
   if (!hasBusyThreads()) process.exit(status)
-  process.execve!(process.execPath, [process.execPath, '-e', `process.exitCode = ${status}`], {})
+  process.execve!('/bin/sh', ['sh', '-c', `exit ${status}`], {})
 }
 
 function hasBusyThreads(): boolean {

@@ -2,7 +2,7 @@ import { chmod, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { formatHostPort } from '../config/address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
-import { inTurn } from '../file-turns.ts'
+import { inTurn, withOwnFile } from '../file-turns.ts'
 import { readSmallFile } from '../small-file.ts'
 
 // An import would read all that it exports, WebSocket among it, which takes time and memory.
@@ -33,7 +33,7 @@ export async function writeRunFile(folder: string, name: string, { url, pid }: R
   const file = `${folder}/${name}${suffix}`
   const draft = `${file}.tmp`
   try {
-    await inTurn(file, async () => {
+    await withOwnFile(file, async () => {
       try {
         await rm(draft, { force: true })
         await writeFile(draft, `${JSON.stringify({ url, pid })}\n`, { flag: 'wx' })
@@ -55,7 +55,7 @@ export async function writeRunFile(folder: string, name: string, { url, pid }: R
 /** Never rejects: with one that stays behind, `health` asks in vain where nobody answers. */
 export async function removeRunFile(folder: string, name: string): Promise<void> {
   const file = `${folder}/${name}${suffix}`
-  await inTurn(file, () => rm(file, { force: true })).catch(() => {})
+  await withOwnFile(file, () => rm(file, { force: true })).catch(() => {})
 }
 
 /**

@@ -1,16 +1,23 @@
-import { extname } from 'node:path'
+import { extname, resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { messageOf } from '../errors.ts'
-import { type FileText, readText } from './file.ts'
+import { digestOf, type FileText, readText } from './file.ts'
 import { type Loaded, type LoadOptions, loadConfig } from './load.ts'
 
-/** Characters of all files together that are judged in this thread: a tenth of a second of it at the very most. */
-const mostHere = 32 * 1024
+export interface AsideOptions {
+  /** Whether files may be pipes, as for `readText`. */
+  readonly pipes?: boolean
+  /** Characters of all files together that are judged in this thread. */
+  readonly here?: number
+  /** Milliseconds that the other one may take, and MiB of its heap. */
+  readonly time?: number
+  readonly memory?: number
+}
 
-/** Milliseconds; the greatest config that there can be takes about one second. */
+/** A tenth of a second of this thread at the very most. */
+const usual = 32 * 1024
+/** The costliest config that is read at all takes about one second of the other thread, and half of its memory. */
 const longest = 60_000
-
-/** MiB of the thread's heap; half of it is enough for the costliest file that is read at all. */
 const mostMemory = 512
 
 /** The same file as source and as built: each lies beside this one. */
@@ -29,11 +36,10 @@ export interface Task {
  * `loadConfig`, without holding up the connections of an end that runs. A config of more than a few forwards is judged in
  * a thread of its own: what a package does with a text cannot be cut into slices, and the memory that it took is given
  * back with the thread.
- * @param pipes whether files may be pipes, as for `readText`.
  */
 export async function loadAside(
   options: LoadOptions,
-  { pipes = false }: { readonly pipes?: boolean } = {},
+  { pipes = false, here = usual, time = longest, memory = mostMemory }: AsideOptions = {},
 ): Promise<Loaded> {
   const read = new Map<string, FileText>()
   let length = 0
@@ -41,40 +47,41 @@ export async function loadAside(
     const content = await readText(path, { pipes })
     read.set(path, content)
     length += content.text?.length ?? 0
-    if (length > mostHere) throw new TooLarge()
+    if (length > here) throw new TooLarge()
     return content
   }
   try {
     return await loadConfig(options, undefined, readHere)
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error
-    return inThread({ options, read })
+    return inThread({ options, read }, time, memory)
   }
 }
 
-async function inThread(task: Task): Promise<Loaded> {
-  const resourceLimits = { maxOldGenerationSizeMb: mostMemory }
+async function inThread(task: Task, time: number, memory: number): Promise<Loaded> {
+  const resourceLimits = { maxOldGenerationSizeMb: memory }
   const worker = new Worker(script, { workerData: task, resourceLimits })
-  const { promise, resolve, reject } = Promise.withResolvers<Loaded>()
-  const timer = setTimeout(() => reject(new Error(`it took more than ${longest / 1000} s`)), longest)
-  worker.once('message', resolve)
-  worker.once('error', reject)
+  const { promise, ...settle } = Promise.withResolvers<Loaded>()
+  const timer = setTimeout(() => settle.reject(new Error(`it took more than ${time / 1000} s`)), time)
+  worker.once('message', settle.resolve)
+  worker.once('error', settle.reject)
   try {
     return await promise
   } catch (error) {
-    return refusal(task.options.configFile, messageOf(error))
+    return refusal(task, messageOf(error))
   } finally {
     clearTimeout(timer)
     await worker.terminate()
   }
 }
 
-function refusal(file: string, why: string): Loaded {
+/** It is tried again when one of those files changes that were read until now. */
+function refusal({ options: { configFile: file }, read }: Task, why: string): Loaded {
   const message = `cannot be read: ${why}; make it smaller`
   return {
     config: undefined,
     issues: [{ severity: 'error', file, line: 0, column: 0, message }],
     more: { error: 0, warning: 0 },
-    files: new Map(),
+    files: new Map(Array.from(read, ([path, content]) => [resolve(path), digestOf(content)])),
   }
 }

@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { dirname } from 'node:path'
-import { hangsIn } from '../file-turns.ts'
+import { filesHang } from '../file-turns.ts'
 import { digestOf, readText } from './file.ts'
 
 /** Milliseconds from the first event to the look: an editor or the kubelet makes several at once. */
@@ -31,9 +31,9 @@ export class FileWatch {
   follow(files: ReadonlyMap<string, string>): void {
     this.#unwatch()
     this.#files = new Map(files)
-    for (const folder of new Set(Array.from(files.keys(), dirname))) {
-      // inotify asks the file system, and everybody would wait for it. The poll still looks.
-      if (hangsIn(folder)) continue
+    // inotify asks the file system, and all of the program would wait for one that hangs. The poll still looks.
+    const folders = filesHang() ? [] : Array.from(files.keys(), dirname)
+    for (const folder of new Set(folders)) {
       try {
         const watcher = watch(folder, { persistent: false }, () => this.#event())
         watcher.on('error', () => watcher.close())

@@ -1,7 +1,6 @@
 import { type Cidr, covers } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
-import type { Shares } from '../shares.ts'
-import { newShare, type Share } from '../shares.ts'
+import { newShare, type Share, type Shares } from '../shares.ts'
 
 /** A peer's prefix. */
 interface Place {
@@ -37,6 +36,11 @@ export class Peers {
       .sort((a, b) => b.prefix.bits - a.prefix.bits)
     this.#known.clear()
     this.#shares.configure([...this.#byKey.values()])
+  }
+
+  /** Addresses that are remembered. */
+  get known(): number {
+    return this.#known.size
   }
 
   /** IPv4-mapped IPv6 is to be un-mapped. */

@@ -43,6 +43,8 @@ export interface TraceAnswer extends End {
 
 /** Milliseconds for a verdict. */
 const verdictWithin = 5000
+/** Verdicts that are sought at once. Each takes connections to a target, which are not counted. */
+const mostVerdicts = 8
 
 /** What is told beside what this connection shows. */
 export interface Tracing {
@@ -75,7 +77,7 @@ export async function answerTrace(
   const { target, error } = await reach(traced, upstream, offset)
   const targetMs = error === undefined ? performance.now() - began : undefined
   const text = target === undefined ? upstream.text : formatHostPort(target.address, target.port + offset)
-  const verdict = await within(targetMs === undefined ? undefined : tracing.judge?.(traced.status(), text))
+  const verdict = targetMs === undefined ? undefined : await verdictOf(tracing, traced.status(), text)
   if (error === undefined && target?.isDead === false) target.succeeded()
   if (verdict !== undefined) target?.judge(verdict)
   const answer: TraceAnswer = {
@@ -94,10 +96,16 @@ export async function answerTrace(
   socket.end(`${JSON.stringify(answer)}\n`, () => socket.destroy())
 }
 
-/** Without a word in time there is none: it is worth no answer that comes too late. */
-async function within(judged: ReturnType<Judge> | undefined): Promise<Verdict | undefined> {
-  const late = sleep(verdictWithin, undefined, { ref: false })
-  return judged && Promise.race([judged.catch(() => undefined), late])
+let verdictsSought = 0
+
+/** Without a word in time there is none: it is worth no answer that comes too late. None is sought beside many others. */
+async function verdictOf({ judge }: Tracing, ...asked: Parameters<Judge>): Promise<Verdict | undefined> {
+  if (judge === undefined || verdictsSought >= mostVerdicts) return undefined
+  verdictsSought++
+  const judged = judge(...asked)
+    .catch(() => undefined)
+    .finally(() => verdictsSought--)
+  return Promise.race([judged, sleep(verdictWithin, undefined, { ref: false })])
 }
 
 interface Reached {

@@ -10,6 +10,7 @@ import {
   toNumber,
 } from '../config/address.ts'
 import { found } from '../config/issue.ts'
+import { mostListeners } from '../config/listener-count.ts'
 import { usageError } from '../errors.ts'
 
 /** What the flags of `init` say of a gateway and a cluster end that belong together. */
@@ -66,6 +67,7 @@ export function parsePair(args: readonly string[]): Pair {
   refuseOverlaps(forwards)
   const target = parseTarget(required(values.target, '--target HOST'))
   const subnets = parseSubnets(values.subnet ?? defaultSubnet)
+  refuseTooMany(forwards, subnets.length)
   refuseInside(subnets, '--endpoint', endpoint.host, "the gateway's public address")
   refuseInside(subnets, '--target', target, 'a name or an address in the cluster')
   const replicas = parseReplicas(values.replicas ?? '1', subnets)
@@ -174,6 +176,15 @@ function refuseOverlaps(forwards: readonly Forward[]): void {
       )
     before = ports
   }
+}
+
+/** The cluster's end listens on each of its addresses. */
+function refuseTooMany(forwards: readonly Forward[], addresses: number): void {
+  const ports = forwards.reduce((sum, { listen }) => sum + listen.last - listen.first + 1, 0)
+  if (ports * addresses > mostListeners)
+    throw usageError(
+      `--forward: found ${ports} ports; allowed: ${Math.floor(mostListeners / addresses)} in all; list the ports that are used`,
+    )
 }
 
 function parseTarget(text: string): string {

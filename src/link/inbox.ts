@@ -17,11 +17,11 @@ export interface Hearer {
 }
 
 /**
- * What is done in one go, in frames that cost next to nothing (about a microsecond), and what others cost. It is about ten
- * milliseconds: a read has room for 30,000 frames, and the kernel for many reads.
+ * What is done in one go, in frames that cost next to nothing (about a microsecond), and what others cost. It is about five
+ * milliseconds: a read has room for 30,000 frames, and Node takes many reads in a row.
  */
-const turn = 10_000
-const cost = { part: 10, open: 150, reset: 50 }
+const turn = 5000
+const cost = { part: 10, open: 250, reset: 100 }
 
 /** Types of frames about one stream, `data` and `open` not among them. */
 const streamTypes = new Set<number>([frame.end, frame.reset, frame.credit, frame.want, frame.switch])

@@ -1,7 +1,6 @@
 import { lookup, Resolver } from 'node:dns/promises'
-import { systemCode } from '../errors.ts'
-import { readSmallFile } from '../small-file.ts'
 import { fromHostsFile } from './hosts-file.ts'
+import { nameFile } from './name-file.ts'
 import { candidates, parseResolvConf } from './resolv-conf.ts'
 import { type Known, search } from './search.ts'
 
@@ -36,24 +35,13 @@ const patience = { timeout: 500, tries: 3 }
  * search list after a failure.
  */
 export const query: Query = async (host, known, signal) => {
-  const listed = fromHostsFile(await textOf('/etc/hosts'), host)
+  const listed = fromHostsFile(await nameFile('/etc/hosts'), host)
   if (listed.length > 0) return { addresses: listed, ttl: untimedTtl }
-  const conf = parseResolvConf(await textOf('/etc/resolv.conf'))
+  const conf = parseResolvConf(await nameFile('/etc/resolv.conf'))
   const found = conf.hasServer ? await askServers(candidates(host, conf), known, signal) : undefined
   if (found === undefined) return { addresses: await askHost(host), ttl: untimedTtl }
   const { A, AAAA } = found.known
   return { ...found, addresses: [...A, ...AAAA] }
-}
-
-/** @throws Error for what would hang whoever asks, which the C library is then spared, too. */
-async function textOf(file: string): Promise<string> {
-  try {
-    return (await readSmallFile(file)).text
-  } catch (error) {
-    // There is none, or it is not for us.
-    if (systemCode(error) !== undefined) return ''
-    throw error
-  }
 }
 
 async function askServers(names: readonly string[], known: Known | undefined, signal: AbortSignal) {

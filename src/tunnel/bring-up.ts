@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cidr } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
-import { inTurn } from '../file-turns.ts'
+import { withOwnFile } from '../file-turns.ts'
 import type { Log } from '../log.ts'
 import type { Binary } from './binary.ts'
 import { ensureDevice, hasIPv6, reconcileAddresses, setLink } from './device.ts'
@@ -50,7 +50,7 @@ const readyInterval = 10
  */
 export async function checkRunFolder(folder: string): Promise<void> {
   try {
-    await inTurn(folder, async () => {
+    await withOwnFile(folder, async () => {
       await mkdir(folder, { recursive: true, mode: 0o755 })
       await access(folder, constants.W_OK | constants.X_OK)
     })

@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keepChild } from '../children.ts'
 import { systemCode } from '../errors.ts'
-import { inTurn } from '../file-turns.ts'
+import { withOwnFile } from '../file-turns.ts'
 import type { Log } from '../log.ts'
 import { memoryLimit, softLimit } from './memory.ts'
 
@@ -103,7 +103,7 @@ export async function reach(socketPath: string): Promise<Socket | undefined> {
 }
 
 function removeSocket(path: string): Promise<void> {
-  return inTurn(path, () => rm(path, { force: true }))
+  return withOwnFile(path, () => rm(path, { force: true }))
 }
 
 function hasTerminal(): boolean {

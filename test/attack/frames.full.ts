@@ -41,22 +41,25 @@ async function takeLinks(): Promise<void> {
 
 /**
  * Pours frames into the latest of them, and waits until the victim has read them all: it answers a ping behind them, or
- * has ended the link. `ofClient`: they are about the stream of a client.
+ * has ended the link. So many at least, and for so many milliseconds; `ofClient`: they are about the stream of a client.
  */
 async function pourThere(what: {
   type: number
   payloads?: readonly string[]
   count: number
+  ms?: number
   ofClient?: boolean
 }): Promise<boolean> {
   return hostile.run(
-    async ({ module, type, payloads = [''], count, ofClient = false }, { state }) => {
+    async ({ module, type, payloads = [''], count, ms = 0, ofClient = false }, { state }) => {
       const { bytes, pour, repeated } = await import(module)
       const links = state.get('links') as Heard[]
       const { socket, ping } = links.findLast(({ socket }) => !socket.readableEnded)!
       const stream = ofClient ? 1 : 0
       const piece = Buffer.concat(payloads.map(hex => bytes(stream, type, Buffer.from(hex, 'hex'))))
-      await pour(socket, repeated(piece, Math.ceil(count / payloads.length)))
+      const until = Date.now() + ms
+      do await pour(socket, repeated(piece, Math.ceil(count / payloads.length)))
+      while (Date.now() < until && !socket.destroyed)
       return ping()
     },
     { module: farEnd, ...what },
@@ -77,7 +80,10 @@ async function attacked(t: Test, what: string, attack: () => Promise<unknown>): 
   const before = watch.memory
   const seen = await watch.during(attack)
   tell(t, what, seen)
-  unharmed(t, alone, seen)
+  // Of a few connections one that is slow is no 99th of 100.
+  if (seen.connections > 50) unharmed(t, alone, seen)
+  t.equal(seen.failed, 0, 'no good connection is refused')
+  t.ok(seen.livez <= 250, `/livez answers within ${seen.livez.toFixed(0)} ms`)
   t.ok(seen.memory < before + 64, `from ${before.toFixed(0)} to ${seen.memory.toFixed(0)} MiB`)
   t.ok(seen.lines <= 200, `${seen.lines} lines`)
   return seen
@@ -86,14 +92,15 @@ async function attacked(t: Test, what: string, attack: () => Promise<unknown>): 
 t.test('frames that say something of a link, again and again', async t => {
   await takeLinks()
   await victim.logged(({ msg, address }) => msg === 'link up' && `${address}`.startsWith('10.1.10.3'))
+  const ms = 2000
   const up = '232801'
   const down = '232800'
-  await attacked(t, '8 MB of a target that flaps', () =>
-    pourThere({ type: frame.target, payloads: [down, up], count: 760_000 }),
+  await attacked(t, 'a target that flaps, 8 MB and more', () =>
+    pourThere({ type: frame.target, payloads: [down, up], count: 760_000, ms }),
   )
   const ports = Array.from({ length: 65_536 }, (_, port) => port.toString(16).padStart(4, '0'))
-  await attacked(t, '8 MB of all ports', () =>
-    pourThere({ type: frame.target, payloads: ports.flatMap(p => [`${p}00`, `${p}01`]), count: 760_000 }),
+  await attacked(t, 'the same of all ports', () =>
+    pourThere({ type: frame.target, payloads: ports.flatMap(p => [`${p}00`, `${p}01`]), count: 760_000, ms }),
   )
   for (const count of [20_000, 40_000]) {
     await attacked(t, `${count} goaway, of a link without streams`, () =>
@@ -101,19 +108,22 @@ t.test('frames that say something of a link, again and again', async t => {
     )
     await linked()
   }
-  await attacked(t, '8 MB of pings', () => pourThere({ type: frame.ping, count: 1 << 20 }))
-  await world.crowd.run(async (_, { openSocket, state }) => {
-    const sockets = []
-    for (let i = 0; i < 8; i++) sockets.push(await openSocket({ host: '203.0.113.1', port: 9001 }))
-    state.set('sockets', sockets)
-  })
+  await attacked(t, 'pings', () => pourThere({ type: frame.ping, count: 1 << 20, ms }))
+  await pourThere({ type: frame.target, payloads: [up], count: 1 })
+  await retry(() =>
+    world.crowd.run(async (_, { openSocket, state }) => {
+      const sockets = []
+      for (let i = 0; i < 8; i++) sockets.push(await openSocket({ host: '203.0.113.1', port: 9001 }))
+      state.set('sockets', sockets)
+    }),
+  )
   for (const [what, type, payload] of [
     ['credit 0', frame.credit, '00000000'],
     ['want', frame.want, ''],
     ['end', frame.end, ''],
   ] as const)
-    await attacked(t, `8 MB of ${what}`, () =>
-      pourThere({ type, payloads: [payload], count: 700_000, ofClient: true }),
+    await attacked(t, what, () =>
+      pourThere({ type, payloads: [payload], count: 700_000, ms, ofClient: true }),
     )
   for (const count of [20_000, 40_000, 1 << 20])
     await attacked(t, `${count} goaway`, () => pourThere({ type: frame.goaway, count }))

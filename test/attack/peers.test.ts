@@ -107,6 +107,25 @@ t.test('streams: a peer leaves the others what is certain to them', async t => {
   t.match(lines[0], { reason: 'descriptor-limit', forward: 'inner' })
 })
 
+t.test('connections through the tunnel: they count for the peer that they come from', async t => {
+  const { evil, kind, inner, left, logged } = await victim(t, 400)
+  const silent: Socket[] = []
+  const direct = { ...evil, port: inner }
+  for (let i = 0; i < 150; i++)
+    await dial(direct).then(
+      socket => silent.push(socket.resume()),
+      () => {},
+    )
+  const most = (usable - listeners - 2 * certain) / 2
+  t.equal(await left(silent, Math.floor(most)), Math.floor(most))
+  t.match(logged('connection refused')[0], {
+    reason: 'descriptor-limit',
+    detail: /peer evil has \d+, of which 26 are certain/,
+  })
+  const { served } = await streams(await dialLink(kind), inner, 60)
+  t.ok(served >= certain - 1, `${served} of another peer are served`)
+})
+
 t.test('clients: a forward leaves the others what is certain to them, and gets the rest', async t => {
   const { kind, inner, web, descriptors } = await victim(t, 400)
   const flood = await clients(web, 300)

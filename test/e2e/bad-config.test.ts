@@ -75,8 +75,8 @@ const cases: Readonly<Record<string, Case>> = {
   admin: { listen: "127.0.0.1:9000-9600", target: "10.1.10.2:9000-9600" }
 `,
     says: [
-      /^%\/config\.yaml:4:\d+: error: forwards\.mine\.listen: found port 80 .*forwards\.all\.listen/,
       /^%\/config\.yaml:.* error: admin\.listen: found port 9586 .*forwards\.admin\.listen/,
+      /^%\/config\.yaml:4:\d+: error: forwards\.mine\.listen: found port 80 .*forwards\.all\.listen/,
     ],
   },
   'AllowedIPs that cover the endpoint': {
@@ -126,8 +126,8 @@ t.test('what is only unwise is a warning, and runs', async t => {
   await end.logged(line => line.msg === 'running')
   const warnings = end.log.filter(line => line.msg === 'config warning').map(line => line.warning)
   t.match(warnings, [
-    new RegExp(`^${folder}/wg0.conf: warning: .*everyone on this host may read; run chmod 600`),
     /wg0\.conf:6:14: warning: Peer\.AllowedIPs: found 0\.0\.0\.0\/0, shorter than \/8: it is neither routed nor trusted/,
+    new RegExp(`^${folder}/wg0.conf: warning: .*everyone on this host may read; run chmod 600`),
   ])
   t.equal(await host.exec('ip', 'route', 'show', 'default'), '', 'the default route is not ours')
   t.match(await host.exec('ip', 'route', 'show', '10.1.10.2'), name)

@@ -30,9 +30,12 @@ for (const first of ['client', 'target'] as const)
     `a stream that is over before the far end has switched leaves no lane open: ${first} first`,
     async t => {
       const world = await linked(t)
-      // Lanes are at hand.
-      await sleep(300)
-      const before = openSockets()
+      // Lanes are at hand once no more come.
+      let before = 0
+      while (openSockets() > before) {
+        before = openSockets()
+        await sleep(300)
+      }
       const seen = new Set<number>()
       const watch = setInterval(() => seen.add(world.session().promoted), 0)
       for (let i = 0; i < 8; i++) {
