@@ -30,7 +30,7 @@ for (const path of paths)
   })
 
 t.test('the smallest requests, as many as a read takes', async t => {
-  const text = 'GET / HTTP/1.0\n\n\r\n\r\n'
+  const text = 'GET / HTTP/1.0\r\n\r\n'
   const flood = { connections: 60, text, times: 4000, reads: true, ms }
   await harmless(t, 'smallest', [
     { ...flood, from: 'gateway' },
