@@ -26,6 +26,8 @@ export interface ReadSocket extends Socket {
   sink?: Sink
   /** Its own buffer, while it has one. */
   readBuffer?: Buffer | undefined
+  /** One that it had, to which nothing refers any more. */
+  spareBuffer?: Buffer | undefined
   /** It has had one, and tells when it is closed. */
   hasOwned?: true
 }
@@ -69,7 +71,10 @@ const onread: OnReadOpts = {
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
     // One that waits needs none until it goes on.
     if (!isBusy || isBehind || !(goOn || isPassed || sink?.isBusy)) release(this)
-    else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
+    else if ((isShared || isPinned) && mayOwn(this)) {
+      this.readBuffer = this.spareBuffer ?? Buffer.allocUnsafeSlow(ownSize)
+      this.spareBuffer = undefined
+    }
     next = this.readBuffer ?? shared
     return goOn
   },
@@ -78,6 +83,13 @@ const onread: OnReadOpts = {
 /** A sink keeps bytes of the chunk that it reads, not shared: pending writes refer to memory, not to a copy. */
 export function pin(): void {
   isPinned = true
+}
+
+/** Whether `pin` was called since the chunk was read, or since this was asked. */
+export function takePin(): boolean {
+  const was = isPinned
+  isPinned = false
+  return was
 }
 
 /**

@@ -1,4 +1,4 @@
-import { pin, type ReadSocket, type Sink } from '../reader.ts'
+import { ownSize, pin, type ReadSocket, type Sink, takePin } from '../reader.ts'
 import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
 import type { Stream } from './stream.ts'
 
@@ -31,6 +31,8 @@ export class Inbox implements FrameSink, Sink {
   readonly isBusy = true
   readonly #hearer: Hearer
   readonly #reader = new FrameReader(this)
+  /** Something else refers to the buffer whose rest waits. */
+  #isPinned = false
 
   constructor(hearer: Hearer) {
     this.#hearer = hearer
@@ -47,7 +49,8 @@ export class Inbox implements FrameSink, Sink {
       const read = this.#reader.read(bytes)
       if (this.#reader.work > 0) return true
       const rest = bytes.subarray(read)
-      if (rest.length > 0) pin()
+      this.#isPinned ||= takePin()
+      if (rest.length > 0 || this.#isPinned) pin()
       socket.pause()
       setImmediate(() => this.#goOn(rest, socket))
     } catch (error) {
@@ -60,7 +63,13 @@ export class Inbox implements FrameSink, Sink {
   #goOn(rest: Buffer, socket: ReadSocket): void {
     if (socket.destroyed) return
     this.#reader.work = turn
-    if (this.#read(rest, socket)) socket.resume()
+    takePin()
+    if (!this.#read(rest, socket)) return
+    const { buffer } = rest
+    const isOther = buffer.byteLength === ownSize && buffer !== socket.readBuffer?.buffer
+    if (isOther && !this.#isPinned && !takePin()) socket.spareBuffer = Buffer.from(buffer)
+    this.#isPinned = false
+    socket.resume()
   }
 
   part(id: number, part: Buffer): void {
