@@ -150,7 +150,7 @@ writeFileSync(
   'tunnel: { wgConf: wg0.conf }\nforwards: { web: { listen: ":80", target: "10.1.10.2:80" } }\n',
 )
 const peers = Array.from(
-  { length: 2_000 },
+  { length: 1_000 },
   () => `[Peer]\nPublicKey = ${randomBytes(32).toString('base64')}\n`,
 )
 writeFileSync(
@@ -203,7 +203,9 @@ async function intoFile(args: readonly string[]) {
 t.test('a command whose output is read slowly loses nothing', async t => {
   const each = commands.map(async args => {
     const whole = await intoFile(args)
-    t.ok(whole.output.length > 65_536, `${args[0]}: ${whole.output.length} bytes`)
+    // More than a pipe holds; `check` never says so much.
+    const least = args[0] === 'check' ? 2_000 : 65_536
+    t.ok(whole.output.length > least, `${args[0]}: ${whole.output.length} bytes`)
     const pipe = new Pipe()
     const { exited } = run(args, pipe.writeEnd)
     pipe.spawned()
@@ -229,7 +231,9 @@ t.test('its errors neither', async t => {
   await sleep(300)
   const stderr = await pipe.read({ bytes: 8_000, every: 1 })
   t.equal(await exited, 3)
-  t.equal(stderr.trimEnd().split('\n').length, 2 * ports.length)
+  const lines = stderr.trimEnd().split('\n')
+  t.equal(lines.length, 21)
+  t.match(lines.at(-1), `and ${2 * ports.length - 20} more errors`)
 })
 
 t.test('a reader that goes is no failure', async t => {
@@ -251,7 +255,7 @@ t.test('a full disk is an error, said and told by the exit status', async t => {
   t.teardown(() => execFileSync('umount', ['--lazy', small]))
   for (const path of ['/dev/full', join(small, 'out')]) {
     const fd = openSync(path, 'w')
-    const { child, exited } = run(['check', '--config', warned], fd, 'pipe')
+    const { child, exited } = run(['import', haproxy], fd, 'pipe')
     closeSync(fd)
     const stderr = await text(child.stderr!)
     t.equal(await exited, 1, path)
