@@ -117,8 +117,9 @@ export class Delivery implements Holder {
     this.#held ??= new Held()
     const { cost } = this.#held
     this.#held.keep(part)
-    this.told?.(part)
     if (this.#held.cost > cost) this.#session.share.count(this)
+    // It may be over after each of these: reset for what it holds, or for what its first bytes say.
+    this.told?.(part)
   }
 
   #write(bytes: Buffer): void {
