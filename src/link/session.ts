@@ -147,7 +147,9 @@ export class Session implements Hearer {
   send(stream: number, type: number, payload?: Buffer): void {
     if (this.#isClosed) return
     this.#outbox.add(stream, type, payload)
-    if (this.#outbox.waiting > mostUnread) this.close(`${mostUnread} bytes were left unread`)
+    // Not at once: who sends may be opening a stream, or reading frames that do, and nothing ends one of a closed link.
+    if (this.#outbox.waiting > mostUnread)
+      process.nextTick(() => this.close(`${mostUnread} bytes were left unread`))
   }
 
   /** Returns whether the link takes more of this stream at once; `unblock` tells when it does again. */
