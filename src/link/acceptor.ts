@@ -130,6 +130,7 @@ export class Acceptor {
     const { share } = peer
     socket.write(encodeGreeting(own))
     const session = new Session(socket, {
+      peer: share,
       far,
       own,
       witness: this.#options.witness,

@@ -100,7 +100,7 @@ export class Delivery implements Holder {
     const local = this.#local
     if (local === undefined) return
     const rest = this.#rest()
-    if (rest !== undefined) local.write(rest)
+    if (rest !== undefined) this.#write(rest)
     local.end()
   }
 
@@ -118,7 +118,7 @@ export class Delivery implements Holder {
     const { cost } = this.#held
     this.#held.keep(part)
     if (this.#held.cost > cost) this.#session.share.count(this)
-    // It may be over after each of these: reset for what it holds, or for what its first bytes say.
+    // Last: who is told may end the stream, and with it what is held.
     this.told?.(part)
   }
 
@@ -132,12 +132,15 @@ export class Delivery implements Holder {
 
   /** All that was written is taken, or the socket is gone. */
   #taken(): void {
+    const local = this.#local!
+    // The end of what was held was written behind it.
+    if (!local.destroyed && local.writableLength > 0) return
     this.#isWaiting = false
     this.#pinned = 0
-    if (this.#local!.destroyed) return
+    if (local.destroyed) return
     const rest = this.#rest(undefined, mostWritten)
     if (rest !== undefined) this.#write(rest)
-    else this.#stream.drained(this.#local!)
+    else this.#stream.drained(local)
   }
 
   #rest(first?: Buffer, most?: number): Buffer | undefined {

@@ -31,6 +31,8 @@ const longestPause = { stranger: 600_000, friend: 60_000 }
 const calm = 60_000
 
 export interface DiallerOptions {
+  /** Stands for the peer that has the address. */
+  readonly peer: object
   readonly log: Log
   readonly witness?: PingWitness | undefined
   /** Lanes that are dialled ahead. */
@@ -154,8 +156,9 @@ export class Dialler {
       reset(socket)
       return
     }
-    const { log, witness, lanes, descriptors, target, up } = this.#options
+    const { peer, log, witness, lanes, descriptors, target, up } = this.#options
     const session = new Session(socket, {
+      peer,
       far,
       own: { ...defaults, kind: greetingKind.link, token: noToken },
       witness,

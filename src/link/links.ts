@@ -167,8 +167,9 @@ export class Links {
   }
 
   #bundle(address: string, { port, perPeer, ports }: LinkPlan): Bundle {
-    const { log, witness, descriptors, ways, up, draining, targets } = this.#options
+    const { log, witness, descriptors, ways, peerOf, up, draining, targets } = this.#options
     return new Bundle(address, port, perPeer, {
+      peer: peerOf(address),
       log,
       witness,
       descriptors,

@@ -13,6 +13,7 @@ import { Stream } from './stream.ts'
 import { type Share, unread } from './unread.ts'
 
 export interface SessionOptions {
+  readonly peer: object // All of its links share what they may hold.
   /** What the far end said it grants. */
   readonly far: Greeting
   readonly own: Greeting
@@ -60,7 +61,7 @@ export class Session implements Hearer {
     this.own = options.own
     this.localAddress = socket.localAddress ?? ''
     this.remoteAddress = socket.remoteAddress ?? ''
-    this.share = unread.join(this.remoteAddress)
+    this.share = unread.join(options.peer)
     this.#outbox = new Outbox(socket)
     this.#senders = new Senders(this.#outbox, this.#streams)
     socket.on('data', chunk => this.#inbox.read(chunk, false, this.#socket))
@@ -140,14 +141,16 @@ export class Session implements Hearer {
     reset(this.#socket)
     for (const stream of this.#streams.values()) stream.linkLost(why)
     this.#streams.clear()
-    unread.leave(this.remoteAddress)
+    unread.leave(this.#options.peer)
     this.#options.closed(this, why)
   }
 
   send(stream: number, type: number, payload?: Buffer): void {
     if (this.#isClosed) return
     this.#outbox.add(stream, type, payload)
-    if (this.#outbox.waiting > mostUnread) this.close(`${mostUnread} bytes were left unread`)
+    // Not at once: who sends may be opening a stream, and a closed link would never end it.
+    if (this.#outbox.waiting > mostUnread)
+      process.nextTick(() => this.close(`${mostUnread} bytes were left unread`))
   }
 
   /** Returns whether the link takes more of this stream at once; `unblock` tells when it does again. */

@@ -103,7 +103,7 @@ export class Stream implements Joined {
 
   /** The link has room again. */
   unblock(): void {
-    if (this.#lane?.writableNeedDrain) return
+    if (this.#isOver || this.#lane?.writableNeedDrain) return
     this.#isBlocked = false
     this.#gate()
   }

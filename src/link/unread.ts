@@ -20,8 +20,7 @@ export interface Holder {
 export class Unread {
   readonly limit: number
   readonly peerLimit: number
-  /** By address. */
-  readonly #shares = new Map<string, Share>()
+  readonly #shares = new Map<unknown, Share>()
 
   /** @param limit in bytes; a single peer gets no more than half of it. */
   constructor(limit: number) {
@@ -29,21 +28,21 @@ export class Unread {
     this.peerLimit = Math.min(mostOfPeer, limit / 2)
   }
 
-  /** One more link with this address. */
-  join(address: string): Share {
-    let share = this.#shares.get(address)
+  /** One more link with this peer, whatever stands for it. */
+  join(peer: unknown): Share {
+    let share = this.#shares.get(peer)
     if (share === undefined) {
       share = new Share(this)
-      this.#shares.set(address, share)
+      this.#shares.set(peer, share)
     }
     share.links++
     return share
   }
 
   /** One link less. */
-  leave(address: string): void {
-    const share = this.#shares.get(address)
-    if (share !== undefined && --share.links === 0) this.#shares.delete(address)
+  leave(peer: unknown): void {
+    const share = this.#shares.get(peer)
+    if (share !== undefined && --share.links === 0) this.#shares.delete(peer)
   }
 
   /** Makes room for all, at the cost of the peer that holds most. */

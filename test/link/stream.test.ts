@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, Socket } from 'node:net'
 import t from 'tap'
 import type { Arrival } from '../../src/link/acceptor.ts'
 import type { Reset } from '../../src/link/reset-reason.ts'
@@ -95,6 +95,23 @@ t.test('a client that goes before there is a socket at the other end', async t =
   client.resetAndDestroy()
   await eventually(() => ends.length === 1)
   t.same(ends, ['far-reset'])
+})
+
+t.test('a link that has room again leaves a socket alone that was taken back meanwhile', async t => {
+  const arrivals: Arrival[] = []
+  const world = await linked(t, arrival => void arrivals.push(arrival))
+  const client = connect({ port: world.port, host: '127.0.0.1', autoSelectFamily: false })
+  t.teardown(() => client.destroy())
+  await eventually(() => arrivals.length === 1)
+  const stream = world.streams[0]!
+  let isBack = false
+  stream.owner = { takesBack: () => (isBack = true), streamEnded() {}, halfClosed() {} }
+  stream.block()
+  arrivals[0]!.stream.abort({ reason: 'target-failed', detail: '' })
+  await eventually(() => isBack)
+  const resume = t.capture(Socket.prototype, 'resume', Socket.prototype.resume)
+  stream.unblock()
+  t.equal(resume().length, 0)
 })
 
 t.test('10,000 streams at once', async t => {

@@ -1,5 +1,13 @@
+import { createServer } from 'node:net'
 import t from 'tap'
+import { Links } from '../../src/link/links.ts'
+import type { Session } from '../../src/link/session.ts'
 import { type Holder, Unread, unreadLimit } from '../../src/link/unread.ts'
+import { socketOptions } from '../../src/reader.ts'
+import { newShare } from '../../src/shares.ts'
+import { dialLink } from '../attack/far-end.ts'
+import { recordingLog } from '../fixtures/log.ts'
+import { eventually, listening, trustLoopback, unattended } from './bench.ts'
 
 const mib = 1 << 20
 
@@ -63,6 +71,29 @@ t.test('all links of a peer share, and other peers have their own', async t => {
   t.same(cut, [])
   second('a2', 500)
   t.same(cut, ['a1'])
+})
+
+t.test('a peer with many addresses is one', async t => {
+  const [many, other] = [newShare('peer many'), newShare('peer other')]
+  const sessions: Session[] = []
+  const links = new Links({
+    ...unattended(),
+    log: recordingLog().log,
+    peerOf: address => (address === '127.0.0.9' ? other : many),
+    accepted: session => sessions.push(session),
+  })
+  links.configure(trustLoopback)
+  const gate = createServer(socketOptions, socket => links.accept(socket))
+  const at = { host: '127.0.0.1', port: await listening(gate) }
+  for (const localAddress of ['127.0.0.2', '127.0.0.3', '127.0.0.9']) {
+    const link = await dialLink({ ...at, localAddress } as typeof at)
+    t.teardown(() => link.socket.destroy())
+  }
+  await eventually(() => sessions.length === 3)
+  t.equal(sessions[0]!.share, sessions[1]!.share)
+  t.not(sessions[0]!.share, sessions[2]!.share)
+  void links.close(AbortSignal.abort())
+  gate.close()
 })
 
 t.test('where all together hold too much, it is the peer that holds most', async t => {
