@@ -1,9 +1,9 @@
-import { createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { Links } from '../../src/link/links.ts'
-import { acceptStatic, socketOptions } from '../../src/reader.ts'
+import { acceptStatic, dialOptions, socketOptions } from '../../src/reader.ts'
 import { recordingLog } from '../fixtures/log.ts'
-import { eventually, listening, trustLoopback, unattended } from '../link/bench.ts'
+import { eventually, listening, receive, sha256, trustLoopback, unattended } from '../link/bench.ts'
 import { acceptLinks, bytes, dialLink, frame, hear, open, pour, type RawLink, repeated } from './far-end.ts'
 
 /** Frames without end, on loopback: see frames.full.ts for the whole. */
@@ -178,4 +178,51 @@ t.test('one link does not have the event loop to itself', { buffered: true }, as
   t.equal(opened, 16_000, 'each stream was opened')
   t.ok(most <= 20, `at most ${most} in one turn`)
   t.ok(turns > 800)
+})
+
+t.test('what is read in goes arrives as it was sent, also where it waits', { buffered: true }, async t => {
+  const arrived: Promise<{ hash: string }>[] = []
+  const target = createServer(socketOptions, socket => {
+    // Not read for a while: what the kernel does not take is written later, from where it was read to.
+    socket.pause()
+    const received = receive(socket)
+    setTimeout(() => socket.resume(), 500)
+    arrived.push(received)
+  })
+  const targetPort = await listening(target)
+  const links = new Links({
+    ...unattended(),
+    log: recordingLog().log,
+    arrived: ({ stream }) => {
+      stream.owner = { streamEnded() {}, halfClosed() {} }
+      const socket = connect({ ...dialOptions, host: anyAddress, port: targetPort }).pause()
+      socket.once('connect', () => stream.attach(socket, undefined, undefined))
+    },
+  })
+  links.configure(trustLoopback)
+  const server = createServer(socketOptions, socket => links.accept(socket))
+  const port = await listening(server)
+  acceptStatic(server)
+  const { socket } = await dialLink({ host: anyAddress, port })
+  socket.resume()
+  t.teardown(() => {
+    void links.close(AbortSignal.abort())
+    socket.destroy()
+    server.close()
+    target.close()
+  })
+  const streams = Array.from({ length: 40 }, (_, i) => i + 1)
+  const pings = Buffer.concat(Array.from({ length: 300 }, () => bytes(0, frame.ping)))
+  const piece = (id: number, n: number) => Buffer.alloc(32_000, `${id}:${n} `)
+  for (const id of streams) socket.write(open(id, 80))
+  await eventually(() => arrived.length === streams.length)
+  for (let n = 0; n < 8; n++)
+    await pour(
+      socket,
+      streams.map(id => Buffer.concat([bytes(id, frame.data, piece(id, n)), pings])),
+    )
+  for (const id of streams) socket.write(bytes(id, frame.end))
+  const hashes = (await Promise.all(arrived)).map(({ hash }) => hash)
+  const wanted = streams.map(id => sha256(Buffer.concat(Array.from({ length: 8 }, (_, n) => piece(id, n)))))
+  t.strictSame(hashes.sort(), wanted.sort())
 })
