@@ -28,7 +28,7 @@ export interface ExchangeOptions {
   /** Never rejects. */
   readonly respond: (request: Request) => Promise<Answer>
   /** The answer is written; of a large one the client has not taken all. */
-  readonly answered: (socket: ReadSocket) => void
+  readonly answered: () => void
   /** Milliseconds that a client has for its request, and twice as long for the answer. */
   readonly timeout: number
 }
@@ -76,8 +76,8 @@ export class Exchange implements Sink {
     const end = this.#head.indexOf('\r\n\r\n', Math.max(0, before - 3))
     if (end >= 0) void this.#respond(readRequest(this.#head.slice(0, end)) ?? notHttp)
     else if (this.#head.length > longestHead) void this.#respond(tooLong)
-    // TLS, for example, may never come to an empty line.
-    else if (!/^[A-Z]/.test(this.#head)) void this.#respond(notHttp)
+    // TLS, for example, or lines that end otherwise, may never come to an empty line.
+    else if (!/^[A-Z]/.test(this.#head) || /(^|[^\r])\n/.test(this.#head)) void this.#respond(notHttp)
   }
 
   async #respond(request: Request | Answer): Promise<void> {
@@ -104,7 +104,7 @@ export class Exchange implements Sink {
     this.#socket.write(`HTTP/1.1 ${code} ${phrases[code]}\r\n${lines.join('')}\r\n`)
     this.#socket.end(isHead ? '' : body)
     this.#socket.uncork()
-    this.#options.answered(this.#socket)
+    this.#options.answered()
   }
 
   #end(ms: number): NodeJS.Timeout {

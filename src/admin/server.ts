@@ -45,10 +45,11 @@ export interface AdminOptions {
   readonly descriptors?: Descriptors
 }
 
-/** Clients at once that have not taken a large answer; with one more the oldest is cut, as in the whole. */
+/** Clients at once that are slow to take a large answer; with one more the oldest is cut, as in the whole. */
 const mostReaders = 4
-/** Bytes that are left to be taken of a large answer. */
+/** Bytes that are left to be taken of a large answer, and milliseconds after which who takes it is slow. */
 const large = 64 * 1024
+const slow = 2000
 /** A verdict of many reasons, thousands of targets for example, holds for as many times what it took to find. */
 const verdictHolds = 10
 
@@ -86,9 +87,7 @@ export class AdminServer {
       this.#clients.add(socket)
       new Exchange(socket, {
         respond: request => this.#respond(request, socket),
-        answered: socket => {
-          if (socket.writableLength > large) this.#readers.add(socket)
-        },
+        answered: () => this.#watchReader(socket),
         timeout,
       })
     })
@@ -118,6 +117,18 @@ export class AdminServer {
     const closed = new Promise<unknown>(resolve => this.#server.close(resolve))
     this.#clients.close()
     await closed
+  }
+
+  /**
+   * Views are made so seldom that in the time until a reader is slow there are few of them: clients that ask for one at
+   * the same moment share it, and all of them get it.
+   */
+  #watchReader(socket: Socket): void {
+    if (socket.writableLength <= large) return
+    const timer = setTimeout(() => {
+      if (socket.writableLength > large) this.#readers.add(socket)
+    }, slow)
+    socket.once('close', () => clearTimeout(timer))
   }
 
   async #respond(request: Request, socket: Socket): Promise<Answer> {

@@ -183,5 +183,5 @@ function align(rows: readonly Cell[][], color: boolean): string[] {
 
 /** Control characters would reach the terminal of whoever asks a foreign end. */
 function textOf(cell: Cell): string {
-  return (typeof cell === 'string' ? cell : cell.text).replace(/\p{Cc}/gu, '?')
+  return (typeof cell === 'string' ? cell : cell.text).replace(/\p{Cc}|\p{Bidi_C}/gu, '?')
 }

@@ -24,7 +24,10 @@ const longestMessage = 600
 export function formatIssue({ severity, file, line, column, key, message }: Issue): string {
   const place = [file, line, column].filter(part => part !== 0).join(':')
   const about = key === undefined ? '' : `${shortened(key, longestKey)}: `
-  return `${place}: ${severity}: ${about}${shortened(message, longestMessage)}`.replace(/\p{Cc}/gu, '?')
+  return `${place}: ${severity}: ${about}${shortened(message, longestMessage)}`.replace(
+    /\p{Cc}|\p{Bidi_C}/gu,
+    '?',
+  )
 }
 
 /** The text, or its first characters and `…`. */

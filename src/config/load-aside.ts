@@ -1,6 +1,7 @@
 import { extname, resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { messageOf } from '../errors.ts'
+import { memoryLimit } from '../memory-limit.ts'
 import { digestOf, type FileText, readText } from './file.ts'
 import { type Loaded, type LoadOptions, loadConfig } from './load.ts'
 
@@ -16,9 +17,13 @@ export interface AsideOptions {
 
 /** A tenth of a second of this thread at the very most. */
 const usual = 32 * 1024
-/** The costliest config that is read at all takes about one second of the other thread, and half of its memory. */
+/**
+ * The costliest config that is read at all takes about one second of the other thread and 96 MiB of its heap, one of 4096
+ * forwards 64 MiB. Of a container's limit it gets a third: with more the kernel would end the whole program.
+ */
 const longest = 60_000
 const mostMemory = 512
+const share = 1 / 3
 
 /** The same file as source and as built: each lies beside this one. */
 const script = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
@@ -39,7 +44,7 @@ export interface Task {
  */
 export async function loadAside(
   options: LoadOptions,
-  { pipes = false, here = usual, time = longest, memory = mostMemory }: AsideOptions = {},
+  { pipes = false, here = usual, time = longest, memory }: AsideOptions = {},
 ): Promise<Loaded> {
   const read = new Map<string, FileText>()
   let length = 0
@@ -54,8 +59,13 @@ export async function loadAside(
     return await loadConfig(options, undefined, readHere)
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error
-    return inThread({ options, read }, time, memory)
+    return inThread({ options, read }, time, memory ?? heapFor(await memoryLimit()))
   }
+}
+
+/** MiB, for a limit in bytes. */
+export function heapFor(limit: number | undefined): number {
+  return limit === undefined ? mostMemory : Math.min(mostMemory, Math.floor((share * limit) / 2 ** 20))
 }
 
 async function inThread(task: Task, time: number, memory: number): Promise<Loaded> {

@@ -120,5 +120,5 @@ export function formatFindings(findings: readonly Finding[], color: boolean): st
 
 /** Control characters of a foreign end would reach the terminal. */
 function visible(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?')
+  return text.replace(/\p{Cc}|\p{Bidi_C}/gu, '?')
 }

@@ -10,7 +10,8 @@ import { keepChild } from '../children.ts'
 import { systemCode } from '../errors.ts'
 import { withOwnFile } from '../file-turns.ts'
 import type { Log } from '../log.ts'
-import { memoryLimit, softLimit } from './memory.ts'
+import { memoryLimit } from '../memory-limit.ts'
+import { softLimit } from './memory.ts'
 
 /** One run of wireguard-go, whoever started it. */
 export interface Process {

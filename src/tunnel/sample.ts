@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { memoryLimit } from '../memory-limit.ts'
 import type { Running } from './bring-up.ts'
-import { hardLimit, memoryLimit, residentBytes } from './memory.ts'
+import { hardLimit, residentBytes } from './memory.ts'
 import type { Device } from './uapi-codec.ts'
 
 /** Milliseconds between two samples. */

@@ -295,6 +295,7 @@ t.test('hostile bytes end their own connection only', async t => {
   t.equal(code(await raw(port, '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03')), 400, 'TLS')
   t.equal(code(await raw(port, 'PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\nGET /livez HTTP/1.1\r\n\r\n')), 400)
   t.equal(code(await raw(port, 'GET /livez HTTP/1.1\nHost: x\n\nGET /livez HTTP/1.1\r\n\r\n')), 400)
+  t.equal(code(await raw(port, 'GET /livez HTTP/1.0\n\n')), 400, 'lines that end with LF alone, at once')
   t.equal(code(await raw(port, 'GET /livez HTTP/1.1\r\nHost: x\r\n X: y\r\n\r\n')), 400, 'a folded line')
   const both = 'GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n'
   t.equal((await raw(port, `${both}${get('/livez', 'x')}`)).match(/HTTP\/1\.1/g)?.length, 1)
@@ -426,6 +427,22 @@ t.test('a flood of pipelined requests costs one answer, read or not', async t =>
     await closed
   }
   t.ok(scrapes <= 2, `${scrapes} scrapes`)
+})
+
+t.test('whoever asks for a large answer at the same moment gets all of it', async t => {
+  const body = 'x'.repeat(32 << 20)
+  const { port } = await serve(t, { render: () => ({ body, policy: '' }) })
+  const lengths = Array.from({ length: 12 }, async () => {
+    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    socket.write(get('/', 'localhost'))
+    await once(socket, 'readable')
+    await new Promise(resolve => setTimeout(resolve, 500))
+    let length = 0
+    socket.on('data', chunk => (length += chunk.length))
+    await closing(socket)
+    return length
+  })
+  for (const length of await Promise.all(lengths)) t.ok(length > body.length, `${length} bytes`)
 })
 
 t.test('of clients that do not take a large answer a few are left', async t => {

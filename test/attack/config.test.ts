@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { formatShown } from '../../src/config/issues.ts'
 import { type Loaded, loadConfig } from '../../src/config/load.ts'
-import { loadAside } from '../../src/config/load-aside.ts'
+import { heapFor, loadAside } from '../../src/config/load-aside.ts'
 import { Reload } from '../../src/reload.ts'
 import { folder, quietHost, wgConf } from '../fixtures/config.ts'
 import { recordingLog } from '../fixtures/log.ts'
@@ -121,6 +121,14 @@ t.test('a thread of its own says what this one would', async t => {
     t.same(aside, here, what)
     t.equal(aside.files.size, 1)
   }
+})
+
+t.test('of the limit of a container the thread has a third', async t => {
+  t.equal(heapFor(undefined), 512)
+  t.same(
+    [128, 512, 4096].map(mebibytes => heapFor(mebibytes * 2 ** 20)),
+    [42, 170, 512],
+  )
 })
 
 t.test('a thread that does not end in time, or is out of memory, is an error', async t => {

@@ -92,11 +92,11 @@ t.test('what is no other end', async t => {
 })
 
 t.test('its words cannot write to the terminal', async t => {
-  const evil = 'x\u001b]0;owned\u0007\r\ny'
+  const evil = 'x\u001b]0;owned\u202e\u0007\r\ny'
   const hop = otherEndFinding(`hop 3: ${evil}`, 'connected', {
     ...answer,
     verdict: { state: 'failed', found: evil, fix: evil },
   })
   for (const color of [true, false])
-    t.notMatch(formatFindings([hop], color).replaceAll(/\u001b\[\d+m/g, ''), /[^\P{Cc}\n]/u)
+    t.notMatch(formatFindings([hop], color).replaceAll(/\u001b\[\d+m/g, ''), /[^\P{Cc}\n]|\p{Bidi_C}/u)
 })

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { hardLimit, memoryLimit, residentBytes, softLimit } from '../../src/tunnel/memory.ts'
+import { memoryLimit } from '../../src/memory-limit.ts'
+import { hardLimit, residentBytes, softLimit } from '../../src/tunnel/memory.ts'
 import { sample } from '../../src/tunnel/sample.ts'
 import type { Uapi } from '../../src/tunnel/uapi.ts'
 import { KeptLog } from './fake.ts'
