@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { uint32 } from '../../src/link/frame.ts'
 import { listening } from '../link/bench.ts'
-import { bytes, dial, dialLane, dialLink, frame, pour, type RawLink, repeated } from './far-end.ts'
+import { bytes, dial, dialLane, dialLink, frame, hear, pour, type RawLink, repeated } from './far-end.ts'
 import type { Held, Ports } from './stalled-end.ts'
 
 /**
@@ -89,11 +89,13 @@ const window = 262_144
 t.test('one-byte frames for streams without a socket', async t => {
   const { link, measure, settled } = await world(t)
   const { socket } = await link()
+  const answered = hear(socket)
   const before = await measure()
   for (let id = 1; id <= 8; id++) {
     socket.write(open(id, 1))
     await pour(socket, repeated(data(id, Buffer.from('x')), window))
   }
+  t.ok(await answered(), 'all were read')
   within(t, before, await settled(), 2, 2)
 })
 
