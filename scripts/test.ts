@@ -39,7 +39,9 @@ process.exitCode = failed === 0 ? 0 : 1
 async function runTests(include: string) {
   rmSync(programCoverage, { recursive: true, force: true })
   mkdirSync(programCoverage, { recursive: true })
-  const options = ['--reporter=tap', '--coverage-report=none']
+  // Most of the full ones wait, for minutes: for a tunnel to be given up, for a container to end.
+  const jobs = suite === 'full' ? ['--jobs=4'] : []
+  const options = ['--reporter=tap', '--coverage-report=none', ...jobs]
   const tap = spawn('tap', ['run', ...options, `--include=${include}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, WG_PUNCHHOLE_COVERAGE: programCoverage },
