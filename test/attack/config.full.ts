@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { quietHost, folder as testFolder } from '../fixtures/config.ts'
-import type { Tools } from '../lab/agent.ts'
 import { greatConfigs, manyPrefixes, refusedConfigs, refusedWgConfs } from './config-texts.ts'
 import { tell } from './watch.ts'
 import { attackWorld } from './world.ts'
@@ -16,7 +15,7 @@ const costliest = 150_000
 
 const world = await attackWorld({ files: 20_000 })
 t.teardown(() => world.lab.close())
-const { victim, gateway, folder, watch } = world
+const { victim, folder, watch } = world
 const [config, wgConf] = [
   await readFile(join(folder, 'config.yaml'), 'utf8'),
   await readFile(join(folder, 'wg0.conf'), 'utf8'),
@@ -35,45 +34,17 @@ async function change(files: Record<string, string>): Promise<Record<string, unk
   )
 }
 
-/**
- * Asks /livez again and again, and gives the longest that an answer took, in milliseconds, without the time for which the
- * victim's event loop wanted a core that others had: the tests beside this one are no attack. Runs in an agent.
- */
-async function askLivez(pid: number, { state }: Tools): Promise<void> {
-  const { readFileSync } = await import('node:fs')
-  const waited = () => Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
-  let isOver = false
-  const run = async () => {
-    let longest = 0
-    while (!isOver) {
-      const [began, waitedUntil] = [performance.now(), waited()]
-      const { status } = await fetch('http://127.0.0.1:9586/livez')
-      if (status !== 200) return Number.POSITIVE_INFINITY
-      longest = Math.max(longest, performance.now() - began - (waited() - waitedUntil))
-      await new Promise(resolve => setTimeout(resolve, 10))
-    }
-    return longest
-  }
-  const running = run()
-  state.set('longest', () => {
-    isOver = true
-    return running
-  })
-}
-
 async function harmless(t: Test, files: Record<string, string>, message: RegExp): Promise<void> {
   let line: Record<string, unknown> = {}
-  await gateway.run(askLivez, victim.pid)
   const beside = await watch.during(async () => {
     line = await change(files)
   })
-  const longest = await gateway.run((_, { state }) => (state.get('longest') as () => Promise<number>)(), 0)
   tell(t, 'beside', beside)
   t.match(line.msg, message)
   t.ok(JSON.stringify(line).length < 20_000, 'one short line')
   t.ok(beside.lines < 60, `${beside.lines} lines`)
   t.equal(beside.failed, 0, 'no good connection is refused')
-  t.ok(longest <= 250, `/livez answers within ${longest.toFixed(0)} ms`)
+  t.ok(beside.livez <= 250, `/livez answers within ${beside.livez.toFixed(0)} ms`)
 }
 
 const before = await watch.alone(1000)
