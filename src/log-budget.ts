@@ -9,7 +9,7 @@ const mostHeld = 100
 /** Characters of one field; what names, targets and far ends say may be long. */
 const longest = 2000
 /** Fields that tell what a line is about: its subject. */
-const subjectFields = ['forward', 'target', 'reason', 'peer', 'host', 'address']
+const subjectFields = ['forward', 'target', 'reason', 'peer', 'host', 'address', 'warning']
 /** One for each connection, and what `log.connections` of the config turns off: not bounded. */
 const accessLog = 'connection ended'
 
