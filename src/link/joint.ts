@@ -31,6 +31,15 @@ export function rejoin(socket: ReadSocket, joined: Joined): void {
   socket.sink = joined
 }
 
+/** Milliseconds for the end of a socket on which all has been said. */
+const patience = 60_000
+
+/** Reads one on which all has been said until it ends; one that moves nothing and does not end is closed. */
+export function awaitEnd(socket: ReadSocket, ms = patience): void {
+  socket.setTimeout(ms, onLate)
+  socket.resume()
+}
+
 /** What it is joined with hears of it no more. */
 export function leave(socket: ReadSocket): void {
   socket.off('data', onData)
@@ -43,6 +52,10 @@ export function leave(socket: ReadSocket): void {
 /** Of what was put back into the socket, and where sockets have no static buffers. */
 function onData(this: JoinedSocket, chunk: Buffer): void {
   if (!this.joined.read(chunk, false, this)) this.pause()
+}
+
+function onLate(this: ReadSocket): void {
+  this.destroy(new Error('its far end did not close it'))
 }
 
 function onEnd(this: JoinedSocket): void {

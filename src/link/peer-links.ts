@@ -43,8 +43,9 @@ export class PeerLinks {
   /** The same for one more link. One that does not answer makes room. */
   roomForLink(): void {
     if (this.links.size < mostLinks) return
+    // One that has all the streams it may have is not ready either, but it is there.
     for (const { session } of this.links)
-      if (!session.isReady) {
+      if (!session.isReady && session.streams < session.own.streams) {
         session.close(`one of ${mostLinks} links of its peer, and it does not answer`)
         return
       }

@@ -5,7 +5,7 @@ import { askUnheard } from '../unheard.ts'
 import { Delivery } from './delivery.ts'
 import { Flow } from './flow.ts'
 import { exactly, frame, LinkError, uint32 } from './frame.ts'
-import { type Joined, join } from './joint.ts'
+import { awaitEnd, type Joined, join } from './joint.ts'
 import { copied } from './outbox.ts'
 import { decodeReset, encodeReset, type Reset } from './reset-reason.ts'
 import type { Session } from './session.ts'
@@ -167,7 +167,7 @@ export class Stream implements Joined {
   closed(socket: ReadSocket): void {
     if (!this.#localEnded || !this.#farEnded) this.failed(socket, 'closed before its end')
     else if (this.#local?.destroyed && this.#lane?.destroyed !== false) this.#over('complete', undefined)
-    else if (socket === this.#local) this.#lane?.resume() // It closes once it has sent, and its end is read.
+    else if (socket === this.#local && this.#lane !== undefined) awaitEnd(this.#lane) // It closes once it has sent.
   }
 
   #endThere(): void {

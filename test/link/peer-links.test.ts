@@ -4,8 +4,8 @@ import { type AcceptedLink, PeerLimit, PeerLinks } from '../../src/link/peer-lin
 import type { Session } from '../../src/link/session.ts'
 import { newShare } from '../../src/shares.ts'
 
-/** As many links as one peer may have, of which those of `silent` do not answer. */
-function full(silent: readonly number[] = []) {
+/** As many links as one peer may have, of which those of `silent` do not answer; each has so many of 9 streams. */
+function full(silent: readonly number[] = [], streams = 0) {
   const peer = new PeerLinks(newShare('peer one'))
   const closed: number[] = []
   for (let i = 0; i < 16; i++) {
@@ -13,7 +13,12 @@ function full(silent: readonly number[] = []) {
       closed.push(i)
       peer.links.delete(link)
     }
-    const session = { isReady: !silent.includes(i), close } as unknown as Session
+    const session = {
+      isReady: !silent.includes(i),
+      streams,
+      own: { streams: 9 },
+      close,
+    } as unknown as Session
     const link: AcceptedLink = { session, lanes: new Lanes(), peer }
     peer.links.add(link)
   }
@@ -22,6 +27,12 @@ function full(silent: readonly number[] = []) {
 
 t.test('one link more than a peer may have', async t => {
   const { peer, closed } = full()
+  t.throws(() => peer.roomForLink(), new PeerLimit('it has 16 links'))
+  t.same(closed, [])
+})
+
+t.test('a link that is full is not one that nobody answers', async t => {
+  const { peer, closed } = full([3], 9)
   t.throws(() => peer.roomForLink(), new PeerLimit('it has 16 links'))
   t.same(closed, [])
 })
