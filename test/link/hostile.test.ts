@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { frame, frameHeader } from '../../src/link/frame.ts'
+import { frame } from '../../src/link/frame.ts'
 import {
   decodeGreeting,
   defaults,
@@ -13,6 +13,7 @@ import {
 } from '../../src/link/greeting.ts'
 import { Links } from '../../src/link/links.ts'
 import { acceptStatic, socketOptions } from '../../src/reader.ts'
+import { bytes } from '../attack/far-end.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { eventually, listening, receive, trustLoopback, unattended } from './bench.ts'
 
@@ -60,14 +61,6 @@ async function victim(t: Test) {
     t.equal(good.socket.destroyed, false)
   }
   return { links, lines, opened, dial, greeted, unharmed }
-}
-
-function bytes(stream: number, type: number, payload: Buffer, length = payload.length): Buffer {
-  const header = Buffer.alloc(frameHeader)
-  header.writeUInt32BE(stream)
-  header[4] = type
-  header.writeUIntBE(length, 5, 3)
-  return Buffer.concat([header, payload])
 }
 
 const open = (stream: number) => bytes(stream, frame.open, Buffer.from('\0\x50header'))
