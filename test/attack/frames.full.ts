@@ -109,14 +109,15 @@ t.test('frames that say something of a link, again and again', async t => {
     await linked()
   }
   await attacked(t, 'pings', () => pourThere({ type: frame.ping, count: 1 << 20, ms }))
-  await pourThere({ type: frame.target, payloads: [up], count: 1 })
-  await retry(() =>
-    world.crowd.run(async (_, { openSocket, state }) => {
+  await retry(async () => {
+    // Again each time: a check of its target, which there is not, has another word to say.
+    await pourThere({ type: frame.target, payloads: [up], count: 1 })
+    await world.crowd.run(async (_, { openSocket, state }) => {
       const sockets = []
       for (let i = 0; i < 8; i++) sockets.push(await openSocket({ host: '203.0.113.1', port: 9001 }))
       state.set('sockets', sockets)
-    }),
-  )
+    })
+  })
   for (const [what, type, payload] of [
     ['credit 0', frame.credit, '00000000'],
     ['want', frame.want, ''],

@@ -8,8 +8,8 @@ import { attackWorld, farEnd, hostileLink, victimLink } from './world.ts'
 
 /** All that outsiders can make an end log, all at once: so many lines, and in the end the truth. */
 
-/** Milliseconds that it lasts, three windows of the log's budget, and those of a window. */
-const duration = 30_000
+/** Milliseconds that it lasts, two windows of the log's budget, and those of a window. */
+const duration = 20_000
 const window = 10_000
 
 const world = await attackWorld({

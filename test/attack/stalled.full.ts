@@ -51,7 +51,7 @@ async function attacked(
   unharmed(t, alone, seen)
   const grown = seen.memory - alone.memory
   t.ok(grown <= allowed * 1.5 + beside, `${grown.toFixed(0)} MiB more, ${allowed} allowed`)
-  const settled = await world.watch.settled(alone)
+  const settled = await world.watch.settled(alone, beside)
   t.comment(`afterwards ${settled.memory.toFixed(0)} MiB, ${settled.descriptors} files`)
   t.ok(settled.memory <= alone.memory * 1.1 + beside, 'and gives it back')
   t.ok(settled.descriptors <= alone.descriptors * 1.1, 'with its descriptors')
