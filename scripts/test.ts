@@ -26,6 +26,11 @@ const suites: Record<string, string> = {
   full: 'test/**/*.{test,full}.ts',
   cluster: 'test/**/*.cluster.ts',
 }
+/**
+ * Most of the full ones wait, for minutes: for a tunnel to be given up, for a container to end. What is excluded are short
+ * forms of what is run whole.
+ */
+const fullOptions = ['--jobs=5', '--exclude=test/load/{gateways,rolling,silent-clients}.test.ts']
 const suite = process.env.WG_PUNCHHOLE_TEST ?? 'short'
 const counts = await runTests(suites[suite]!)
 if (suite !== 'cluster') await checkCoverage()
@@ -39,9 +44,7 @@ process.exitCode = failed === 0 ? 0 : 1
 async function runTests(include: string) {
   rmSync(programCoverage, { recursive: true, force: true })
   mkdirSync(programCoverage, { recursive: true })
-  // Most of the full ones wait, for minutes: for a tunnel to be given up, for a container to end.
-  const jobs = suite === 'full' ? ['--jobs=4'] : []
-  const options = ['--reporter=tap', '--coverage-report=none', ...jobs]
+  const options = ['--reporter=tap', '--coverage-report=none', ...(suite === 'full' ? fullOptions : [])]
   const tap = spawn('tap', ['run', ...options, `--include=${include}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, WG_PUNCHHOLE_COVERAGE: programCoverage },
