@@ -10,6 +10,8 @@ import { attackWorld, farEnd, hostileLink, victimLink } from './world.ts'
 const world = await attackWorld()
 t.teardown(() => world.lab.close())
 const { hostile, victim, watch } = world
+/** Milliseconds; the victim dials a far end that greets and goes only once a minute in the end. */
+const redialled = 65_000
 const alone = await watch.alone()
 tell(t, 'alone', alone)
 
@@ -68,11 +70,13 @@ async function pourThere(what: {
 
 /** Until there is one that the victim has not ended. */
 async function linked(): Promise<void> {
-  await retry(() =>
-    hostile.run((_, { state }) => {
-      if ((state.get('links') as Heard[]).every(({ socket }) => socket.readableEnded))
-        throw new Error('no link')
-    }),
+  await retry(
+    () =>
+      hostile.run((_, { state }) => {
+        if ((state.get('links') as Heard[]).every(({ socket }) => socket.readableEnded))
+          throw new Error('no link')
+      }),
+    redialled,
   )
 }
 
@@ -89,7 +93,7 @@ async function attacked(t: Test, what: string, attack: () => Promise<unknown>): 
   return seen
 }
 
-t.test('frames that say something of a link, again and again', async t => {
+t.test('frames that say something of a link, again and again', { timeout: 200_000 }, async t => {
   await takeLinks()
   await victim.logged(({ msg, address }) => msg === 'link up' && `${address}`.startsWith('10.1.10.3'))
   const ms = 2000
@@ -117,7 +121,7 @@ t.test('frames that say something of a link, again and again', async t => {
       for (let i = 0; i < 8; i++) sockets.push(await openSocket({ host: '203.0.113.1', port: 9001 }))
       state.set('sockets', sockets)
     })
-  })
+  }, redialled)
   for (const [what, type, payload] of [
     ['credit 0', frame.credit, '00000000'],
     ['want', frame.want, ''],

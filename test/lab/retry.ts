@@ -1,6 +1,6 @@
-/** Tries again for up to 10 s: for programs that do not say when they are ready. */
-export async function retry<T>(attempt: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 10_000
+/** Tries again, for 10 s unless it is said otherwise: for programs that do not say when they are ready. */
+export async function retry<T>(attempt: () => Promise<T>, ms = 10_000): Promise<T> {
+  const deadline = Date.now() + ms
   for (;;) {
     try {
       return await attempt()
