@@ -12,7 +12,8 @@ import type { Loaded } from './config/load.ts'
 import { Descriptors } from './descriptors.ts'
 import { judge } from './doctor/judge.ts'
 import { messageOf } from './errors.ts'
-import { type Change, Forwarder } from './forward/forwarder.ts'
+import { Forwarder } from './forward/forwarder.ts'
+import type { Change } from './forward/listeners.ts'
 import { literalTargets, planOf } from './forward/plan.ts'
 import { allSent } from './forward/unsent.ts'
 import { HiddenClients } from './hidden-clients.ts'
@@ -135,7 +136,10 @@ export async function runEnd({ loaded, load, runFolder, stop }: EndOptions): Pro
       body: statusPage({ status, history, events: events.recent, now: wallTime(performance.now()) }),
       policy: contentSecurityPolicy,
     }),
-    ...{ startedAt, status, log, descriptors },
+    startedAt,
+    status,
+    log,
+    descriptors,
   })
   cleanup.defer(() => admin.close())
   cleanup.defer(() => tunnel?.close())

@@ -10,6 +10,9 @@ const reserve = 128
 /** For links that come up again while clients have all that is theirs. */
 const linkReserve = 64
 
+/** Listeners of all forwards together. Each is a file, and some KiB here and in the kernel. */
+export const mostListeners = 4096
+
 /** How many files this process may hold open. Node has raised its soft limit to the hard one at its start. */
 export function openFileLimit(read = () => readFileSync('/proc/self/limits', 'utf8')): number {
   try {
@@ -45,7 +48,7 @@ export class Descriptors {
 
   constructor(limit: number) {
     this.limit = limit
-    // A number to reckon with.
+    // Without a limit it is Infinity, of which nothing can be taken away.
     this.#usable = Math.min(usableOf(limit), Number.MAX_SAFE_INTEGER)
     this.forwards = new Shares(this.#usable / 4)
     this.peers = new Shares(this.#usable / 4)
@@ -90,7 +93,7 @@ export class Descriptors {
         ? []
         : [`${share.name} has ${share.used}, of which ${share.guaranteed} are certain`],
     )
-    return `${[...has, `${free} of ${this.limit} descriptors are free, and kept for others`].join('; ')}`
+    return [...has, `${free} of ${this.limit} descriptors are free, and kept for others`].join('; ')
   }
 
   take(count: number, forward?: Share, peer?: Share): void {

@@ -52,8 +52,9 @@ let next: Buffer = shared
 let isPinned = false
 /** A sink reads, and what it reads is not shared. */
 let mayBePinned = false
-/** It was written to a socket where others wait, too; or it will be taken whole before the next read. */
+/** The next read is to leave its buffer alone, and needs none of its own: the socket that it goes to is slow. */
 let isBehind = false
+/** Should reading stop now, it stops until the chunk is written: its buffer can be used again then. */
 let isPassed = false
 
 const onread: OnReadOpts = {

@@ -1,4 +1,5 @@
-import { familyOf, parseCidr, parseHostPorts, toNumber } from '../config/address.ts'
+import { type Cidr, parseCidr, parseHostPorts } from '../config/address.ts'
+import { Covered } from '../config/covered.ts'
 import type { ForwardStatus, TargetStatus } from '../forward/status.ts'
 import type { PeerStatus, TunnelStatus } from '../tunnel/status.ts'
 import type { HealthReason } from './health.ts'
@@ -19,47 +20,23 @@ interface Tunnel<P extends Routed> {
 /** Whose the targets are, as routes go: by the longest prefix. For thousands of them; made of one status. */
 export class Owners<P extends Routed> {
   readonly #own: ReadonlySet<string>
-  /** Peers by their networks' numbers, of each length of a prefix; the longest first. */
-  readonly #lengths: { readonly family: 4 | 6; readonly bits: number; readonly peers: Map<bigint, P> }[] = []
+  readonly #routed: Covered<Cidr & { readonly peer: P }>
 
   constructor({ peers, addresses }: Tunnel<P>) {
     this.#own = new Set(addresses.map(own => own.split('/')[0]!))
-    for (const peer of peers) for (const route of peer.routes) this.#add(peer, route)
-    this.#lengths.sort((a, b) => b.bits - a.bits)
+    const prefixesOf = (peer: P) =>
+      peer.routes.flatMap(route => {
+        const prefix = parseCidr(route)
+        return prefix === undefined ? [] : [{ ...prefix, peer }]
+      })
+    this.#routed = new Covered(peers.flatMap(prefixesOf))
   }
 
   /** The peer that has the target, if it is one's. */
   of({ address }: Target): P | undefined {
     const { host = '' } = parseHostPorts(address) ?? {}
-    const family = familyOf(host)
-    if (family === 0 || this.#own.has(host)) return undefined
-    const number = toNumber(host)
-    for (const length of this.#lengths) {
-      const peer = length.family === family ? length.peers.get(networkOf(number, length)) : undefined
-      if (peer !== undefined) return peer
-    }
-    return undefined
+    return this.#own.has(host) ? undefined : this.#routed.find(host)?.peer
   }
-
-  #add(peer: P, route: string): void {
-    const prefix = parseCidr(route)
-    if (prefix === undefined) return
-    const { family, bits, address } = prefix
-    let length = this.#lengths.find(known => known.family === family && known.bits === bits)
-    if (length === undefined) {
-      length = { family, bits, peers: new Map() }
-      this.#lengths.push(length)
-    }
-    const network = networkOf(toNumber(address), length)
-    if (!length.peers.has(network)) length.peers.set(network, peer)
-  }
-}
-
-function networkOf(
-  address: bigint,
-  { family, bits }: { readonly family: 4 | 6; readonly bits: number },
-): bigint {
-  return address >> BigInt((family === 4 ? 32 : 128) - bits)
 }
 
 /** The forwards, with their targets as they are known now: `unknown` behind a peer that is not reached, since it is not. */

@@ -1,8 +1,9 @@
-import { chmod, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { formatHostPort } from '../config/address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
 import { inTurn, withOwnFile } from '../file-turns.ts'
+import { replaceFile } from '../replace-file.ts'
 import { readSmallFile } from '../small-file.ts'
 
 // An import would read all that it exports, WebSocket among it, which takes time and memory.
@@ -31,19 +32,8 @@ export function adminUrl(host: string, port: number): string {
  */
 export async function writeRunFile(folder: string, name: string, { url, pid }: RunFile): Promise<void> {
   const file = `${folder}/${name}${suffix}`
-  const draft = `${file}.tmp`
   try {
-    await withOwnFile(file, async () => {
-      try {
-        await rm(draft, { force: true })
-        await writeFile(draft, `${JSON.stringify({ url, pid })}\n`, { flag: 'wx' })
-        await chmod(draft, 0o644) // not by writeFile's mode, which the umask narrows
-        await rename(draft, file)
-      } catch (error) {
-        await rm(draft, { force: true }).catch(() => {})
-        throw error
-      }
-    })
+    await withOwnFile(file, () => replaceFile(file, `${JSON.stringify({ url, pid })}\n`, 0o644))
   } catch (cause) {
     throw new EndError('RUN_FOLDER', `cannot write ${file}: ${messageOf(cause)}`, {
       fix: `Make ${folder} a writable folder; until then health and status need --url`,

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
-import { unmap } from '../config/address.ts'
+import { clientNetwork, unmap } from '../config/address.ts'
 import type { Descriptors } from '../descriptors.ts'
-import { clientOf } from '../forward/admission.ts'
 
 /** Connections beyond those that room is kept for, and how many descriptors must be free for one of them. */
 const more = 200
@@ -33,7 +32,8 @@ export class Crowd {
   }
 
   add(socket: Socket): void {
-    this.#members.set(socket, { socket, client: clientOf(unmap(socket.remoteAddress ?? '')), isHeard: false })
+    const client = clientNetwork(unmap(socket.remoteAddress ?? ''))
+    this.#members.set(socket, { socket, client, isHeard: false })
     socket.once('close', () => this.#members.delete(socket))
     const over = this.#members.size - this.#most
     if (over <= 0) return

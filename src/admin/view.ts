@@ -2,6 +2,7 @@ import { styleText } from 'node:util'
 import { formatBytes, formatSeconds } from '../amount.ts'
 import { stateOf } from '../forward/status.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
+import { visible } from '../visible.ts'
 import { type Dated, type EndStatus, shortKey, targetText, targetTrouble } from './status.ts'
 
 /** The status of one end as text for a person. */
@@ -183,5 +184,5 @@ function align(rows: readonly Cell[][], color: boolean): string[] {
 
 /** Control characters would reach the terminal of whoever asks a foreign end. */
 function textOf(cell: Cell): string {
-  return (typeof cell === 'string' ? cell : cell.text).replace(/\p{Cc}|\p{Bidi_C}/gu, '?')
+  return visible(typeof cell === 'string' ? cell : cell.text)
 }

@@ -163,3 +163,8 @@ export function formatHostPorts({ host, first, last }: HostPorts): string {
 export function formatHostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
+
+/** One client: an IPv4 address, or the /64 that a host with IPv6 has to itself. */
+export function clientNetwork(address: string): string {
+  return familyOf(address) === 6 ? `${(toNumber(address) >> 64n).toString(16)}::/64` : address
+}

@@ -1,3 +1,5 @@
+import { visible } from '../visible.ts'
+
 export type Severity = 'error' | 'warning'
 
 /** What is wrong with a config, and where. One is never thrown: a person wants all of them at once. */
@@ -24,10 +26,7 @@ const longestMessage = 600
 export function formatIssue({ severity, file, line, column, key, message }: Issue): string {
   const place = [file, line, column].filter(part => part !== 0).join(':')
   const about = key === undefined ? '' : `${shortened(key, longestKey)}: `
-  return `${place}: ${severity}: ${about}${shortened(message, longestMessage)}`.replace(
-    /\p{Cc}|\p{Bidi_C}/gu,
-    '?',
-  )
+  return visible(`${place}: ${severity}: ${about}${shortened(message, longestMessage)}`)
 }
 
 /** The text, or its first characters and `…`. */

@@ -1,11 +1,8 @@
-import { raiseOpenFiles, usableOf } from '../descriptors.ts'
+import { mostListeners, raiseOpenFiles, usableOf } from '../descriptors.ts'
 import type { HostPorts } from './address.ts'
 import type { TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { Issue } from './issue.ts'
-
-/** Listeners of all forwards together. Each is a file, and some KiB here and in the kernel. */
-export const mostListeners = 4096
 
 /** An error at the first forward with which there are more listeners than this end may have; at most one. */
 export function tooManyListeners(

@@ -8,6 +8,7 @@ import { loadConfig } from '../config/load.ts'
 import { EndError } from '../errors.ts'
 import { answerTimeout, defaultConfigFile, readFlags, runFolder } from '../flags.ts'
 import { print } from '../print.ts'
+import { visible } from '../visible.ts'
 import { type Finding, failed, ok, warning } from './finding.ts'
 import { forwardFindings } from './forward.ts'
 import { hostFindings } from './host.ts'
@@ -116,9 +117,4 @@ export function formatFindings(findings: readonly Finding[], color: boolean): st
       return fix === undefined ? line : `${line}${' '.repeat(11 + width)}→ ${visible(fix)}\n`
     })
     .join('')
-}
-
-/** Control characters of a foreign end would reach the terminal. */
-function visible(text: string): string {
-  return text.replace(/\p{Cc}|\p{Bidi_C}/gu, '?')
 }

@@ -54,11 +54,11 @@ async function clockFinding(
   config: Config | undefined,
 ): Promise<Finding[]> {
   const file = config?.tunnel && `${config.tunnel.stateDir}/${name}.endpoints.json`
-  const written = file && (await inTurn(file, () => stat(file)).catch(() => undefined))
+  const written = file === undefined ? undefined : await inTurn(file, () => stat(file)).catch(() => undefined)
   const handshakes = peers.flatMap(({ lastHandshake }) =>
     lastHandshake === undefined ? [] : [Date.parse(lastHandshake)],
   )
-  const newest = Math.max(...handshakes, (written || undefined)?.mtimeMs ?? 0)
+  const newest = Math.max(...handshakes, written?.mtimeMs ?? 0)
   if (newest <= Date.now() + clockSlack) return []
   const [now, then] = [Date.now(), newest].map(time => new Date(time).toISOString())
   return [

@@ -1,4 +1,4 @@
-import { familyOf, toNumber } from '../config/address.ts'
+import { clientNetwork } from '../config/address.ts'
 import type { Limits } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
 import type { Client } from './client.ts'
@@ -72,7 +72,7 @@ export class Admission {
       return { reason: 'denied', detail: `${address} is not in allow` }
     if (maxConnections !== undefined && this.#admitted.size >= maxConnections)
       return { reason: 'connection-limit', detail: `maxConnections: ${maxConnections} are open` }
-    const client = clientOf(address)
+    const client = clientNetwork(address)
     const open = this.#ofClient.get(client) ?? 0
     if (maxConnectionsPerClient !== undefined && open >= maxConnectionsPerClient)
       return { reason: 'client-limit', detail: `maxConnectionsPerClient: ${client} has ${open} open` }
@@ -121,9 +121,4 @@ export class Admission {
     this.#tokens--
     return true
   }
-}
-
-/** One client: an IPv4 address, or the /64 that a host with IPv6 has to itself. */
-export function clientOf(address: string): string {
-  return familyOf(address) === 6 ? `${(toNumber(address) >> 64n).toString(16)}::/64` : address
 }

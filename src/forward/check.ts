@@ -59,7 +59,8 @@ export class Check {
     this.#knock = this.#owner.knock(this.#target, error => {
       this.#knock = undefined
       // What began before the target came up, and failed, tells of the time before.
-      const isLate = error !== undefined && this.#target.state === 'up' && this.#target.upAt >= beganAt
+      const { state, since } = this.#target
+      const isLate = error !== undefined && state === 'up' && since >= beganAt
       if (!isLate) this.#learn(error)
       this.#schedule(beganAt)
     })

@@ -82,7 +82,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
     if (this.#phase === 'header') this.refuse('header-timeout', `no whole PROXY header within ${header} ms`)
     else if (this.#phase === 'undecided') this.known()
     else if (this.#phase === 'hello') this.refuse('hello-timeout', `no whole ClientHello within ${header} ms`)
-    else if (this.#phase === 'hearing') this.#passage.seek(this.forward.upstreams.any)
+    else if (this.#phase === 'hearing') this.#passage.seek()
     else if (this.#phase === 'dialling') this.#passage.expire(`no answer within ${connect} ms`)
     else if (this.#phase === 'relaying') this.halfClosed()
   }
@@ -116,7 +116,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
       this.#enter('hello', config.timeouts.header)
       this.#downstream.awaitHello()
     } else if (this.lineage.isSuspect) this.#enter('hearing', hearing)
-    else this.#passage.seek(this.forward.upstreams.any)
+    else this.#passage.seek()
   }
 
   /** Its first bytes have come, and tell which target it wants. */
@@ -139,7 +139,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
   begins(bytes: Buffer): boolean {
     // Those of a stream that was opened to this end are its target's.
     if (this.#downstream.mayCross && this.#isLoop(this.lineage.begins(bytes))) return false
-    if (this.#phase === 'hearing' && !this.lineage.isSuspect) this.#passage.seek(this.forward.upstreams.any)
+    if (this.#phase === 'hearing' && !this.lineage.isSuspect) this.#passage.seek()
     return true
   }
 

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import { frame, uint32 } from '../link/frame.ts'
 import type { Session } from '../link/session.ts'
 import type { Stream } from '../link/stream.ts'
 import type { Share } from '../shares.ts'
@@ -78,8 +77,8 @@ export class StreamDownstream implements Downstream {
 
   relay(_: Connection, target: Socket, header: Buffer | undefined): Carrier {
     this.#stream.attach(target, header, undefined)
-    // Credit of 0: the target is there, and a check is not to wait for a byte to know.
-    if (this.client.isCheck) this.#session.send(this.#stream.id, frame.credit, uint32(0))
+    // It is not to wait for a byte to know that its target is there.
+    if (this.client.isCheck) this.#stream.grant(0)
     return new StreamCarrier(this.#stream, false)
   }
 

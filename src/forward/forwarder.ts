@@ -18,8 +18,6 @@ import { Routes } from './routes.ts'
 import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import { WayBack } from './way-back.ts'
 
-export type { Change }
-
 export interface ForwarderOptions
   extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'peers' | 'targetChanged' | 'loops'>,
     Pick<LinksOptions, 'witness'> {

@@ -71,8 +71,8 @@ export class Passage implements DialOwner, Check {
     return isSoon && this.#carrier?.sentBytes === 0 ? this.#headerBytes : 0
   }
 
-  /** To one of these targets. A link takes it at once. */
-  seek(upstream: Upstream): void {
+  /** To one of these targets, or of those that need no name of a server. A link takes it at once. */
+  seek(upstream: Upstream = this.#connection.forward.upstreams.any): void {
     this.#upstream = upstream
     const target = upstream.pick(undefined)
     const session = target && this.loop(target) === undefined ? this.linkTo(target.address) : undefined

@@ -1,15 +1,7 @@
-import { type Cidr, covers } from '../config/address.ts'
+import type { Cidr } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
+import { Covered } from '../config/covered.ts'
 import { newShare, type Share, type Shares } from '../shares.ts'
-
-/** A peer's prefix. */
-interface Place {
-  readonly prefix: Cidr
-  readonly share: Share
-}
-
-/** Addresses whose peer is remembered. */
-const mostKnown = 1000
 
 /** Which peer a connection that came through the tunnel is from, by its AllowedIPs. Peers share descriptors. */
 export class Peers {
@@ -17,9 +9,7 @@ export class Peers {
   /** Of whom none has an address: nothing is guaranteed to them. */
   readonly #strangers = newShare('who is no peer')
   #byKey: ReadonlyMap<string, Share> = new Map()
-  /** The longest prefix first, as WireGuard takes them. */
-  #places: readonly Place[] = []
-  readonly #known = new Map<string, Share>()
+  #places = new Covered<Cidr & { readonly share: Share }>([])
 
   constructor(shares: Shares) {
     this.#shares = shares
@@ -29,27 +19,14 @@ export class Peers {
   configure(peers: readonly Pick<PeerConfig, 'publicKey' | 'allowedIps'>[]): void {
     const shareOf = (key: string) => this.#byKey.get(key) ?? newShare(`peer ${key.slice(0, 8)}`)
     this.#byKey = new Map(peers.map(({ publicKey }) => [publicKey, shareOf(publicKey)]))
-    this.#places = peers
-      .flatMap(({ publicKey, allowedIps }) =>
-        allowedIps.map(prefix => ({ prefix, share: this.#byKey.get(publicKey)! })),
-      )
-      .sort((a, b) => b.prefix.bits - a.prefix.bits)
-    this.#known.clear()
+    const placesOf = ({ publicKey, allowedIps }: (typeof peers)[number]) =>
+      allowedIps.map(prefix => ({ ...prefix, share: this.#byKey.get(publicKey)! }))
+    this.#places = new Covered(peers.flatMap(placesOf))
     this.#shares.configure([...this.#byKey.values()])
   }
 
-  /** Addresses that are remembered. */
-  get known(): number {
-    return this.#known.size
-  }
-
-  /** IPv4-mapped IPv6 is to be un-mapped. */
+  /** The longest prefix says it, as in WireGuard. IPv4-mapped IPv6 is to be un-mapped. */
   of(address: string): Share {
-    const known = this.#known.get(address)
-    if (known !== undefined) return known
-    const share = this.#places.find(({ prefix }) => covers(prefix, address))?.share ?? this.#strangers
-    if (this.#known.size >= mostKnown) this.#known.clear()
-    this.#known.set(address, share)
-    return share
+    return this.#places.find(address)?.share ?? this.#strangers
   }
 }

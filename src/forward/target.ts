@@ -25,8 +25,6 @@ export class Target {
   open = 0
   /** On performance.now()'s clock. */
   failedAt = 0
-  /** When it last came up, on the same clock. */
-  upAt = 0
   readonly #owner: TargetOwner
   #state: TargetStatus['state'] = 'unknown'
   #since = performance.now()
@@ -68,7 +66,6 @@ export class Target {
 
   succeeded(): void {
     if (this.#state === 'up') return
-    this.upAt = performance.now()
     const wasDead = this.isDead
     this.#error = undefined
     this.#isCertain = false

@@ -10,7 +10,7 @@ import {
   toNumber,
 } from '../config/address.ts'
 import { found } from '../config/issue.ts'
-import { mostListeners } from '../config/listener-count.ts'
+import { mostListeners } from '../descriptors.ts'
 import { usageError } from '../errors.ts'
 
 /** What the flags of `init` say of a gateway and a cluster end that belong together. */

@@ -65,7 +65,7 @@ export class Delivery implements Holder {
     if (bytes === undefined) return
     const goesOn = local.write(bytes)
     this.#pinned = bytes.length
-    this.#session.share.count(this)
+    this.#session.holdings.count(this)
     if (goesOn) this.#stream.taken()
   }
 
@@ -81,7 +81,7 @@ export class Delivery implements Holder {
       if (local.writableLength > 0) {
         this.#pinned = isCopied ? Math.max(part.length, Buffer.poolSize) : ownSize
         if (!isCopied) pin()
-        this.#session.share.count(this)
+        this.#session.holdings.count(this)
       }
       if (goesOn) this.#stream.taken()
     }
@@ -91,7 +91,7 @@ export class Delivery implements Holder {
   drained(): void {
     if (this.#isWaiting) return
     this.#pinned = 0
-    if (this.counted > 0) this.#session.share.count(this)
+    if (this.counted > 0) this.#session.holdings.count(this)
     this.#stream.taken()
   }
 
@@ -110,14 +110,14 @@ export class Delivery implements Holder {
     this.#held?.clear()
     this.#held = undefined
     this.told = undefined
-    if (this.counted > 0) this.#session.share.count(this)
+    if (this.counted > 0) this.#session.holdings.count(this)
   }
 
   #keep(part: Buffer): void {
     this.#held ??= new Held()
     const { cost } = this.#held
     this.#held.keep(part)
-    if (this.#held.cost > cost) this.#session.share.count(this)
+    if (this.#held.cost > cost) this.#session.holdings.count(this)
     // Last: who is told may end the stream, and with it what is held.
     this.told?.(part)
   }
@@ -127,7 +127,7 @@ export class Delivery implements Holder {
     this.#pinned += bytes.length
     this.#onTaken ??= () => this.#taken()
     this.#local!.write(bytes, this.#onTaken)
-    this.#session.share.count(this)
+    this.#session.holdings.count(this)
   }
 
   /** All that was written is taken, or the socket is gone. */

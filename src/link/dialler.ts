@@ -115,7 +115,6 @@ export class Dialler {
   }
 
   #dial(): void {
-    clearTimeout(this.#timer)
     this.#dialledAt = performance.now()
     const shut = this.#options.ways.shut(this.address)
     if (shut !== undefined) {

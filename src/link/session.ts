@@ -10,10 +10,11 @@ import { type PingWitness, Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
 import { Senders } from './senders.ts'
 import { Stream } from './stream.ts'
-import { type Share, unread } from './unread.ts'
+import { type Holdings, unread } from './unread.ts'
 
 export interface SessionOptions {
-  readonly peer: object // All of its links share what they may hold.
+  /** Stands for the peer: all of its links together may hold so much. */
+  readonly peer: object
   /** What the far end said it grants. */
   readonly far: Greeting
   readonly own: Greeting
@@ -38,7 +39,7 @@ export class Session implements Hearer {
   readonly remoteAddress: string
   readonly since = performance.now()
   /** What the streams of this peer hold, on all its links. */
-  readonly share: Share
+  readonly holdings: Holdings
   readonly #socket: ReadSocket
   readonly #options: SessionOptions
   readonly #outbox: Outbox
@@ -61,7 +62,7 @@ export class Session implements Hearer {
     this.own = options.own
     this.localAddress = socket.localAddress ?? ''
     this.remoteAddress = socket.remoteAddress ?? ''
-    this.share = unread.join(options.peer)
+    this.holdings = unread.join(options.peer)
     this.#outbox = new Outbox(socket)
     this.#senders = new Senders(this.#outbox, this.#streams)
     socket.on('data', chunk => this.#inbox.read(chunk, false, this.#socket))
@@ -176,14 +177,11 @@ export class Session implements Hearer {
   }
 
   promote(stream: Stream): void {
-    if (this.#options.lane === undefined) {
-      this.send(stream.id, frame.want)
-      return
-    }
-    const lane = this.#options.lane(this)
-    if (lane === undefined) return
-    lane.write(uint32(stream.id))
-    this.lend(stream, lane)
+    const lane = this.#options.lane?.(this)
+    if (lane !== undefined) {
+      lane.write(uint32(stream.id))
+      this.lend(stream, lane)
+    } else if (this.#options.lane === undefined) this.send(stream.id, frame.want)
   }
 
   /** The far end would like to have a stream promoted. */

@@ -50,10 +50,7 @@ export class Stream implements Joined {
     return this.#localEnded !== this.#farEnded
   }
 
-  /**
-   * Joins it with a connected socket. `toLocal` is written before what has arrived, in one piece with it; `toFar` was
-   * read from the socket already.
-   */
+  /** Joins it with a connected socket. `toLocal` goes in one piece before what has arrived; `toFar` was read from it. */
   attach(local: ReadSocket, toLocal: Buffer | undefined, toFar: Buffer | undefined): void {
     this.#local = local
     join(local, this)
@@ -65,8 +62,14 @@ export class Stream implements Joined {
     this.#readLane()
   }
 
+  /** Looks whether those of its sockets are still connected that are not read. */
   look(): void {
     askUnheard(this.#local, this.#lane)
+  }
+
+  /** Lets the far end send so many more bytes. 0 tells it that the local socket is there, and a check waits for that. */
+  grant(bytes: number): void {
+    this.#session?.send(this.id, frame.credit, uint32(bytes))
   }
 
   /** Cuts it at both ends. */
@@ -146,10 +149,9 @@ export class Stream implements Joined {
 
   /** The local socket takes more. Gives credit back once half of the window is used up. */
   taken(): void {
-    const session = this.#session
-    if (session === undefined || this.#farEnded || this.#isOver) return
-    const bytes = this.#flow.refill(session.windowOf(this))
-    if (bytes > 0) session.send(this.id, frame.credit, uint32(bytes))
+    if (this.#session === undefined || this.#farEnded || this.#isOver) return
+    const bytes = this.#flow.refill(this.#session.windowOf(this))
+    if (bytes > 0) this.grant(bytes)
   }
 
   failed(socket: ReadSocket, detail: string): void {
@@ -191,15 +193,13 @@ export class Stream implements Joined {
     const { length } = chunk
     this.sentBytes += length
     if (this.#flow.sent(length) && this.#lane === undefined) this.#session?.promote(this)
-    const lane = this.#lane
-    if (lane === undefined) {
-      const session = this.#session
+    if (this.#lane === undefined) {
       // What is small is copied into frames; the rest goes by reference, and is not to keep much more than itself.
-      const isCopied = length > copied && (isShared || length < ownSize / 8 || session?.isFull)
-      const isTaken = session?.sendData(this, isCopied ? Buffer.from(chunk) : chunk)
+      const isCopied = length > copied && (isShared || length < ownSize / 8 || this.#session?.isFull)
+      const isTaken = this.#session?.sendData(this, isCopied ? Buffer.from(chunk) : chunk)
       this.#isBlocked = isTaken === false
       if (!isCopied && length > copied) pin()
-    } else this.#isBlocked = !pass(chunk, isShared, lane)
+    } else this.#isBlocked = !pass(chunk, isShared, this.#lane)
     return this.#gate()
   }
 

@@ -20,7 +20,9 @@ export interface Holder {
 export class Unread {
   readonly limit: number
   readonly peerLimit: number
-  readonly #shares = new Map<unknown, Share>()
+  /** What all hold together. */
+  bytes = 0
+  readonly #peers = new Map<object, Holdings>()
 
   /** @param limit in bytes; a single peer gets no more than half of it. */
   constructor(limit: number) {
@@ -29,34 +31,34 @@ export class Unread {
   }
 
   /** One more link with this peer, whatever stands for it. */
-  join(peer: unknown): Share {
-    let share = this.#shares.get(peer)
-    if (share === undefined) {
-      share = new Share(this)
-      this.#shares.set(peer, share)
+  join(peer: object): Holdings {
+    let holdings = this.#peers.get(peer)
+    if (holdings === undefined) {
+      holdings = new Holdings(this)
+      this.#peers.set(peer, holdings)
     }
-    share.links++
-    return share
+    holdings.links++
+    return holdings
   }
 
   /** One link less. */
-  leave(peer: unknown): void {
-    const share = this.#shares.get(peer)
-    if (share !== undefined && --share.links === 0) this.#shares.delete(peer)
+  leave(peer: object): void {
+    const holdings = this.#peers.get(peer)
+    if (holdings !== undefined && --holdings.links === 0) this.#peers.delete(peer)
   }
 
   /** Makes room for all, at the cost of the peer that holds most. */
   fit(): void {
-    const shares = [...this.#shares.values()]
-    const bytes = shares.reduce((sum, share) => sum + share.bytes, 0)
-    if (bytes <= this.limit) return
-    const most = shares.reduce((most, share) => (share.bytes > most.bytes ? share : most))
-    most.shrink(bytes - this.limit + this.limit / 8, `${this.limit} of all streams allowed`)
+    const excess = this.bytes - this.limit
+    if (excess <= 0) return
+    // A stream that has outlived its links is in no peer's, and ends with its lane.
+    const [most] = [...this.#peers.values()].sort((a, b) => b.bytes - a.bytes)
+    most?.shrink(excess + this.limit / 8, `${this.limit} of all streams allowed`)
   }
 }
 
 /** What the streams of one peer hold. */
-export class Share {
+export class Holdings {
   bytes = 0
   links = 0
   readonly #unread: Unread
@@ -93,6 +95,7 @@ export class Share {
   #count(holder: Holder): void {
     const { unread } = holder
     this.bytes += unread - holder.counted
+    this.#unread.bytes += unread - holder.counted
     holder.counted = unread
     if (unread > 0) this.#holders.add(holder)
     else this.#holders.delete(holder)

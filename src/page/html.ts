@@ -1,3 +1,5 @@
+import { visible } from '../visible.ts'
+
 /** HTML that is escaped unless it was made here: a name with markup in it is shown, never obeyed. */
 
 type Content = Html | string | number | false | undefined | readonly Content[]
@@ -42,5 +44,5 @@ const entities: Readonly<Record<string, string>> = {
 
 /** Control characters, and those that turn the direction of the text after them, are made visible instead. */
 function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, character => entities[character]!).replace(/\p{Cc}|\p{Bidi_C}/gu, '\ufffd')
+  return visible(text, '\ufffd').replace(/[&<>"']/g, character => entities[character]!)
 }

@@ -1,10 +1,11 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { familyOf, parseHostPorts } from '../config/address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import { inTurn } from '../file-turns.ts'
 import type { Log } from '../log.ts'
+import { replaceFile } from '../replace-file.ts'
 import { readSmallFile } from '../small-file.ts'
 import type { Device } from './uapi-codec.ts'
 
@@ -108,18 +109,10 @@ export class Endpoints {
 
   async #write(text: string): Promise<void> {
     const [folder, file] = [this.#folder, this.#file]
-    const draft = `${file}.new`
     try {
       await inTurn(file, async () => {
-        try {
-          await mkdir(folder, { recursive: true, mode: 0o755 })
-          await rm(draft, { force: true })
-          await writeFile(draft, text, { mode: 0o600, flag: 'wx' })
-          await rename(draft, file)
-        } catch (error) {
-          await rm(draft, { force: true }).catch(() => {})
-          throw error
-        }
+        await mkdir(folder, { recursive: true, mode: 0o755 })
+        await replaceFile(file, text, 0o600)
       })
       this.#saved = text
       this.#warned = false

@@ -142,10 +142,9 @@ export class Guard implements Ways {
     const { peers, interface: name } = this.#options.config()
     const all = this.list()
     if (all.length === 0) return []
-    const owners = new Map(peers.flatMap(peer => peer.allowedIps.map(prefix => [prefix, peer])))
     // WireGuard goes by the longest prefix.
-    const prefixes = new Covered([...owners.keys()])
-    const byPeer = Map.groupBy(all, ({ address }) => owners.get(prefixes.find(address)!))
+    const prefixes = new Covered(peers.flatMap(peer => peer.allowedIps.map(prefix => ({ ...prefix, peer }))))
+    const byPeer = Map.groupBy(all, ({ address }) => prefixes.find(address)?.peer)
     return peers.flatMap((peer): Reason[] => {
       const shut = byPeer.get(peer)?.[0]
       if (shut === undefined) return []

@@ -37,11 +37,3 @@ t.test('with another config: who stays keeps what is counted, who goes has nothi
   t.same([stranger.name, stranger.guaranteed], ['who is no peer', 0])
   t.equal(peers.of('10.0.0.1'), stranger)
 })
-
-t.test('addresses that are asked for are remembered, but not for ever', async t => {
-  const peers = new Peers(new Shares(100))
-  peers.configure([{ publicKey: 'net', allowedIps: [v4('10.0.0.0', 8)] }])
-  for (let i = 0; i < 3000; i++) peers.of(`10.0.${i >> 8}.${i & 255}`)
-  t.equal(peers.of('10.0.0.1').name, 'peer net')
-  t.ok(peers.known <= 1000, `${peers.known} are`)
-})

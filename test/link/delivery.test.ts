@@ -21,8 +21,8 @@ function stalled() {
       if (isLet) setImmediate(take)
     },
   })
-  const share = new Unread(1 << 30).join('a')
-  const delivery = new Delivery({ share } as Session, {
+  const holdings = new Unread(1 << 30).join({})
+  const delivery = new Delivery({ holdings } as Session, {
     abort() {},
     taken() {},
     drained: () => delivery.drained(),
@@ -32,19 +32,19 @@ function stalled() {
     isLet = true
     take?.()
   }
-  return { delivery, local, share, taken, go }
+  return { delivery, local, holdings, taken, go }
 }
 
 t.test('what waits in front of the end counts until it is taken', async t => {
-  const { delivery, local, share, taken, go } = stalled()
+  const { delivery, local, holdings, taken, go } = stalled()
   const parts = [1000, 2000, 200_000].map(length => randomBytes(length))
   for (const part of parts) delivery.deliver(part)
-  t.ok(share.bytes >= 203_000)
+  t.ok(holdings.bytes >= 203_000)
   delivery.end()
   t.ok(delivery.unread >= 203_000, `${delivery.unread} bytes`)
   go()
   await once(local, 'finish')
   t.ok(Buffer.concat(taken).equals(Buffer.concat(parts)), 'whole, and in order')
   t.equal(delivery.unread, 0)
-  t.equal(share.bytes, 0)
+  t.equal(holdings.bytes, 0)
 })

@@ -26,8 +26,11 @@ function holder(name: string, cut: string[]): Holder & { unread: number } {
 function world(limit: number) {
   const unread = new Unread(limit)
   const cut: string[] = []
+  const peers: Record<string, object> = {}
   const share = (address: string) => {
-    const share = unread.join(address)
+    const peer = peers[address] ?? {}
+    peers[address] = peer
+    const share = unread.join(peer)
     return (name: string, bytes: number) => {
       const stream = holder(name, cut)
       const abort = stream.abort.bind(stream)
@@ -90,8 +93,8 @@ t.test('a peer with many addresses is one', async t => {
     t.teardown(() => link.socket.destroy())
   }
   await eventually(() => sessions.length === 3)
-  t.equal(sessions[0]!.share, sessions[1]!.share)
-  t.not(sessions[0]!.share, sessions[2]!.share)
+  t.equal(sessions[0]!.holdings, sessions[1]!.holdings)
+  t.not(sessions[0]!.holdings, sessions[2]!.holdings)
   void links.close(AbortSignal.abort())
   gate.close()
 })
