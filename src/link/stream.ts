@@ -73,9 +73,9 @@ export class Stream implements Joined {
   }
 
   /** Cuts it at both ends. */
-  abort(why: Reset): void {
+  abort(why: Reset, end: StreamEnd = 'aborted'): void {
     this.#session?.send(this.id, frame.reset, encodeReset(why))
-    this.#over('aborted', why)
+    this.#over(end, why)
   }
 
   data(part: Buffer): void {
@@ -155,14 +155,12 @@ export class Stream implements Joined {
   }
 
   failed(socket: ReadSocket, detail: string): void {
-    const why: Reset = { reason: 'reset', detail }
+    if (this.#isOver) return
     const isWhole = this.#localEnded && this.#farEnded && this.#local?.destroyed && !this.#local.errored
-    if (socket === this.#lane && isWhole && socket.writableLength === 0) this.#over('complete', undefined)
-    else if (socket === this.#lane) this.#over('far-reset', why)
-    else if (!this.#isOver) {
-      this.#session?.send(this.id, frame.reset, encodeReset(why))
-      this.#over('local-reset', why)
-    }
+    // Before the far end has switched it may not know of its lane, and a lost one tells it nothing.
+    if (socket === this.#lane && isWhole && this.#isSwitched && socket.writableLength === 0)
+      this.#over('complete', undefined)
+    else this.abort({ reason: 'reset', detail }, socket === this.#lane ? 'far-reset' : 'local-reset')
   }
 
   /** Each is closed by both ends, after both directions; earlier it was cut. */

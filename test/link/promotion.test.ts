@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import t from 'tap'
-import { eventually, linked, receive, sha256 } from './bench.ts'
+import { connect, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { FrameReader, frame } from '../../src/link/frame.ts'
+import { Links } from '../../src/link/links.ts'
+import type { StreamEnd } from '../../src/link/stream-owner.ts'
+import { acceptStatic, socketOptions } from '../../src/reader.ts'
+import { reset } from '../../src/reset.ts'
+import { acceptLinks, bytes } from '../attack/far-end.ts'
+import { recordingLog } from '../fixtures/log.ts'
+import { eventually, linked, listening, receive, sha256, trustLoopback, unattended } from './bench.ts'
 
 /** Streams that become long ones, and move to a lane of their own. */
 
@@ -118,4 +126,73 @@ t.test('a stream of a link that has a successor takes none of its lanes', async 
   client.end(data)
   t.match(await received, { bytes: data.length, hash: sha256(data), end: 'end' })
   t.equal(first.promoted, 0)
+})
+
+/** An end whose far end is played by hand: it counts the frames of each type, and gives the lane that a stream moved to. */
+async function promoting(t: Test) {
+  const heard = new Map<number, number>()
+  const lanes: Socket[] = []
+  let link: Socket | undefined
+  let lane: Socket | undefined
+  const far = await acceptLinks(
+    { host: '127.0.0.1', port: 0 },
+    ({ socket }) => {
+      link = socket
+      const count = (type: number) => heard.set(type, (heard.get(type) ?? 0) + 1)
+      const reader = new FrameReader({ part: () => count(frame.data), control: (_, type) => count(type) })
+      socket.on('data', chunk => reader.read(chunk))
+    },
+    idle => {
+      lanes.push(idle)
+      idle.once('data', () => (lane = idle.pause())).resume()
+    },
+  )
+  const near = new Links({ ...unattended(), log: recordingLog().log })
+  const { port } = far.address() as { port: number }
+  near.configure({ ...trustLoopback, port, addresses: new Set(['127.0.0.1']), trusted: [] })
+  const ended: StreamEnd[] = []
+  const front = createServer(socketOptions, socket => {
+    const stream = near.to('127.0.0.1')!.open(80, Buffer.from('header'))
+    stream.owner = { streamEnded: end => ended.push(end), halfClosed() {} }
+    stream.attach(socket, undefined, undefined)
+  })
+  const at = { host: '127.0.0.1', port: await listening(front), allowHalfOpen: true }
+  acceptStatic(front)
+  t.teardown(() => {
+    void near.close(AbortSignal.abort())
+    for (const server of [far, front]) server.close()
+    for (const lane of lanes) lane.destroy()
+    link?.destroy()
+  })
+  await eventually(() => near.to('127.0.0.1') !== undefined && lanes.length > 0)
+  const client = connect(at)
+  client.on('error', () => {})
+  t.teardown(() => client.destroy())
+  client.write(randomBytes(1 << 20))
+  await eventually(() => heard.has(frame.switch) && lane !== undefined)
+  return { client, heard, ended, link: link!, lane: lane! }
+}
+
+t.test('a lane is lost before the far end has it: that is told over the link', async t => {
+  const { client, heard, ended, link, lane } = await promoting(t)
+  const received = receive(client)
+  reset(lane)
+  link.write(bytes(1, frame.credit, Buffer.from([0, 16, 0, 0])))
+  t.equal((await received).end, 'error')
+  await eventually(() => heard.has(frame.reset))
+  t.same(ended, ['far-reset'])
+})
+
+t.test('the same once both sides have ended: what is left of the lane has not arrived', async t => {
+  const { client, heard, ended, link, lane } = await promoting(t)
+  const received = receive(client)
+  link.write(bytes(1, frame.credit, Buffer.from([0, 16, 0, 0])))
+  link.write(bytes(1, frame.end))
+  lane.resume()
+  t.equal((await received).end, 'end')
+  client.end()
+  await eventually(() => client.destroyed)
+  reset(lane)
+  await eventually(() => heard.has(frame.reset))
+  t.same(ended, ['far-reset'])
 })

@@ -123,13 +123,16 @@ async function world(t: Test, perPeer: number) {
   /** A connection, over the link mostly; `undefined` when it was cut before it was there. */
   const pair = async (isPlain: boolean) => {
     const at = { port: ports[isPlain ? 1 : 0]!, host: '127.0.0.1' }
-    const client = connect({ ...at, allowHalfOpen: true, autoSelectFamily: false }).pause()
+    const client = connect({ ...at, allowHalfOpen: true, autoSelectFamily: false })
     client.on('error', () => {})
     t.teardown(() => client.destroy())
     const id = ++lastPair
     client.write(uint32(id))
-    const gone = once(client, 'close').then(() => undefined)
+    // It is read, or a reset would go unnoticed; the target says nothing yet.
+    client.resume()
+    const gone = new Promise<undefined>(resolve => client.once('close', () => resolve(undefined)))
     const target = await Promise.race([new Promise<Socket>(resolve => waiting.set(id, resolve)), gone])
+    client.pause()
     return target && { client, target }
   }
   return { pair, near, far, cut }
