@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
-import { parseProxyHeader, uniqueIdOf } from '../src/forward/proxy-header.ts'
+import { parseProxyHeader, uniqueIdOf } from '../src/proxy/proxy-header.ts'
 
 /**
  * The demo's web server: requires PROXY v2 on 127.0.0.1:8080, and answers with what the header said.

@@ -1,4 +1,4 @@
-import { unmap } from './config/address.ts'
+import { unmap } from './address.ts'
 import type { Log } from './log.ts'
 
 /**

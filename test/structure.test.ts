@@ -6,9 +6,12 @@ import t from 'tap'
 /** From the foundation upwards; a part imports itself and what is below it, never its neighbours. */
 const layers = [
   ['foundation'],
+  ['proxy', 'sockets'],
   ['config'],
-  ['hidden-clients', 'import', 'init', 'listen', 'names', 'reload'],
+  ['hidden-clients', 'import', 'init', 'names', 'reload'],
   ['tunnel', 'link'],
+  ['upstream'],
+  ['connection'],
   ['forward'],
   ['admin'],
   ['page', 'doctor'],
@@ -17,11 +20,14 @@ const layers = [
   ['main'],
 ]
 /** Neighbours in spite of their layers: the two halves of an end know nothing of each other. */
-const strangers = [['forward', 'tunnel']]
+const strangers = ['upstream', 'connection', 'forward'].map(part => [part, 'tunnel'])
+/** A part that is bytes in and bytes out, and all that it may import beside itself and Node. */
+const pure = { part: 'proxy', imports: ['src/address.ts', 'src/errors.ts'] }
 
 const maxLines = 250
 
 const sources = globSync('src/**/*.ts').sort()
+const benchSources = globSync('bench/**/*.ts').sort()
 
 function partOf(path: string): string {
   const [, first = '', second] = path.split('/')
@@ -56,12 +62,65 @@ t.test('dependencies of src/ point one way', async t => {
   }
 })
 
+t.test('the codec of the PROXY protocol stands alone', async t => {
+  const files = sources.filter(path => partOf(path) === pure.part)
+  t.ok(files.length > 0)
+  const imports = files.flatMap(importsOf).filter(path => partOf(path) !== pure.part)
+  t.same(
+    imports.filter(path => !pure.imports.includes(path)),
+    [],
+  )
+})
+
+/** Files that import each other in a circle, types included: each file is to be read after those that it names. */
+function circles(files: readonly string[], imports: (path: string) => readonly string[]): string[][] {
+  const reaches = (from: string, goal: string) => {
+    const seen = new Set<string>()
+    const next = [...imports(from)]
+    for (let path = next.pop(); path !== undefined; path = next.pop()) {
+      if (path === goal) return true
+      if (seen.has(path)) continue
+      seen.add(path)
+      next.push(...imports(path))
+    }
+    return false
+  }
+  const left = new Set(files.filter(path => reaches(path, path)))
+  return Array.from(left, path => {
+    const circle = [...left].filter(other => reaches(path, other) && reaches(other, path))
+    for (const other of circle) left.delete(other)
+    return circle
+  }).filter(circle => circle.length > 0)
+}
+
+t.test('no file imports one that leads back to it', async t => {
+  for (const files of [sources, benchSources]) {
+    t.ok(files.length > 0)
+    const imports = new Map(files.map(path => [path, importsOf(path)]))
+    t.same(
+      circles(files, path => imports.get(path) ?? []),
+      [],
+    )
+  }
+})
+
+t.test('a circle is found', async t => {
+  const imports: Record<string, string[]> = { a: ['b'], b: ['c'], c: ['b', 'd'], d: [] }
+  t.same(
+    circles(Object.keys(imports), path => imports[path]!),
+    [['b', 'c']],
+  )
+})
+
 t.test('the rule finds what it forbids', async t => {
   for (const [from, to] of [
     ['src/config/load.ts', 'src/tunnel/uapi.ts'],
     ['src/config/load.ts', 'src/admin/server.ts'],
-    ['src/tunnel/tunnel.ts', 'src/forward/relay.ts'],
-    ['src/forward/relay.ts', 'src/tunnel/tunnel.ts'],
+    ['src/tunnel/tunnel.ts', 'src/connection/relay.ts'],
+    ['src/connection/relay.ts', 'src/tunnel/tunnel.ts'],
+    ['src/connection/passage.ts', 'src/forward/forward.ts'],
+    ['src/upstream/dial.ts', 'src/connection/client.ts'],
+    ['src/proxy/v2.ts', 'src/config/config.ts'],
     ['src/tunnel/tunnel.ts', 'src/link/frame.ts'],
     ['src/log.ts', 'src/config/config.ts'],
     ['src/admin/server.ts', 'src/app.ts'],

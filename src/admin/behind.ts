@@ -1,6 +1,6 @@
-import { type Cidr, parseCidr, parseHostPorts } from '../config/address.ts'
+import { type Cidr, parseCidr, parseHostPorts } from '../address.ts'
 import { Covered } from '../config/covered.ts'
-import type { ForwardStatus, TargetStatus } from '../forward/status.ts'
+import type { ForwardStatus, TargetStatus } from '../connection/status.ts'
 import type { PeerStatus, TunnelStatus } from '../tunnel/status.ts'
 import type { HealthReason } from './health.ts'
 

@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
-import { formatHostPort } from '../config/address.ts'
+import { formatHostPort } from '../address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
 import { inTurn, withOwnFile } from '../file-turns.ts'
 import { replaceFile } from '../replace-file.ts'

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
-import { clientNetwork, unmap } from '../config/address.ts'
-import type { Descriptors } from '../descriptors.ts'
+import { clientNetwork, unmap } from '../address.ts'
+import type { Descriptors } from '../sockets/descriptors.ts'
 
 /** Connections beyond those that room is kept for, and how many descriptors must be free for one of them. */
 const more = 200

@@ -1,5 +1,5 @@
 import { wallTime } from '../clock.ts'
-import type { ReadSocket, Sink } from '../reader.ts'
+import type { ReadSocket, Sink } from '../sockets/reader.ts'
 import { longestHead, type Request, readRequest } from './request.ts'
 
 /** What is answered, as it goes into HTTP. */

@@ -1,4 +1,4 @@
-import type { ForwardStatus } from '../forward/status.ts'
+import type { ForwardStatus } from '../connection/status.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import { type Dated, type EndStatus, shortKey } from './status.ts'
 

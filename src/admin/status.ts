@@ -4,7 +4,7 @@ import {
   type ForwardStatus,
   refusalReasons,
   type TargetStatus,
-} from '../forward/status.ts'
+} from '../connection/status.ts'
 import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'

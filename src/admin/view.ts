@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import { formatBytes, formatSeconds } from '../amount.ts'
-import { stateOf } from '../forward/status.ts'
+import { stateOf } from '../connection/status.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
 import { visible } from '../visible.ts'
 import { type Dated, type EndStatus, shortKey, targetText, targetTrouble } from './status.ts'

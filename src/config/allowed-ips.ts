@@ -1,4 +1,4 @@
-import { type Cidr, covers, familyOf, isLinkLocal, networkOf, specialKindOf, unmap } from './address.ts'
+import { type Cidr, covers, familyOf, isLinkLocal, networkOf, specialKindOf, unmap } from '../address.ts'
 import type { PeerConfig } from './config.ts'
 import type { Host } from './host.ts'
 import type { WgConf, WgPeer } from './wg-conf.ts'

@@ -1,5 +1,5 @@
+import type { Cidr, HostPorts } from '../address.ts'
 import type { LogLevel } from '../log.ts'
-import type { Cidr, HostPorts } from './address.ts'
 
 /** A config as the rest of the program sees it: files read, defaults filled in, durations in milliseconds. */
 export interface Config {

@@ -1,4 +1,4 @@
-import { type Cidr, familyOf, toNumber } from './address.ts'
+import { type Cidr, familyOf, toNumber } from '../address.ts'
 
 /** A set of prefixes for as many questions as there are prefixes: each costs a look-up for each length of a prefix. */
 export class Covered<Prefix extends Cidr = Cidr> {

@@ -1,5 +1,5 @@
 import { LineCounter } from 'yaml'
-import { mostListeners } from '../descriptors.ts'
+import { mostListeners } from '../sockets/descriptors.ts'
 import { helmReadings } from './helm-yaml.ts'
 import { type Issue, nearest, type Severity, shortened } from './issue.ts'
 import { mostShown, type Shown } from './issues.ts'

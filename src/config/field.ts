@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { canonical, familyOf, parseHostPorts } from './address.ts'
+import { canonical, familyOf, parseHostPorts } from '../address.ts'
 
 /**
  * The kinds of values in the config file, as valibot schemas. Their messages say what is allowed.

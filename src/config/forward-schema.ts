@@ -1,6 +1,6 @@
 import { domainToASCII } from 'node:url'
 import * as v from 'valibot'
-import { parseCidr } from './address.ts'
+import { parseCidr } from '../address.ts'
 import { balances } from './config.ts'
 import { choice, count, DURATION, duration, hostPorts, text } from './field.ts'
 import { parseRouteName } from './server-name.ts'

@@ -1,4 +1,4 @@
-import { familyOf, specialKindOf } from './address.ts'
+import { familyOf, specialKindOf } from '../address.ts'
 import type { ForwardConfig, Limits, TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { ForwardSection } from './forward-schema.ts'

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { openFileLimit } from '../descriptors.ts'
+import { fromNumber } from '../address.ts'
 import { readSmallFile } from '../small-file.ts'
-import { fromNumber } from './address.ts'
+import { openFileLimit } from '../sockets/descriptors.ts'
 
 /** What of this host a config must fit: its own network, which a tunnel must not swallow, and limits. Read from files alone: nothing is asked. */
 export interface Host {

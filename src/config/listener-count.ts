@@ -1,5 +1,5 @@
-import { mostListeners, raiseOpenFiles, usableOf } from '../descriptors.ts'
-import type { HostPorts } from './address.ts'
+import type { HostPorts } from '../address.ts'
+import { mostListeners, raiseOpenFiles, usableOf } from '../sockets/descriptors.ts'
 import type { TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { Issue } from './issue.ts'

@@ -1,4 +1,4 @@
-import { canonical, familyOf, type HostPorts, isLoopback } from './address.ts'
+import { canonical, familyOf, type HostPorts, isLoopback } from '../address.ts'
 import type { TunnelConfig } from './config.ts'
 
 /** An address with ports that a part of the config listens on. */

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import * as v from 'valibot'
-import { parseHostPorts } from './address.ts'
+import { parseHostPorts } from '../address.ts'
 import type { AdminConfig, Config, ForwardConfig, TunnelConfig } from './config.ts'
 import { type ConfigDocument, readDocument } from './document.ts'
 import { digestOf, type FileText, readText } from './file.ts'

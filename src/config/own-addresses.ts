@@ -7,7 +7,7 @@ import {
   parseCidr,
   specialKindOf,
   toNumber,
-} from './address.ts'
+} from '../address.ts'
 import type { Placed, Report } from './wg-section.ts'
 
 const KEY = 'Interface.Address'

@@ -1,5 +1,5 @@
 import { BlockList } from 'node:net'
-import { type Cidr, familyOf } from './address.ts'
+import { type Cidr, familyOf } from '../address.ts'
 
 /** A set of prefixes that is asked whether an address is in it. The last answer is kept: few ends ask again and again. */
 export class Prefixes {

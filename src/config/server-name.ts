@@ -1,4 +1,4 @@
-import { isHostName } from './address.ts'
+import { isHostName } from '../address.ts'
 
 /**
  * A TLS server name as it is compared: lower case, without the dot at its end. `undefined` when it is no host name: an

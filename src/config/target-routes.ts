@@ -1,4 +1,4 @@
-import { type Cidr, familyOf, isLinkLocal, isLoopback, parseCidr } from './address.ts'
+import { type Cidr, familyOf, isLinkLocal, isLoopback, parseCidr } from '../address.ts'
 import type { ForwardConfig, TunnelConfig, UpstreamConfig } from './config.ts'
 import { Covered } from './covered.ts'
 import type { ConfigDocument } from './document.ts'

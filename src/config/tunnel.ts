@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path'
-import { covers, isLinkLocal } from './address.ts'
+import { covers, isLinkLocal } from '../address.ts'
 import { resolvePeers } from './allowed-ips.ts'
 import type { TunnelConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'

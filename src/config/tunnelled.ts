@@ -1,4 +1,4 @@
-import { type Cidr, isLinkLocal } from './address.ts'
+import { type Cidr, isLinkLocal } from '../address.ts'
 import type { TunnelConfig } from './config.ts'
 import { Covered } from './covered.ts'
 

@@ -1,4 +1,4 @@
-import { formatHostPorts, type HostPorts, specialKindOf } from './address.ts'
+import { formatHostPorts, type HostPorts, specialKindOf } from '../address.ts'
 import type { ForwardConfig, UpstreamConfig } from './config.ts'
 import type { ForwardSection } from './forward-schema.ts'
 import type { ForwardSource, ReportKey } from './forwards.ts'

@@ -1,4 +1,4 @@
-import type { Cidr } from './address.ts'
+import type { Cidr } from '../address.ts'
 import { found } from './issue.ts'
 import { Issues, type Shown } from './issues.ts'
 import { isKey } from './keys.ts'

@@ -6,7 +6,7 @@ import {
   isHostName,
   isLiteral,
   parseCidr,
-} from './address.ts'
+} from '../address.ts'
 
 /**
  * The values of a wg-quick file, each read as the program that it is for reads it: what is for wg(8) comes without

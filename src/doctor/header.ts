@@ -1,5 +1,5 @@
-import { familyOf, parseHostPorts } from '../config/address.ts'
-import type { ForwardStatus, TargetStatus } from '../forward/status.ts'
+import { familyOf, parseHostPorts } from '../address.ts'
+import type { ForwardStatus, TargetStatus } from '../connection/status.ts'
 import { type Finding, failed, ok, unknown } from './finding.ts'
 import type { HeaderVerdict } from './target.ts'
 

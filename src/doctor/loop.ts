@@ -1,7 +1,7 @@
+import { parseHostPorts } from '../address.ts'
 import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
-import { parseHostPorts } from '../config/address.ts'
-import { loopMark } from '../forward/loop-mark.ts'
-import type { ForwardStatus } from '../forward/status.ts'
+import type { ForwardStatus } from '../connection/status.ts'
+import { loopMark } from '../upstream/loop-mark.ts'
 import { type Finding, failed } from './finding.ts'
 
 /** Targets that send connections back to where they come from. */

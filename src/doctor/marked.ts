@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
-import type { SocketAddress } from '../config/address.ts'
-import { encodeProxyV2, newUniqueId } from '../forward/proxy-header.ts'
-import { tlvType } from '../forward/tlv.ts'
-import type { TraceAnswer } from '../forward/trace.ts'
-import { traceMark } from '../forward/trace-mark.ts'
+import type { SocketAddress } from '../address.ts'
+import type { TraceAnswer } from '../connection/trace.ts'
+import { encodeProxyV2, newUniqueId } from '../proxy/proxy-header.ts'
+import { tlvType } from '../proxy/tlv.ts'
+import { traceMark } from '../proxy/trace-mark.ts'
 
 /** Milliseconds that another end may take to judge its target. */
 const verdictWithin = 10_000

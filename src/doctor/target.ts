@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
-import { dialledEnds, type Ends } from '../forward/ends.ts'
-import { encodeProxyV1, encodeProxyV2, type Tlv } from '../forward/proxy-header.ts'
-import { tlvType } from '../forward/tlv.ts'
+import { encodeProxyV1, encodeProxyV2, type Tlv } from '../proxy/proxy-header.ts'
+import { tlvType } from '../proxy/tlv.ts'
+import { dialledEnds, type Ends } from '../sockets/ends.ts'
 import { reach } from './reach.ts'
 
 /** What a target does with a connection, by the bytes that this begins with. */

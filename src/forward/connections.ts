@@ -1,6 +1,6 @@
-import type { Connection } from './connection.ts'
-import type { Downstream } from './downstream.ts'
-import type { ConnectionStatus } from './status.ts'
+import type { Connection } from '../connection/connection.ts'
+import type { Downstream } from '../connection/downstream.ts'
+import type { ConnectionStatus } from '../connection/status.ts'
 
 /** The open connections of a forward, and how they end with it. */
 export class Connections {

@@ -1,13 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as endOfTurn } from 'node:timers/promises'
-import { formatHostPort } from '../config/address.ts'
-import type { Descriptors } from '../descriptors.ts'
+import { formatHostPort } from '../address.ts'
 import { messageOf } from '../errors.ts'
 import { LineLimit } from '../line-limit.ts'
-import { listen } from '../listen.ts'
 import type { Log } from '../log.ts'
-import { acceptStatic, socketOptions } from '../reader.ts'
 import type { Reason } from '../reason.ts'
+import type { Descriptors } from '../sockets/descriptors.ts'
+import { listen } from '../sockets/listen.ts'
+import { acceptStatic, socketOptions } from '../sockets/reader.ts'
 
 /** Milliseconds between two tries to open one again. */
 const rebindPause = 1000

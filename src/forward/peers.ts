@@ -1,7 +1,7 @@
-import type { Cidr } from '../config/address.ts'
+import type { Cidr } from '../address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import { Covered } from '../config/covered.ts'
-import { newShare, type Share, type Shares } from '../shares.ts'
+import { newShare, type Share, type Shares } from '../sockets/shares.ts'
 
 /** Which peer a connection that came through the tunnel is from, by its AllowedIPs. Peers share descriptors. */
 export class Peers {

@@ -1,4 +1,4 @@
-import { type Cidr, familyOf } from '../config/address.ts'
+import { type Cidr, familyOf } from '../address.ts'
 import type { Config, ForwardConfig, PeerConfig } from '../config/config.ts'
 import type { LinkPlan } from '../link/links.ts'
 import type { Forward } from './forward.ts'

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { canonical, covers, familyOf, parseCidr } from '../config/address.ts'
+import { canonical, covers, familyOf, parseCidr } from '../address.ts'
 import { keyOf, type Route, type Wanted } from './plan.ts'
 
 const loopback = parseCidr('127.0.0.0/8')!

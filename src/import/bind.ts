@@ -1,4 +1,4 @@
-import { canonical, familyOf, type HostPorts } from '../config/address.ts'
+import { canonical, familyOf, type HostPorts } from '../address.ts'
 import { found } from '../config/issue.ts'
 import type { Ledger } from './ledger.ts'
 import { arities, nameParams, readParams } from './params.ts'

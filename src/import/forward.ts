@@ -1,4 +1,4 @@
-import { formatHostPort, type HostPorts } from '../config/address.ts'
+import { formatHostPort, type HostPorts } from '../address.ts'
 import { both, type Filter, readFilter } from './access.ts'
 import type { Bind } from './bind.ts'
 import type { Ledger } from './ledger.ts'

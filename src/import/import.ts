@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { canonical } from '../config/address.ts'
+import { canonical } from '../address.ts'
 import { readText } from '../config/file.ts'
 import { formatShown, Issues } from '../config/issues.ts'
 import { loadConfig } from '../config/load.ts'

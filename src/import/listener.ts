@@ -1,4 +1,4 @@
-import type { HostPorts } from '../config/address.ts'
+import type { HostPorts } from '../address.ts'
 import type { Bind } from './bind.ts'
 import type { Ledger } from './ledger.ts'
 

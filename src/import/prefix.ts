@@ -1,4 +1,4 @@
-import { parseCidr } from '../config/address.ts'
+import { parseCidr } from '../address.ts'
 
 /** What is wrong with a text behind `src` that is no prefix, and what HAProxy makes of it. */
 export function prefixProblem(text: string): string | undefined {

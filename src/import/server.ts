@@ -1,4 +1,4 @@
-import { familyOf } from '../config/address.ts'
+import { familyOf } from '../address.ts'
 import { found } from '../config/issue.ts'
 import { hostOf, limit } from './bind.ts'
 import type { Ledger } from './ledger.ts'

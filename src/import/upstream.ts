@@ -1,4 +1,4 @@
-import { familyOf, formatHostPort, type HostPorts } from '../config/address.ts'
+import { familyOf, formatHostPort, type HostPorts } from '../address.ts'
 import { compareChecks } from './health-check.ts'
 import type { Ledger } from './ledger.ts'
 import { nameParams } from './params.ts'

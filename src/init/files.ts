@@ -1,4 +1,4 @@
-import { formatHostPort } from '../config/address.ts'
+import { formatHostPort } from '../address.ts'
 import { generatePresharedKey, generatePrivateKey, publicKeyOf } from '../config/keys.ts'
 import { formatPorts, type Pair } from './pair.ts'
 

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
-import { familyOf } from '../config/address.ts'
+import { familyOf } from '../address.ts'
 import { filesOf } from './files.ts'
 import { writeFolder } from './folder.ts'
 import { formatPorts, type Pair, parsePair } from './pair.ts'

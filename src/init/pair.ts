@@ -8,10 +8,10 @@ import {
   parseCidr,
   parseHostPorts,
   toNumber,
-} from '../config/address.ts'
+} from '../address.ts'
 import { found } from '../config/issue.ts'
-import { mostListeners } from '../descriptors.ts'
 import { usageError } from '../errors.ts'
+import { mostListeners } from '../sockets/descriptors.ts'
 
 /** What the flags of `init` say of a gateway and a cluster end that belong together. */
 export interface Pair {

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { unmap } from '../config/address.ts'
-import type { Descriptors } from '../descriptors.ts'
+import { unmap } from '../address.ts'
 import { messageOf } from '../errors.ts'
 import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
-import { reset } from '../reset.ts'
-import type { Share } from '../shares.ts'
+import type { Descriptors } from '../sockets/descriptors.ts'
+import { reset } from '../sockets/reset.ts'
+import type { Share } from '../sockets/shares.ts'
 import { LinkError } from './frame.ts'
 import {
   decodeGreeting,

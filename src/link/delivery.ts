@@ -1,4 +1,4 @@
-import { exactCopy, mayPin, ownSize, pin, type ReadSocket } from '../reader.ts'
+import { exactCopy, mayPin, ownSize, pin, type ReadSocket } from '../sockets/reader.ts'
 import { Held } from './held.ts'
 import { copied } from './outbox.ts'
 import type { Reset } from './reset-reason.ts'

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { ReadSocket, Sink } from '../reader.ts'
+import type { ReadSocket, Sink } from '../sockets/reader.ts'
 import { LinkError } from './frame.ts'
 
 /**

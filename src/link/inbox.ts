@@ -1,4 +1,4 @@
-import type { ReadSocket, Sink } from '../reader.ts'
+import type { ReadSocket, Sink } from '../sockets/reader.ts'
 import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
 import type { Stream } from './stream.ts'
 

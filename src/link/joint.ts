@@ -1,5 +1,5 @@
 import { systemCode } from '../errors.ts'
-import type { ReadSocket, Sink } from '../reader.ts'
+import type { ReadSocket, Sink } from '../sockets/reader.ts'
 
 /**
  * A stream's ears on its sockets. State on the socket and functions that all share, because a closure per connection and

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { reset } from '../reset.ts'
+import { reset } from '../sockets/reset.ts'
 import { LinkError } from './frame.ts'
 import { readFirst } from './greeting.ts'
 

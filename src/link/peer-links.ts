@@ -1,4 +1,4 @@
-import type { Share } from '../shares.ts'
+import type { Share } from '../sockets/shares.ts'
 import { LinkError } from './frame.ts'
 import type { Lanes } from './lanes.ts'
 import type { Session } from './session.ts'

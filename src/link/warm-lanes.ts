@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Descriptors } from '../descriptors.ts'
+import type { Descriptors } from '../sockets/descriptors.ts'
 
 /** Milliseconds for which none is dialled once one was lost that nobody had taken: the far end does not want them. */
 const pause = 1000

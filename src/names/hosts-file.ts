@@ -1,4 +1,4 @@
-import { familyOf } from '../config/address.ts'
+import { familyOf } from '../address.ts'
 
 /** The addresses that a hosts file gives a name, in its order; hosts(5). A dot at the end of either name makes no difference. */
 export function fromHostsFile(text: string, host: string): string[] {

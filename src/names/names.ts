@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { canonical, familyOf } from '../config/address.ts'
+import { canonical, familyOf } from '../address.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { type Query, query } from './query.ts'
 import type { Known } from './search.ts'

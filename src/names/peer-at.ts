@@ -1,4 +1,4 @@
-import { formatHostPort } from '../config/address.ts'
+import { formatHostPort } from '../address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import type { Names } from './names.ts'
 

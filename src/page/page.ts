@@ -1,7 +1,7 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
 import { shortKey, targetText, targetTrouble } from '../admin/status.ts'
 import { formatBytes, formatCount } from '../amount.ts'
-import { type ForwardStatus, stateOf, type TargetStatus, type Verdict } from '../forward/status.ts'
+import { type ForwardStatus, stateOf, type TargetStatus, type Verdict } from '../connection/status.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import type { Event } from './events.ts'
 import type { History } from './history.ts'

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { access, mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Cidr } from '../config/address.ts'
+import type { Cidr } from '../address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import { withOwnFile } from '../file-turns.ts'

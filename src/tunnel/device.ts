@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { type Cidr, canonical } from '../config/address.ts'
+import { type Cidr, canonical } from '../address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
 import { type Ip, ipBatch } from './ip.ts'
 

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { familyOf, parseHostPorts } from '../config/address.ts'
+import { familyOf, parseHostPorts } from '../address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import { inTurn } from '../file-turns.ts'

@@ -1,4 +1,4 @@
-import { canonical } from '../config/address.ts'
+import { canonical } from '../address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { Covered } from '../config/covered.ts'
 import { Prefixes } from '../config/prefixes.ts'

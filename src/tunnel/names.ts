@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { canonical, covers, formatHostPort, isLiteral } from '../config/address.ts'
+import { canonical, covers, formatHostPort, isLiteral } from '../address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'

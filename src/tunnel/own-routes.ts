@@ -1,4 +1,4 @@
-import { type Cidr, covers, networkOf, parseCidr } from '../config/address.ts'
+import { type Cidr, covers, networkOf, parseCidr } from '../address.ts'
 import type { TunnelConfig } from '../config/config.ts'
 import { tunnelled } from '../config/tunnelled.ts'
 

@@ -1,5 +1,5 @@
+import { type Cidr, covers, formatHostPort, networkOf, unmap } from '../address.ts'
 import { momentOf } from '../clock.ts'
-import { type Cidr, covers, formatHostPort, networkOf, unmap } from '../config/address.ts'
 import type { PeerConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'

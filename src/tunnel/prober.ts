@@ -1,13 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  covers,
-  familyOf,
-  fromNumber,
-  isLinkLocal,
-  networkOf,
-  parseCidr,
-  toNumber,
-} from '../config/address.ts'
+import { covers, familyOf, fromNumber, isLinkLocal, networkOf, parseCidr, toNumber } from '../address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import type { Ways } from '../ways.ts'
 import type { Path } from './path.ts'

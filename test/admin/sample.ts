@@ -1,6 +1,6 @@
 import type { EndParts } from '../../src/admin/status.ts'
 import { momentOf } from '../../src/clock.ts'
-import { type ForwardStatus, refusalReasons } from '../../src/forward/status.ts'
+import { type ForwardStatus, refusalReasons } from '../../src/connection/status.ts'
 
 /** An end with everything in it. */
 

@@ -6,7 +6,7 @@ import { ask } from '../../src/admin/client.ts'
 import type { HealthReport } from '../../src/admin/health.ts'
 import { type AdminOptions, AdminServer } from '../../src/admin/server.ts'
 import { endStatus } from '../../src/admin/status.ts'
-import { Descriptors } from '../../src/descriptors.ts'
+import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { parts, secret, started } from './sample.ts'
 

@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { Links } from '../../src/link/links.ts'
-import { acceptStatic, dialOptions, socketOptions } from '../../src/reader.ts'
+import { acceptStatic, dialOptions, socketOptions } from '../../src/sockets/reader.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { eventually, listening, receive, sha256, trustLoopback, unattended } from '../link/bench.ts'
 import { acceptLinks, bytes, dialLink, frame, hear, open, pour, type RawLink, repeated } from './far-end.ts'

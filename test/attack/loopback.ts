@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { Descriptors } from '../../src/descriptors.ts'
+import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { at, config, eventually, forwarding, freePort, links, to } from '../forward/bench.ts'
 import { listening } from '../link/bench.ts'
 

@@ -1,10 +1,10 @@
 import { connect, createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Relay } from '../../src/forward/relay.ts'
+import { Relay } from '../../src/connection/relay.ts'
 import { Links } from '../../src/link/links.ts'
 import { pieces } from '../../src/link/pieces.ts'
 import type { Stream } from '../../src/link/stream.ts'
-import { acceptStatic, dialOptions, type ReadSocket, socketOptions } from '../../src/reader.ts'
+import { acceptStatic, dialOptions, type ReadSocket, socketOptions } from '../../src/sockets/reader.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { listening, trustLoopback, unattended } from '../link/bench.ts'
 

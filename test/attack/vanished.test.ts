@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Relay } from '../../src/forward/relay.ts'
-import { acceptStatic, dialOptions, socketOptions } from '../../src/reader.ts'
+import { Relay } from '../../src/connection/relay.ts'
+import { acceptStatic, dialOptions, socketOptions } from '../../src/sockets/reader.ts'
 import { eventually, linked, listening, receive, sha256 } from '../link/bench.ts'
 
 /** Who goes while the other side does not read: nobody reads him then, so nothing tells of his end until somebody looks. */

@@ -13,7 +13,7 @@ import {
   parseHostPorts,
   toNumber,
   unmap,
-} from '../../src/config/address.ts'
+} from '../../src/address.ts'
 
 const hostName = fc.stringMatching(/^[a-z]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]([a-z0-9-]{0,8}[a-z0-9])?){0,3}$/)
 const port = fc.integer({ min: 1, max: 65535 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type Cidr, covers, parseCidr } from '../../src/config/address.ts'
+import { type Cidr, covers, parseCidr } from '../../src/address.ts'
 import { Covered } from '../../src/config/covered.ts'
 
 const v4 = fc.tuple(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 0, max: 32 }))

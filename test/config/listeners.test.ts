@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { familyOf, parseHostPorts } from '../../src/config/address.ts'
+import { familyOf, parseHostPorts } from '../../src/address.ts'
 import type { TunnelConfig } from '../../src/config/config.ts'
 import { collisions, type ListenerPlan } from '../../src/config/listeners.ts'
 

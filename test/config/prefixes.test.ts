@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseCidr } from '../../src/config/address.ts'
+import { parseCidr } from '../../src/address.ts'
 import { Prefixes } from '../../src/config/prefixes.ts'
 
 t.test('an address is in a set of prefixes or not, asked once or again', async t => {

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { canonical, familyOf, networkOf, parseCidr } from '../../src/config/address.ts'
+import { canonical, familyOf, networkOf, parseCidr } from '../../src/address.ts'
 import { readText } from '../../src/config/file.ts'
 import { formatIssue } from '../../src/config/issue.ts'
 import { loadConfig } from '../../src/config/load.ts'

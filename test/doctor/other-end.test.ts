@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import type { TraceAnswer } from '../../src/connection/trace.ts'
 import { formatFindings } from '../../src/doctor/doctor.ts'
 import { sendMarked } from '../../src/doctor/marked.ts'
 import { otherEndFinding } from '../../src/doctor/other-end.ts'
-import type { TraceAnswer } from '../../src/forward/trace.ts'
 
 const answer: TraceAnswer = {
   version: '0.1.0',

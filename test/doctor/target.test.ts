@@ -5,7 +5,7 @@ import { endStatus } from '../../src/admin/status.ts'
 import { forwardFindings } from '../../src/doctor/forward.ts'
 import { headerFinding, longestHeader } from '../../src/doctor/header.ts'
 import { type HeaderVerdict, judge, reactionsOf } from '../../src/doctor/target.ts'
-import { ProxyHeaderError, parseProxyHeader } from '../../src/forward/proxy-header.ts'
+import { ProxyHeaderError, parseProxyHeader } from '../../src/proxy/proxy-header.ts'
 import { parts } from '../admin/sample.ts'
 
 /** Targets of every kind, and what the doctor says of the header that they are sent. */

@@ -5,7 +5,7 @@ import { retry } from '../lab/retry.ts'
 import { type BackEnd, backEnds, startBackEnds } from './back-ends.ts'
 
 /**
- * What docs/reverse-proxies.md and src/forward/proxy-v1.ts say of other people's programs, tried on them: which headers they
+ * What docs/reverse-proxies.md and src/proxy/v1.ts say of other people's programs, tried on them: which headers they
  * take, how long these may be, and what `doctor` makes of it.
  */
 const lab = await Lab.create()

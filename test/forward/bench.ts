@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import type { HostPorts } from '../../src/config/address.ts'
+import type { HostPorts } from '../../src/address.ts'
 import type { ForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
-import { Descriptors } from '../../src/descriptors.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
+import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { allOpen, type Ways } from '../../src/ways.ts'
 import { recordingLog } from '../fixtures/log.ts'
 

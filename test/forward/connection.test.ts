@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { ForwardConfig } from '../../src/config/config.ts'
-import { encodeProxyV1, encodeProxyV2, parseProxyHeader, uniqueIdOf } from '../../src/forward/proxy-header.ts'
+import { encodeProxyV1, encodeProxyV2, parseProxyHeader, uniqueIdOf } from '../../src/proxy/proxy-header.ts'
 import { at, Backend, config, eventually, forwarding, open, outcome, to } from './bench.ts'
 
 /** A connection from accept to its relay: headers in, headers out. */

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { ForwardConfig } from '../../src/config/config.ts'
-import { encodeProxyV1, encodeProxyV2 } from '../../src/forward/proxy-header.ts'
+import { encodeProxyV1, encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
 import {
   at,
   Backend,

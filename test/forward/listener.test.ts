@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { Descriptors } from '../../src/descriptors.ts'
 import { Listener } from '../../src/forward/listener.ts'
+import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { freePort } from './bench.ts'
 

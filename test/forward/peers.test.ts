@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { Cidr } from '../../src/config/address.ts'
+import type { Cidr } from '../../src/address.ts'
 import { Peers } from '../../src/forward/peers.ts'
-import { Shares } from '../../src/shares.ts'
+import { Shares } from '../../src/sockets/shares.ts'
 
 const v4 = (address: string, bits: number): Cidr => ({ address, bits, family: 4 })
 const v6 = (address: string, bits: number): Cidr => ({ address, bits, family: 6 })

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { ForwardConfig, RouteConfig } from '../../src/config/config.ts'
-import { encodeProxyV2, parseProxyHeader } from '../../src/forward/proxy-header.ts'
-import { ServerNames } from '../../src/forward/server-names.ts'
-import { tlvType } from '../../src/forward/tlv.ts'
+import { encodeProxyV2, parseProxyHeader } from '../../src/proxy/proxy-header.ts'
+import { tlvType } from '../../src/proxy/tlv.ts'
+import { ServerNames } from '../../src/upstream/server-names.ts'
 import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
 import { grease, helloFor, keyShare, message, records, serverNames } from './hello.ts'
 

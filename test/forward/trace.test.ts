@@ -1,7 +1,7 @@
 import t from 'tap'
-import { Descriptors } from '../../src/descriptors.ts'
-import { encodeProxyV2 } from '../../src/forward/proxy-header.ts'
-import { traceMark } from '../../src/forward/trace-mark.ts'
+import { encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
+import { traceMark } from '../../src/proxy/trace-mark.ts'
+import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { at, config, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
 
 const client = { address: '203.0.113.7', port: 50_000 }

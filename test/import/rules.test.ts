@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parse } from 'yaml'
-import { covers, parseCidr } from '../../src/config/address.ts'
-import { ServerNames } from '../../src/forward/server-names.ts'
+import { covers, parseCidr } from '../../src/address.ts'
 import { importText } from '../../src/import/import.ts'
+import { ServerNames } from '../../src/upstream/server-names.ts'
 
 interface Rule {
   readonly stage: 'connection' | 'session' | 'content'

@@ -5,7 +5,7 @@ import t from 'tap'
 import { Delivery } from '../../src/link/delivery.ts'
 import type { Session } from '../../src/link/session.ts'
 import { Unread } from '../../src/link/unread.ts'
-import type { ReadSocket } from '../../src/reader.ts'
+import type { ReadSocket } from '../../src/sockets/reader.ts'
 
 /** A delivery to a socket that takes nothing until it is let. */
 function stalled() {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import t from 'tap'
 import { Links } from '../../src/link/links.ts'
-import { acceptStatic, socketOptions } from '../../src/reader.ts'
+import { acceptStatic, socketOptions } from '../../src/sockets/reader.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { eventually, listening, trustLoopback, unattended } from './bench.ts'
 

@@ -12,7 +12,7 @@ import {
   noToken,
 } from '../../src/link/greeting.ts'
 import { Links } from '../../src/link/links.ts'
-import { acceptStatic, socketOptions } from '../../src/reader.ts'
+import { acceptStatic, socketOptions } from '../../src/sockets/reader.ts'
 import { bytes } from '../attack/far-end.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { eventually, listening, receive, trustLoopback, unattended } from './bench.ts'

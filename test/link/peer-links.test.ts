@@ -2,7 +2,7 @@ import t from 'tap'
 import { Lanes } from '../../src/link/lanes.ts'
 import { type AcceptedLink, PeerLimit, PeerLinks } from '../../src/link/peer-links.ts'
 import type { Session } from '../../src/link/session.ts'
-import { newShare } from '../../src/shares.ts'
+import { newShare } from '../../src/sockets/shares.ts'
 
 /** As many links as one peer may have, of which those of `silent` do not answer; each has so many of 9 streams. */
 function full(silent: readonly number[] = [], streams = 0) {

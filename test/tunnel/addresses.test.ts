@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseCidr } from '../../src/config/address.ts'
+import { parseCidr } from '../../src/address.ts'
 import type { TunnelConfig } from '../../src/config/config.ts'
 import { End, Namespace, pair } from './lab.ts'
 

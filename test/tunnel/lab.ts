@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { parseCidr } from '../../src/config/address.ts'
+import { parseCidr } from '../../src/address.ts'
 import type { PeerConfig, TunnelConfig } from '../../src/config/config.ts'
 import { scratchFolder } from '../lab/scratch.ts'
 

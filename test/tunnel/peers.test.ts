@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseCidr } from '../../src/config/address.ts'
+import { parseCidr } from '../../src/address.ts'
 import { Peers } from '../../src/tunnel/peers.ts'
 import type { DevicePeer } from '../../src/tunnel/uapi-codec.ts'
 import { KeptLog } from './fake.ts'

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import t, { type Test } from 'tap'
-import { parseCidr } from '../../src/config/address.ts'
+import { parseCidr } from '../../src/address.ts'
 import type { TunnelConfig } from '../../src/config/config.ts'
 import { EndError } from '../../src/errors.ts'
 import type { Ip } from '../../src/tunnel/ip.ts'

@@ -1,6 +1,6 @@
 /** Peers of a simulated tunnel with a clock of its own: what is sampled, probed and done is real, the network is not. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { familyOf } from '../../src/config/address.ts'
+import { familyOf } from '../../src/address.ts'
 import type { PeerConfig, TunnelConfig } from '../../src/config/config.ts'
 import type { Running } from '../../src/tunnel/bring-up.ts'
 import { EndpointNames, type Resolve } from '../../src/tunnel/names.ts'
