@@ -1,7 +1,8 @@
 import { type Cidr, parseCidr, parseHostPorts } from '../address.ts'
 import { Covered } from '../config/covered.ts'
-import type { ForwardStatus, TargetStatus } from '../connection/status.ts'
+import type { ForwardStatus } from '../connection/status.ts'
 import type { PeerStatus, TunnelStatus } from '../tunnel/status.ts'
+import type { TargetStatus } from '../upstream/status.ts'
 import type { HealthReason } from './health.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { stateOf } from '../connection/status.ts'
+import { stateOf } from '../upstream/status.ts'
 import { headerMetrics } from './header-metrics.ts'
 import { type Metric, ofLinks, perForward, sample, single, targetCounts } from './metric.ts'
 import { processMetrics } from './process-metrics.ts'

@@ -1,13 +1,10 @@
 import { isoTime } from '../clock.ts'
-import {
-  type ConnectionStatus,
-  type ForwardStatus,
-  refusalReasons,
-  type TargetStatus,
-} from '../connection/status.ts'
+import type { ConnectionStatus, ForwardStatus } from '../connection/status.ts'
 import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
+import { refusalReasons } from '../upstream/refusal-reason.ts'
+import type { TargetStatus } from '../upstream/status.ts'
 import { knownForwards, knownReasons } from './behind.ts'
 import type { HealthReport } from './health.ts'
 

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import { formatBytes, formatSeconds } from '../amount.ts'
-import { stateOf } from '../connection/status.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
+import { stateOf } from '../upstream/status.ts'
 import { visible } from '../visible.ts'
 import { type Dated, type EndStatus, shortKey, targetText, targetTrouble } from './status.ts'
 

@@ -2,8 +2,8 @@ import { clientNetwork } from '../address.ts'
 import type { Limits } from '../config/config.ts'
 import { Prefixes } from '../config/prefixes.ts'
 import { loopMark } from '../upstream/loop-mark.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Client } from './client.ts'
-import type { RefusalReason } from './status.ts'
 
 /**
  * Checks at once that wait for their target's first byte, of all who stand before a forward: each has one at a time. More

@@ -4,8 +4,8 @@ import type { ResetReason } from '../link/reset-reason.ts'
 import { ProxyHeaderError, parseProxyHeader } from '../proxy/proxy-header.ts'
 import type { Descriptors } from '../sockets/descriptors.ts'
 import type { Share } from '../sockets/shares.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import { Client } from './client.ts'
-import type { RefusalReason } from './status.ts'
 
 /** The forward that a stream is for. */
 interface Receiver {

@@ -1,18 +1,18 @@
 import type { Socket } from 'node:net'
 import type { Reset } from '../link/reset-reason.ts'
-import type { StreamEnd, StreamOwner } from '../link/stream-owner.ts'
+import type { StreamEnd } from '../link/stream-owner.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import { type CarrierEnd, carrierEnd } from './carrier.ts'
 import type { Hello } from './client-hello.ts'
 import { hearing, type Timed, undecidedFor } from './deadlines.ts'
-import type { Downstream } from './downstream.ts'
+import type { Downstream, DownstreamOwner } from './downstream.ts'
 import { Lineage, type LineageOwner } from './lineage.ts'
 import { tellEnded, tellHeaderReset, tellRefused } from './lines.ts'
-import type { ConnectionOwner } from './owner.ts'
-import { Passage } from './passage.ts'
+import type { ConnectionOwner, OpenConnection } from './owner.ts'
+import { Passage, type PassageOwner } from './passage.ts'
 import { connectionStatus } from './progress.ts'
-import type { RelayOwner } from './relay.ts'
 import { Silence, silenceLimit } from './silence.ts'
-import type { ConnectionStatus, RefusalReason } from './status.ts'
+import type { ConnectionStatus } from './status.ts'
 import { answerTrace } from './trace.ts'
 
 type Phase = 'header' | 'undecided' | 'hello' | 'hearing' | 'tracing' | 'dialling' | 'relaying' | 'closed'
@@ -21,7 +21,7 @@ type Phase = 'header' | 'undecided' | 'hello' | 'hearing' | 'tracing' | 'diallin
  * One client of a forward, from accept to the last byte: know who it is, find its way to a target, carry the bytes.
  * What fails before there is one is a refusal: the client gets a reset, the log one line, the forward's counter one more.
  */
-export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner {
+export class Connection implements Timed, DownstreamOwner, LineageOwner, PassageOwner, OpenConnection {
   deadline = 0
   readonly forward: ConnectionOwner
   readonly lineage: Lineage
@@ -121,7 +121,7 @@ export class Connection implements Timed, RelayOwner, StreamOwner, LineageOwner 
 
   /** Its first bytes have come, and tell which target it wants. */
   greeted(hello: Hello): void {
-    const upstream = this.forward.upstreams.of(hello)
+    const upstream = this.forward.upstreams.of(hello.isTls ? hello.name : undefined)
     if (hello.isTls && hello.name !== undefined) this.#downstream.client.named(hello.name)
     if (upstream !== undefined) this.#passage.seek(upstream)
     else this.refuse('no-route', hello.isTls ? (hello.name ?? 'no server name') : `not TLS: ${hello.detail}`)

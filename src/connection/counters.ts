@@ -1,5 +1,5 @@
+import { type RefusalReason, refusalReasons } from '../upstream/refusal-reason.ts'
 import type { Carrier } from './carrier.ts'
-import { type RefusalReason, refusalReasons } from './status.ts'
 
 /** What a forward counts; the meaning of each is told at `ForwardStatus`. Plain numbers: the byte path adds to them. */
 export class Counters {

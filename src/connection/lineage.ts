@@ -1,10 +1,11 @@
+import type { ForwardConfig } from '../config/config.ts'
 import { type Leg, loopOf } from '../upstream/comebacks.ts'
+import type { Loops } from '../upstream/loops.ts'
 import type { Client } from './client.ts'
-import type { ConnectionOwner } from './owner.ts'
 
 /** The connection. */
 export interface LineageOwner {
-  readonly forward: ConnectionOwner
+  readonly forward: { readonly config: Pick<ForwardConfig, 'acceptProxy'>; readonly loops: Loops }
   /** Its client's neighbour may have lost sight of it, or has closed it. */
   readonly isForsaken: boolean
   /** It ends: its client was sent again. */
@@ -27,7 +28,7 @@ export class Lineage implements Leg {
     this.#cause = this.#comebacks.at(client)
   }
 
-  get forward(): ConnectionOwner {
+  get forward(): object {
     return this.#owner.forward
   }
 

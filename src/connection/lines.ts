@@ -1,11 +1,23 @@
 import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import type { CarrierEnd } from './carrier.ts'
-import type { Connection } from './connection.ts'
-import type { RefusalReason } from './status.ts'
+import type { Counters } from './counters.ts'
+import type { ConnectionStatus } from './status.ts'
 
 /** What is counted and logged of a connection beside its bytes: one line at its end. */
+
+/** A connection, and what its forward counts and logs with. */
+interface Told {
+  readonly forward: {
+    readonly log: Log
+    readonly logConnections: () => boolean
+    readonly lines: ConnectionLines
+    readonly counters: Counters
+  }
+  status(): ConnectionStatus
+}
 
 /** The lines of a forward that its clients and targets could make a flood of. */
 export interface ConnectionLines {
@@ -27,7 +39,7 @@ export function connectionLines(log: Log, forward: string): ConnectionLines {
   }
 }
 
-export function tellRefused(connection: Connection, reason: RefusalReason, detail: string): void {
+export function tellRefused(connection: Told, reason: RefusalReason, detail: string): void {
   const { client, serverName, target, id } = connection.status()
   const { counters, lines } = connection.forward
   counters.refused[reason]++
@@ -35,12 +47,12 @@ export function tellRefused(connection: Connection, reason: RefusalReason, detai
 }
 
 /** A target did not take it, and the next one is asked. */
-export function tellAttempt(connection: Connection, { text: target }: Target, detail: string): void {
+export function tellAttempt(connection: Told, { text: target }: Target, detail: string): void {
   const { forward, client, id } = connection.status()
   connection.forward.log.debug({ forward, client, target, detail, id }, 'target does not take a connection')
 }
 
-export function tellEnded(connection: Connection, isCheck: boolean, end: CarrierEnd, detail: string): void {
+export function tellEnded(connection: Told, isCheck: boolean, end: CarrierEnd, detail: string): void {
   const { log, logConnections, lines } = connection.forward
   if (!isCheck && !logConnections()) return
   const { since, ...status } = connection.status()
@@ -55,7 +67,7 @@ export function tellEnded(connection: Connection, isCheck: boolean, end: Carrier
   else lines.unanswered.info(end, fields)
 }
 
-export function tellDropped(connection: Connection, droppedTlvs: number): void {
+export function tellDropped(connection: Told, droppedTlvs: number): void {
   if (droppedTlvs === 0) return
   const { client, id } = connection.status()
   connection.forward.counters.droppedTlvs += droppedTlvs
@@ -63,7 +75,7 @@ export function tellDropped(connection: Connection, droppedTlvs: number): void {
 }
 
 /** The target has reset it right behind its header. */
-export function tellHeaderReset(connection: Connection, headerBytes: number): void {
+export function tellHeaderReset(connection: Told, headerBytes: number): void {
   const { client, serverName, target, id } = connection.status()
   connection.forward.counters.headerResets++
   connection.forward.lines.headerResets.warn(target ?? '', { client, serverName, target, headerBytes, id })

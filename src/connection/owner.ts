@@ -6,12 +6,26 @@ import type { Loops } from '../upstream/loops.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 import type { Ways } from '../ways.ts'
 import type { Admission } from './admission.ts'
-import type { Connection } from './connection.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { ConnectionLines } from './lines.ts'
-import type { ForwardStatus } from './status.ts'
+import type { ConnectionStatus, ForwardStatus } from './status.ts'
 import type { Tracing } from './trace.ts'
+
+/** What a forward has open: it lasts until it has told that it has ended. */
+export interface OpenConnection {
+  /** So many file descriptors are its own, or are going to be. */
+  hold(descriptors: number): void
+  status(): ConnectionStatus
+  /** Looks whether they are still there whom nobody reads now. */
+  look(): void
+  /** Ends it, whatever it does now: the drain time is over. */
+  abort(): void
+  /** Ends it if it has to do with this address, to which data does not leave through the tunnel. */
+  cut(address: string, why: string): void
+  /** That it has to do with. */
+  readonly addresses: readonly string[]
+}
 
 /** The forward that a connection belongs to. */
 export interface ConnectionOwner {
@@ -33,5 +47,5 @@ export interface ConnectionOwner {
   readonly tracing: Tracing
   status(): ForwardStatus
   trusts(address: string): boolean
-  ended(connection: Connection): void
+  ended(connection: OpenConnection): void
 }

@@ -3,26 +3,38 @@ import { type Reset, refusalsOfEnd } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import type { StreamEnd } from '../link/stream-owner.ts'
 import { Dial, type DialOwner } from '../upstream/dial.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Ways } from '../ways.ts'
 import type { Check } from './admission.ts'
 import type { Carrier } from './carrier.ts'
 import type { EncodedHeader } from './client.ts'
-import type { Connection } from './connection.ts'
-import type { Downstream } from './downstream.ts'
+import type { Downstream, DownstreamOwner } from './downstream.ts'
+import type { Lineage } from './lineage.ts'
 import { tellAttempt, tellDropped } from './lines.ts'
-import type { RefusalReason } from './status.ts'
+import type { ConnectionStatus } from './status.ts'
 
 /** Milliseconds from a header to the reset that answers it: a slow tunnel's round trips, and a busy target. */
 const moment = 2000
+
+/** The connection, which hears what its way to a target comes to. */
+export interface PassageOwner extends DownstreamOwner {
+  readonly lineage: Lineage
+  status(): ConnectionStatus
+  hold(descriptors: number): void
+  /** A target is searched; all attempts together have as long as `timeouts.connect` says. */
+  seeks(): void
+  /** There is one. */
+  found(): void
+}
 
 /**
  * The way of one connection from its client to a target: over a link, or by a connection that begins with the header and
  * what the client has sent so far. Each target is tried once, as long as nobody has seen a byte.
  */
 export class Passage implements DialOwner, Check {
-  readonly #connection: Connection
+  readonly #connection: PassageOwner
   readonly #downstream: Downstream
   /** How far into the ports of a range. */
   readonly #offset: number
@@ -34,7 +46,7 @@ export class Passage implements DialOwner, Check {
   #headerBytes = 0
   #dialledAt = 0
 
-  constructor(connection: Connection, downstream: Downstream, offset: number) {
+  constructor(connection: PassageOwner, downstream: Downstream, offset: number) {
     this.#connection = connection
     this.#downstream = downstream
     this.#offset = offset

@@ -7,14 +7,13 @@ import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from '../proxy/p
 import type { ReadSocket, Sink } from '../sockets/reader.ts'
 import { reset } from '../sockets/reset.ts'
 import type { Share } from '../sockets/shares.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import { type Carrier, StreamCarrier } from './carrier.ts'
 import { Client } from './client.ts'
 import { ClientHelloReader } from './client-hello.ts'
-import type { Connection } from './connection.ts'
-import type { Downstream } from './downstream.ts'
+import type { Downstream, DownstreamOwner } from './downstream.ts'
 import { Relay } from './relay.ts'
 import { Replay } from './replay.ts'
-import type { RefusalReason } from './status.ts'
 
 /** Bytes of a client that are kept until its target is connected; then the client waits. */
 const heldLimit = 65_536
@@ -31,7 +30,7 @@ export class SocketDownstream implements Downstream, Sink {
   readonly mayCross = true
   readonly mayBeLost = false
   readonly #socket: ClientSocket
-  #connection: Connection | undefined
+  #connection: DownstreamOwner | undefined
   /** Which header it has to send, until it has. */
   #expected: false | 'any' | 'v1' | 'v2' = false
   /** While its ClientHello is awaited. */
@@ -51,7 +50,7 @@ export class SocketDownstream implements Downstream, Sink {
     this.client = Client.of(socket)
   }
 
-  start(connection: Connection): void {
+  start(connection: DownstreamOwner): void {
     this.#connection = connection
     const { acceptProxy, listen } = connection.forward.config
     const { address } = this.client.source
@@ -79,7 +78,7 @@ export class SocketDownstream implements Downstream, Sink {
     if (sent !== undefined) this.#readHello(sent)
   }
 
-  relay(connection: Connection, target: Socket, header: Buffer | undefined): Carrier {
+  relay(connection: DownstreamOwner, target: Socket, header: Buffer | undefined): Carrier {
     const bytes = this.#held.length
     // One buffer, one write: HAProxy and nginx reset a connection whose header comes in two segments.
     const first = this.#held.take(header)
@@ -87,7 +86,13 @@ export class SocketDownstream implements Downstream, Sink {
     return new Relay(this.#socket, target, first, bytes, connection)
   }
 
-  cross(connection: Connection, session: Session, port: number, header: Buffer, mayReturn: boolean): Carrier {
+  cross(
+    connection: DownstreamOwner,
+    session: Session,
+    port: number,
+    header: Buffer,
+    mayReturn: boolean,
+  ): Carrier {
     const held = this.#held
     const sent = held.look()
     this.#held = new Held()

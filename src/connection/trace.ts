@@ -4,12 +4,13 @@ import { formatHostPort } from '../address.ts'
 import type { ForwardConfig } from '../config/config.ts'
 import { Dial } from '../upstream/dial.ts'
 import type { Loops } from '../upstream/loops.ts'
+import type { Verdict } from '../upstream/status.ts'
 import type { Target } from '../upstream/target.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 import type { Ways } from '../ways.ts'
 import type { Client } from './client.ts'
-import type { ForwardStatus, Verdict } from './status.ts'
+import type { ForwardStatus } from './status.ts'
 
 /** The answer to a marked connection. */
 

@@ -1,5 +1,6 @@
 import { familyOf, parseHostPorts } from '../address.ts'
-import type { ForwardStatus, TargetStatus } from '../connection/status.ts'
+import type { ForwardStatus } from '../connection/status.ts'
+import type { TargetStatus } from '../upstream/status.ts'
 import { type Finding, failed, ok, unknown } from './finding.ts'
 import type { HeaderVerdict } from './target.ts'
 

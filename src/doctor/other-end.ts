@@ -1,5 +1,5 @@
-import type { Verdict } from '../connection/status.ts'
 import type { TraceAnswer } from '../connection/trace.ts'
+import type { Verdict } from '../upstream/status.ts'
 import { type Finding, failed, findingStates, ok } from './finding.ts'
 
 /** What another end of ours said of the target behind it, as it is told here. `reached` comes first where it has reached that. */

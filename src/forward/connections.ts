@@ -1,10 +1,11 @@
 import type { Connection } from '../connection/connection.ts'
 import type { Downstream } from '../connection/downstream.ts'
+import type { OpenConnection } from '../connection/owner.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 
 /** The open connections of a forward, and how they end with it. */
 export class Connections {
-  readonly #open = new Set<Connection>()
+  readonly #open = new Set<OpenConnection>()
   #drain: AbortSignal | undefined
   #drained: (() => void) | undefined
 
@@ -17,7 +18,7 @@ export class Connections {
     if (this.#drain?.aborted) connection.abort()
   }
 
-  ended(connection: Connection): void {
+  ended(connection: OpenConnection): void {
     this.#open.delete(connection)
     connection.hold(0)
     if (this.#open.size === 0) this.#drained?.()
@@ -44,7 +45,7 @@ export class Connections {
 
   /** That they are with. */
   get addresses(): string[] {
-    return Array.from(this.#open, connection => connection.addresses).flat()
+    return Array.from(this.#open).flatMap(({ addresses }) => addresses)
   }
 
   /** Ends those whose client or target has gone while it was not read: it would not be heard. */

@@ -10,9 +10,9 @@ import { Counters } from '../connection/counters.ts'
 import type { Deadlines } from '../connection/deadlines.ts'
 import { type Downstream, StreamDownstream } from '../connection/downstream.ts'
 import { type ConnectionLines, connectionLines } from '../connection/lines.ts'
-import type { ConnectionOwner } from '../connection/owner.ts'
+import type { ConnectionOwner, OpenConnection } from '../connection/owner.ts'
 import { SocketDownstream } from '../connection/socket-downstream.ts'
-import type { ForwardStatus, RefusalReason } from '../connection/status.ts'
+import type { ForwardStatus } from '../connection/status.ts'
 import type { Tracing } from '../connection/trace.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { Session } from '../link/session.ts'
@@ -23,6 +23,7 @@ import { reset } from '../sockets/reset.ts'
 import { newShare, type Share } from '../sockets/shares.ts'
 import { Knock } from '../upstream/knock.ts'
 import type { Loops } from '../upstream/loops.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
 import { version } from '../version.ts'
@@ -191,7 +192,7 @@ export class Forward implements ConnectionOwner {
     return this.upstreams.areDead
   }
 
-  ended(connection: Connection): void {
+  ended(connection: OpenConnection): void {
     this.admission.release(connection)
     this.connections.ended(connection)
   }

@@ -1,11 +1,11 @@
 import { connect, type Socket } from 'node:net'
 import { formatHostPort } from '../address.ts'
-import type { RefusalReason } from '../connection/status.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import { dialOptions, type ReadSocket } from '../sockets/reader.ts'
 import type { Ways } from '../ways.ts'
+import type { RefusalReason } from './refusal-reason.ts'
 import type { Target } from './target.ts'
 import type { Upstream } from './upstream.ts'
 

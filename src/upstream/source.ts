@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { canonical, formatHostPorts, type HostPorts } from '../address.ts'
-import type { TargetStatus } from '../connection/status.ts'
 import { messageOf } from '../errors.ts'
+import type { TargetStatus } from './status.ts'
 import { Target, type TargetOwner } from './target.ts'
 
 /** Targets of one name: each is checked, and takes a descriptor for that, whatever its name server answers. */

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { formatHostPorts, type HostPorts } from '../address.ts'
-import type { Judged, TargetStatus, Verdict } from '../connection/status.ts'
 import { loopMark } from './loop-mark.ts'
+import type { Judged, TargetStatus, Verdict } from './status.ts'
 
 /** Who has targets, and hears of their going up and down. */
 export interface TargetOwner {

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import { formatHostPorts } from '../address.ts'
 import type { UpstreamConfig } from '../config/config.ts'
-import type { TargetStatus } from '../connection/status.ts'
 import { type Reset, refusalsOfEnd, refusalsOfMoment } from '../link/reset-reason.ts'
 import type { Log } from '../log.ts'
 import type { Descriptors } from '../sockets/descriptors.ts'
 import { Balancer } from './balancer.ts'
 import { Check, type CheckOwner } from './check.ts'
 import { Source, type SourceOwner } from './source.ts'
+import type { TargetStatus } from './status.ts'
 import type { Target } from './target.ts'
 
 /** Milliseconds between two looks at whether a name's answer still holds: the floor of its TTL. */

@@ -1,8 +1,7 @@
 import { formatHostPorts } from '../address.ts'
 import type { ForwardConfig, UpstreamConfig } from '../config/config.ts'
-import type { Hello } from '../connection/client-hello.ts'
-import type { TargetStatus } from '../connection/status.ts'
 import { ServerNames } from './server-names.ts'
+import type { TargetStatus } from './status.ts'
 import type { Target } from './target.ts'
 import { Upstream, type UpstreamOptions } from './upstream.ts'
 
@@ -60,9 +59,9 @@ export class Upstreams {
     return this.#routes !== undefined
   }
 
-  /** Where a client goes that began like this; `undefined` where no route has its name and there is nothing else. */
-  of(hello: Hello): Upstream | undefined {
-    const route = hello.isTls && hello.name !== undefined ? this.#routes?.find(hello.name) : undefined
+  /** Where a client goes that asks for this server, or for none; `undefined` where no route has the name and there is nothing else. */
+  of(serverName: string | undefined): Upstream | undefined {
+    const route = serverName === undefined ? undefined : this.#routes?.find(serverName)
     return route ?? (this.own.isEmpty ? undefined : this.own)
   }
 

@@ -1,6 +1,7 @@
 import type { EndParts } from '../../src/admin/status.ts'
 import { momentOf } from '../../src/clock.ts'
-import { type ForwardStatus, refusalReasons } from '../../src/connection/status.ts'
+import type { ForwardStatus } from '../../src/connection/status.ts'
+import { refusalReasons } from '../../src/upstream/refusal-reason.ts'
 
 /** An end with everything in it. */
 
