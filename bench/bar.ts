@@ -1,4 +1,4 @@
-import { reference } from './contender.ts'
+import { reference } from './contenders.ts'
 import type { NetworkName } from './options.ts'
 import { cellOf, type Row } from './summary.ts'
 

@@ -1,7 +1,4 @@
-import { haproxy, rawTunnel } from './by-hand.ts'
 import type { Network } from './network.ts'
-import { ours } from './ours.ts'
-import { chisel, frp, rathole } from './tunnels.ts'
 import type { Variant } from './variant.ts'
 
 /** What is measured: something that carries clients of 192.0.2.1:80 to the backend. */
@@ -37,18 +34,12 @@ export interface Started {
   readonly pod: End
 }
 
-/** `variable`: those of the environment that must name its programs. */
-export const contenders: Readonly<Record<string, { contender: Contender; variables: readonly string[] }>> = {
-  tunnel: { contender: rawTunnel, variables: [] },
-  haproxy: { contender: haproxy(() => 'haproxy'), variables: [] },
-  // A newer one beside it: scripts/haproxy-trixie.sh.
-  'haproxy-trixie': { contender: haproxy(() => process.env.HAPROXY_TRIXIE!), variables: ['HAPROXY_TRIXIE'] },
-  ours: { contender: ours({ link: true }), variables: [] },
-  'ours-plain': { contender: ours({ link: false }), variables: [] },
-  frp: { contender: frp, variables: ['FRPS', 'FRPC'] },
-  rathole: { contender: rathole, variables: ['RATHOLE'] },
-  chisel: { contender: chisel, variables: ['CHISEL'] },
+/** A running contender and what it is asked to do. */
+export interface Trial {
+  readonly network: Network
+  readonly started: Started
+  readonly seconds: number
+  readonly idle: number
+  /** Holds the backend's files. */
+  readonly folder: string
 }
-
-/** All others are compared with it. */
-export const reference = 'haproxy'

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Host } from '../test/lab/lab.ts'
 import { port } from './backend.ts'
-import type { Trial, Values } from './measure.ts'
+import type { Trial } from './contender.ts'
+import type { Values } from './metric.ts'
 import { proportionalBytes } from './process.ts'
 
 /**

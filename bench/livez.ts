@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Host } from '../test/lab/lab.ts'
-import type { Values } from './measure.ts'
+import type { Values } from './metric.ts'
 
 /** How soon an end says that it is alive while it has more to do than it can: milliseconds, the slowest of all answers. */
 export async function livezDuring(end: Host, url: string, load: () => Promise<unknown>): Promise<Values> {

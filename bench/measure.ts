@@ -1,24 +1,11 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bigFile } from './backend.ts'
-import type { Started } from './contender.ts'
+import type { Trial } from './contender.ts'
 import { idle } from './idle.ts'
 import { livezDuring } from './livez.ts'
-import type { Network } from './network.ts'
+import type { Values } from './metric.ts'
 import { cpuTime, machineTime, residentBytes } from './process.ts'
-
-/** Numbers by the name of what they measure, the test's name first: `keep.rate`, `bulk1.cpu.pod`. */
-export type Values = Record<string, number>
-
-/** A running contender and what it is asked to do. */
-export interface Trial {
-  readonly network: Network
-  readonly started: Started
-  readonly seconds: number
-  readonly idle: number
-  /** Holds the backend's files. */
-  readonly folder: string
-}
 
 /** Bulk differs more from one moment to the next than requests do: it is measured so many times as long. */
 const longer = 2

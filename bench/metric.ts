@@ -1,3 +1,6 @@
+/** Numbers by the name of what they measure, the test's name first: `keep.rate`, `bulk1.cpu.pod`. */
+export type Values = Record<string, number>
+
 /** A line of the table. */
 export interface Metric {
   readonly title: string

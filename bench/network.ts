@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { keyPairs } from '../test/lab/end.ts'
 import { type Host, Lab } from '../test/lab/lab.ts'
 import { retry } from './retry.ts'
-import type { Variant } from './variant.ts'
 
 /**
  * Where a contender is measured: four network namespaces on one machine.
@@ -29,6 +28,14 @@ export interface Path {
   readonly loss: number
 }
 
+/** How a network may differ from the plain one. */
+export interface NetworkSettings {
+  /** `NAME=VALUE`, in each namespace. */
+  readonly sysctl?: readonly string[]
+  /** MTU of the cable between gateway and pod, in bytes; not on the lossy network. */
+  readonly linkMtu?: number
+}
+
 export const address = {
   client: '192.0.2.10',
   gateway: '192.0.2.1',
@@ -49,7 +56,7 @@ const sysctls = [
 ]
 
 /** `path` is there when the link between gateway and pod is not a plain cable. */
-export async function layNetwork(path: Path | undefined, variant: Variant): Promise<Network> {
+export async function layNetwork(path: Path | undefined, settings: NetworkSettings): Promise<Network> {
   const lab = await Lab.create(`wgb${process.pid}`)
   try {
     const [client, gateway, pod, backend] = [
@@ -59,18 +66,18 @@ export async function layNetwork(path: Path | undefined, variant: Variant): Prom
       await lab.host('backend'),
     ]
     const hosts = [client, gateway, pod, backend]
-    await Promise.all(hosts.map(host => host.exec('sysctl', '-qw', ...sysctls, ...(variant.sysctl ?? []))))
+    await Promise.all(hosts.map(host => host.exec('sysctl', '-qw', ...sysctls, ...(settings.sysctl ?? []))))
     const network = { lab, client, gateway, pod, backend, [Symbol.asyncDispose]: () => lab.close() }
     await lab.link(client, [`${address.client}/24`], gateway, [`${address.gateway}/24`])
     await lab.link(pod, ['203.0.113.1/24'], backend, [`${address.backend}/24`])
     if (path === undefined) {
       await lab.link(gateway, [`${address.gatewayWan}/24`], pod, [`${address.podWan}/24`])
-      if (variant.linkMtu !== undefined)
+      if (settings.linkMtu !== undefined)
         for (const [host, device] of [
           [gateway, 'to-pod'],
           [pod, 'to-gateway'],
         ] as const)
-          await host.exec('ip', 'link', 'set', device, 'mtu', String(variant.linkMtu))
+          await host.exec('ip', 'link', 'set', device, 'mtu', String(settings.linkMtu))
     } else await layPath(network, path)
     await client.route('default', address.gateway)
     await backend.route('default', '203.0.113.1')

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { contenders } from './contender.ts'
+import { contenders } from './contenders.ts'
 import { isTest, type TestName, testNames } from './measure.ts'
 import { knownVariants, parseVariant, type Variant } from './variant.ts'
 

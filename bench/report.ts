@@ -1,5 +1,5 @@
 import { bars, judge } from './bar.ts'
-import { reference } from './contender.ts'
+import { reference } from './contenders.ts'
 import type { Machine } from './machine.ts'
 import { type Metric, metrics } from './metric.ts'
 import type { NetworkName } from './options.ts'

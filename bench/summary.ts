@@ -1,4 +1,4 @@
-import type { Values } from './measure.ts'
+import type { Values } from './metric.ts'
 import type { NetworkName } from './options.ts'
 
 /** What one contender reached in one round on one network. */

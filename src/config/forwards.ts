@@ -1,9 +1,8 @@
 import { familyOf, specialKindOf } from '../address.ts'
-import type { ForwardConfig, Limits, TunnelConfig } from './config.ts'
-import type { ConfigDocument } from './document.ts'
+import type { ForwardConfig, Limits } from './config.ts'
 import type { ForwardSection } from './forward-schema.ts'
 import type { Issues } from './issues.ts'
-import { resolveUpstreams } from './upstreams.ts'
+import { type ReportKey, resolveUpstreams, type UpstreamSource } from './upstreams.ts'
 
 /**
  * Bytes of a PROXY header that everybody has room for: as many as the longest of v1 has, for which nginx has made its
@@ -12,13 +11,9 @@ import { resolveUpstreams } from './upstreams.ts'
 const leastTaken = 107
 
 /** What the keys of one forward mean together, and beside the tunnel. */
-export interface ForwardSource {
-  readonly name: string
-  readonly section: ForwardSection
-  readonly document: ConfigDocument
+export interface ForwardSource extends UpstreamSource {
   /** Whether the config asks for a tunnel, be it without errors or not. */
   readonly hasTunnel: boolean
-  readonly tunnel: TunnelConfig | undefined
   /** Whom the forwards on the tunnel trust unless they say otherwise; one list for all of them. */
   readonly trustedPeers: ForwardConfig['trustedProxies']
 }
@@ -60,9 +55,6 @@ function limitsOf(section: ForwardSection): Limits {
 export function isListenHost(host: string): boolean {
   return host === '' || host === 'localhost' || (familyOf(host) !== 0 && specialKindOf(host) === undefined)
 }
-
-/** `item` is the place in a list or a mapping. */
-export type ReportKey = (key: keyof ForwardSection, message: string, ...item: string[]) => void
 
 function checkListen({ section, hasTunnel }: ForwardSource, report: ReportKey): void {
   const { host } = section.listen

@@ -1,17 +1,28 @@
 import { formatHostPorts, type HostPorts, specialKindOf } from '../address.ts'
-import type { ForwardConfig, UpstreamConfig } from './config.ts'
+import type { ForwardConfig, TunnelConfig, UpstreamConfig } from './config.ts'
+import type { ConfigDocument } from './document.ts'
 import type { ForwardSection } from './forward-schema.ts'
-import type { ForwardSource, ReportKey } from './forwards.ts'
 import { leadsTo } from './listeners.ts'
 import { parseRouteName } from './server-name.ts'
 
 /** Of one forward, those of its routes included. Each is watched by itself, and looked at when another one changes. */
 const mostTargets = 1024
 
+/** One forward as its config has it, and the tunnel beside it. */
+export interface UpstreamSource {
+  readonly name: string
+  readonly section: ForwardSection
+  readonly document: ConfigDocument
+  readonly tunnel: TunnelConfig | undefined
+}
+
+/** `item` is the place in a list or a mapping. */
+export type ReportKey = (key: keyof ForwardSection, message: string, ...item: string[]) => void
+
 type Upstreams = Pick<ForwardConfig, 'upstream' | 'routes'>
 
 /** Where the connections of a forward go: to its target, and by their TLS server name to those of its routes. */
-export function resolveUpstreams(source: ForwardSource, report: ReportKey): Upstreams {
+export function resolveUpstreams(source: UpstreamSource, report: ReportKey): Upstreams {
   const { target = [], routes = {}, listen, check } = source.section
   if (target.length === 0 && Object.keys(routes).length === 0)
     report('target', 'missing; it is required, unless there are routes')
@@ -44,7 +55,7 @@ function upstreamOf(
 }
 
 /** Names know no case, and no dot at their end. */
-function checkNames({ name, section: { routes = {} }, document }: ForwardSource, report: ReportKey): void {
+function checkNames({ name, section: { routes = {} }, document }: UpstreamSource, report: ReportKey): void {
   const seen = new Map<string, string>()
   for (const key of Object.keys(routes)) {
     const canonical = parseRouteName(key) ?? key
@@ -62,7 +73,7 @@ function checkNames({ name, section: { routes = {} }, document }: ForwardSource,
 
 function checkTargets(
   targets: readonly HostPorts[],
-  source: ForwardSource,
+  source: UpstreamSource,
   report: (message: string, ...item: string[]) => void,
 ): void {
   const seen = new Set<string>()
@@ -88,7 +99,7 @@ function checkCount(lists: readonly (readonly HostPorts[])[], report: ReportKey)
 
 function checkTarget(
   target: HostPorts,
-  { section: { listen }, tunnel }: ForwardSource,
+  { section: { listen }, tunnel }: UpstreamSource,
   report: (message: string) => void,
 ): void {
   const kind = specialKindOf(target.host)

@@ -2,7 +2,7 @@ import { canonical, familyOf, type HostPorts } from '../address.ts'
 import { found } from '../config/issue.ts'
 import type { Ledger } from './ledger.ts'
 import { arities, nameParams, readParams } from './params.ts'
-import type { Directive } from './section.ts'
+import type { Directive } from './words.ts'
 
 /** One address of a `bind` line. */
 export interface Bind {

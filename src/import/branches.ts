@@ -1,5 +1,5 @@
 import type { Ledger } from './ledger.ts'
-import type { Directive } from './section.ts'
+import type { Directive } from './words.ts'
 
 const messages = ['.diag', '.notice', '.warning', '.alert']
 

@@ -3,23 +3,17 @@ import { both, type Filter, readFilter } from './access.ts'
 import type { Bind } from './bind.ts'
 import type { Ledger } from './ledger.ts'
 import type { ProxySection } from './proxy.ts'
-import { routesOf } from './routes.ts'
+import { type RouteSource, routesOf } from './routes.ts'
 import type { Stage } from './rules.ts'
 import { timeoutsOf } from './timeouts.ts'
 import { upstreamOf } from './upstream.ts'
 import type { Entry } from './yaml.ts'
 
 /** What a forward is made of. */
-export interface Source {
-  readonly frontend: ProxySection
-  /** Where connections go that no route has; without a default, that of the first route, for what all have in common. */
-  readonly backend: ProxySection
+export interface Source extends RouteSource {
   readonly hasDefault: boolean
   /** Several lines where they make one listener. */
   readonly binds: readonly [Bind, ...Bind[]]
-  readonly listen: HostPorts
-  /** Another section by its name, of those that have servers. */
-  readonly backendNamed: (name: string) => ProxySection | undefined
 }
 
 const anyone = ['0.0.0.0/0', '::/0']

@@ -1,6 +1,7 @@
 import type { Ledger } from './ledger.ts'
 import { type ProxySection, readProxy, unreadProxy } from './proxy.ts'
-import type { Directive, ProxyKind, Section } from './section.ts'
+import type { ProxyKind, Section } from './section.ts'
+import type { Directive } from './words.ts'
 
 /** The frontends, backends and listens that are in force, each with what it inherits. */
 export function readProxies(sections: readonly Section[], ledger: Ledger): ProxySection[] {

@@ -4,9 +4,10 @@ import { type HealthCheck, isOfCheck, noHealthCheck, readHealthCheck } from './h
 import type { Ledger } from './ledger.ts'
 import { proxyReason } from './left-out.ts'
 import { type AccessRule, type RoutingRule, readAccess, readAcls, readRouting } from './rules.ts'
-import type { Directive, ProxyKind, Section } from './section.ts'
+import type { ProxyKind, Section } from './section.ts'
 import { readServer, readServerParams, type Server, type ServerParams, serverDefaults } from './server.ts'
 import { readTime, type Setting } from './time.ts'
+import type { Directive } from './words.ts'
 
 /** The timeouts that a forward has something for; milliseconds, 0 for none. */
 export const timeoutNames = ['connect', 'client', 'server', 'tunnel', 'client-fin', 'server-fin'] as const

@@ -1,11 +1,21 @@
+import type { HostPorts } from '../address.ts'
 import { parseRouteName } from '../config/server-name.ts'
 import { noBackend } from './backends.ts'
-import type { Source } from './forward.ts'
 import { Ledger } from './ledger.ts'
 import { areTcp, type ProxySection } from './proxy.ts'
 import { timeoutsOf } from './timeouts.ts'
 import { type Upstream, upstreamOf } from './upstream.ts'
 import type { Entry } from './yaml.ts'
+
+/** What the routes of a forward are made of. */
+export interface RouteSource {
+  readonly frontend: ProxySection
+  /** Where connections go that no route has; without a default, that of the first route, for what all have in common. */
+  readonly backend: ProxySection
+  readonly listen: HostPorts
+  /** Another section by its name, of those that have servers. */
+  readonly backendNamed: (name: string) => ProxySection | undefined
+}
 
 export interface Routes {
   readonly entries: readonly Entry[]
@@ -14,7 +24,7 @@ export interface Routes {
 }
 
 /** `routes` from `use_backend NAME if { req.ssl_sni -i HOST… }`: the first that names a host has it. */
-export function routesOf(source: Source, usual: Upstream, ledger: Ledger): Routes {
+export function routesOf(source: RouteSource, usual: Upstream, ledger: Ledger): Routes {
   const { frontend, listen, backendNamed } = source
   let { choice } = usual
   const routes = new Map<string, Entry>()
@@ -65,7 +75,7 @@ function isTaken(host: string, routes: ReadonlyMap<string, Entry>): boolean {
 
 /** A forward has one of everything but the target, so what differs here would be lost. */
 function compare(
-  { frontend, backend: ofDefault }: Source,
+  { frontend, backend: ofDefault }: RouteSource,
   backend: ProxySection,
   { sendProxy, choice, maxConnections }: Upstream,
   usual: Upstream,

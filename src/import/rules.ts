@@ -1,7 +1,8 @@
 import { found } from '../config/issue.ts'
 import { type Acls, type Condition, type Criterion, readCondition, readCriterion } from './condition.ts'
 import type { Ledger } from './ledger.ts'
-import type { Directive, ProxyKind } from './section.ts'
+import type { ProxyKind } from './section.ts'
+import type { Directive } from './words.ts'
 
 export const stages = ['connection', 'session', 'content'] as const
 export type Stage = (typeof stages)[number]

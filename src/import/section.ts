@@ -1,16 +1,7 @@
 import { found } from '../config/issue.ts'
 import { withoutBranches } from './branches.ts'
 import type { Ledger } from './ledger.ts'
-import { splitWords } from './words.ts'
-
-/** A line that is neither empty nor a comment. */
-export interface Directive {
-  readonly line: number
-  readonly name: string
-  readonly args: readonly string[]
-  /** Why its words cannot be known: an error, unless the line has no effect. */
-  readonly problem?: string
-}
+import { type Directive, splitWords } from './words.ts'
 
 export const proxyKinds = ['defaults', 'frontend', 'backend', 'listen'] as const
 export type ProxyKind = (typeof proxyKinds)[number]

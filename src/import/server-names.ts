@@ -1,8 +1,17 @@
 import { parseRouteName } from '../config/server-name.ts'
-import type { Criterion, Refusal } from './condition.ts'
 import { areValues } from './words.ts'
 
 /** Names of TLS SNI: `req.ssl_sni -i www.example.com`, `req.ssl_sni -m end .example.com`, `req.ssl_sni,lower …`. */
+
+/** Names that a connection may ask for, as a criterion. */
+export interface NameCriterion {
+  readonly kind: 'name'
+  /** Those with `*.` in front stand for all below one. */
+  readonly values: readonly string[]
+  readonly lines: readonly number[]
+  /** What there is to warn of where it is used. */
+  readonly remark: string | undefined
+}
 
 const fetches = ['req.ssl_sni', 'req_ssl_sni', 'req.ssl_sni,lower', 'req_ssl_sni,lower']
 
@@ -10,12 +19,12 @@ export function isServerName(fetch: string | undefined): fetch is string {
   return fetch !== undefined && fetches.includes(fetch)
 }
 
-/** `undefined` for a match that a forward does not have. */
+/** `undefined` for a match that a forward does not have; `problem`: why nobody could ask for such names. */
 export function readNames(
   fetch: string,
   words: readonly string[],
   line: number,
-): Criterion | Refusal | undefined {
+): NameCriterion | { readonly problem: string } | undefined {
   const match = readMatch(words)
   if (match === undefined || !areValues(match.values)) return undefined
   const { isEnd, values } = match

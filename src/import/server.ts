@@ -3,9 +3,9 @@ import { found } from '../config/issue.ts'
 import { hostOf, limit } from './bind.ts'
 import type { Ledger } from './ledger.ts'
 import { arities, nameParams, type Param, readParams } from './params.ts'
-import type { Directive } from './section.ts'
 import { changeFlags, type ProxyFlags, proxyArities, sendProxyOf } from './send-proxy.ts'
 import { parseTime, type Setting, timeProblem } from './time.ts'
+import type { Directive } from './words.ts'
 
 /**
  * What parameters say of a server; those of `default-server` lines are where the ones after them begin. A number with an

@@ -7,6 +7,15 @@ export interface Words {
   readonly problem?: string
 }
 
+/** A line that is neither empty nor a comment. */
+export interface Directive {
+  readonly line: number
+  readonly name: string
+  readonly args: readonly string[]
+  /** Why its words cannot be known: an error, unless the line has no effect. */
+  readonly problem?: string
+}
+
 const bare: Readonly<Record<string, string>> = {
   ' ': ' ',
   '#': '#',

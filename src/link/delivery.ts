@@ -2,8 +2,7 @@ import { exactCopy, mayPin, ownSize, pin, type ReadSocket } from '../sockets/rea
 import { Held } from './held.ts'
 import { copied } from './outbox.ts'
 import type { Reset } from './reset-reason.ts'
-import type { Session } from './session.ts'
-import type { Holder } from './unread.ts'
+import type { Holder, Holdings } from './unread.ts'
 
 /** Bytes that are written at once of what was held. */
 const mostWritten = 65_536
@@ -26,7 +25,7 @@ export class Delivery implements Holder {
   /** Is told each part that arrives before there is a local socket; it must not keep it. */
   told: ((part: Buffer) => void) | undefined
   counted = 0
-  readonly #session: Session
+  readonly #holdings: Holdings
   readonly #stream: Receiver
   #local: ReadSocket | undefined
   #held: Held | undefined
@@ -37,8 +36,9 @@ export class Delivery implements Holder {
   #onTaken: (() => void) | undefined
   #isOver = false
 
-  constructor(session: Session, stream: Receiver) {
-    this.#session = session
+  /** @param holdings what it holds is counted there. */
+  constructor(holdings: Holdings, stream: Receiver) {
+    this.#holdings = holdings
     this.#stream = stream
   }
 
@@ -65,7 +65,7 @@ export class Delivery implements Holder {
     if (bytes === undefined) return
     const goesOn = local.write(bytes)
     this.#pinned = bytes.length
-    this.#session.holdings.count(this)
+    this.#holdings.count(this)
     if (goesOn) this.#stream.taken()
   }
 
@@ -81,7 +81,7 @@ export class Delivery implements Holder {
       if (local.writableLength > 0) {
         this.#pinned = isCopied ? Math.max(part.length, Buffer.poolSize) : ownSize
         if (!isCopied) pin()
-        this.#session.holdings.count(this)
+        this.#holdings.count(this)
       }
       if (goesOn) this.#stream.taken()
     }
@@ -91,7 +91,7 @@ export class Delivery implements Holder {
   drained(): void {
     if (this.#isWaiting) return
     this.#pinned = 0
-    if (this.counted > 0) this.#session.holdings.count(this)
+    if (this.counted > 0) this.#holdings.count(this)
     this.#stream.taken()
   }
 
@@ -110,14 +110,14 @@ export class Delivery implements Holder {
     this.#held?.clear()
     this.#held = undefined
     this.told = undefined
-    if (this.counted > 0) this.#session.holdings.count(this)
+    if (this.counted > 0) this.#holdings.count(this)
   }
 
   #keep(part: Buffer): void {
     this.#held ??= new Held()
     const { cost } = this.#held
     this.#held.keep(part)
-    if (this.#held.cost > cost) this.#session.holdings.count(this)
+    if (this.#held.cost > cost) this.#holdings.count(this)
     // Last: who is told may end the stream, and with it what is held.
     this.told?.(part)
   }
@@ -127,7 +127,7 @@ export class Delivery implements Holder {
     this.#pinned += bytes.length
     this.#onTaken ??= () => this.#taken()
     this.#local!.write(bytes, this.#onTaken)
-    this.#session.holdings.count(this)
+    this.#holdings.count(this)
   }
 
   /** All that was written is taken, or the socket is gone. */

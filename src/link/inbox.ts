@@ -1,10 +1,17 @@
 import type { ReadSocket, Sink } from '../sockets/reader.ts'
 import { exactly, FrameReader, type FrameSink, frame, LinkError } from './frame.ts'
-import type { Stream } from './stream.ts'
+
+/** A stream, as far as it hears from the far end. What it is given refers to the read buffer. */
+export interface HeardStream {
+  /** Some of its bytes. @throws LinkError where the far end was not to send them */
+  data(part: Buffer): void
+  /** A frame of another type, `open` not among them. @throws LinkError where it is malformed or not to be sent */
+  control(type: number, payload: Buffer): void
+}
 
 /** What a link hears from the far end. */
 export interface Hearer {
-  stream(id: number): Stream | undefined
+  stream(id: number): HeardStream | undefined
   /** Bytes of a stream, or of one that has ended here. */
   heardPart(): void
   /** A stream was opened. `payload` refers to the read buffer. */

@@ -10,6 +10,7 @@ import { type PingWitness, Pulse } from './pulse.ts'
 import { encodeReset } from './reset-reason.ts'
 import { Senders } from './senders.ts'
 import { Stream } from './stream.ts'
+import type { LinkedStream, StreamLink } from './stream-owner.ts'
 import { type Holdings, unread } from './unread.ts'
 
 export interface SessionOptions {
@@ -31,7 +32,7 @@ export interface SessionOptions {
 }
 
 /** One link that is up: a tunnel connection with the frames of many streams. */
-export class Session implements Hearer {
+export class Session implements Hearer, StreamLink {
   readonly far: Greeting
   readonly own: Greeting
   /** Both ends of the tunnel connection. */
@@ -155,7 +156,7 @@ export class Session implements Hearer {
   }
 
   /** Returns whether the link takes more of this stream at once; `unblock` tells when it does again. */
-  sendData(stream: Stream, bytes: Buffer): boolean {
+  sendData(stream: LinkedStream, bytes: Buffer): boolean {
     for (let at = 0; at < bytes.length; at += maxData)
       this.send(stream.id, frame.data, bytes.length > maxData ? bytes.subarray(at, at + maxData) : bytes)
     return this.#senders.mayGoOn(stream, bytes.length)
@@ -167,7 +168,7 @@ export class Session implements Hearer {
   }
 
   /** Bytes of a stream that may be on the way to this end. */
-  windowOf(stream: Stream): number {
+  windowOf(stream: LinkedStream): number {
     return stream.isPromoted ? this.#pulse.pace.window / Math.max(this.promoted, 1) : this.own.window
   }
 
@@ -176,7 +177,7 @@ export class Session implements Hearer {
     this.#pulse.pace.delivered(bytes)
   }
 
-  promote(stream: Stream): void {
+  promote(stream: LinkedStream): void {
     const lane = this.#options.lane?.(this)
     if (lane !== undefined) {
       lane.write(uint32(stream.id))
@@ -185,18 +186,18 @@ export class Session implements Hearer {
   }
 
   /** The far end would like to have a stream promoted. */
-  wanted(stream: Stream): void {
+  wanted(stream: LinkedStream): void {
     if (!stream.isPromoted && this.#options.lane !== undefined) this.promote(stream)
   }
 
   /** Moves a stream to a lane. */
-  lend(stream: Stream, lane: Socket): void {
+  lend(stream: LinkedStream, lane: Socket): void {
     this.promoted++
     this.#pulse.hasBulk = true
     stream.promote(lane)
   }
 
-  remove(stream: Stream): void {
+  remove(stream: LinkedStream): void {
     this.#streams.delete(stream.id)
     if (stream.isPromoted && --this.promoted === 0) this.#pulse.hasBulk = false
     if (this.#isRetired && this.#streams.size === 0) void this.finish('no longer wanted')

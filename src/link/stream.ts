@@ -8,8 +8,7 @@ import { exactly, frame, LinkError, uint32 } from './frame.ts'
 import { awaitEnd, type Joined, join } from './joint.ts'
 import { copied } from './outbox.ts'
 import { decodeReset, encodeReset, type Reset } from './reset-reason.ts'
-import type { Session } from './session.ts'
-import { beginning, type StreamEnd, type StreamOwner } from './stream-owner.ts'
+import { beginning, type StreamEnd, type StreamLink, type StreamOwner } from './stream-owner.ts'
 
 /**
  * One connection across a link: a local socket at both ends, and between them frames. A long one is promoted: at a
@@ -24,7 +23,7 @@ export class Stream implements Joined {
   sentBytes = 0
   owner: StreamOwner | undefined
   readonly delivery: Delivery
-  #session: Session | undefined
+  #session: StreamLink | undefined
   #local: ReadSocket | undefined
   #lane: ReadSocket | undefined
   readonly #flow: Flow
@@ -35,11 +34,11 @@ export class Stream implements Joined {
   #isSwitched = false
   #isOver = false
 
-  constructor(session: Session, id: number, credit: number, granted: number) {
+  constructor(session: StreamLink, id: number, credit: number, granted: number) {
     this.#session = session
     this.id = id
     this.#flow = new Flow(credit, granted)
-    this.delivery = new Delivery(session, this)
+    this.delivery = new Delivery(session.holdings, this)
   }
 
   get isPromoted(): boolean {

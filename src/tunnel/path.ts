@@ -1,7 +1,7 @@
 import type { Log } from '../log.ts'
 import { type Rung, rungs } from './ladder.ts'
 import { ProbeRecord } from './probe-record.ts'
-import type { PathStatus } from './status.ts'
+import type { PathState, PathStatus } from './status.ts'
 
 /** Milliseconds in which any WireGuard peer sends something back for data, a keepalive if nothing else (KEEPALIVE_TIMEOUT is 10 s). */
 const answerWithin = 15_000
@@ -20,20 +20,6 @@ const inVain = { apart: 4000, after: 7000 }
 const heardWithin = 90_000
 /** Bytes sent within one sample that can be keepalives, of 32 bytes each, and nothing that has to be answered. */
 const keepalives = 64
-
-/**
- * Whether data crosses the tunnel to one peer and back.
- * `starting`: it has answered nothing yet. `dead`: what is sent goes unanswered, and nothing arrives; `recovering`: and
- * this was done last. `one-way`: what is sent goes unanswered, and what the peer sends arrives; the rung is what was
- * done last.
- */
-export type PathState =
-  | { readonly name: 'starting'; readonly since: number }
-  | { readonly name: 'up'; readonly since: number }
-  | { readonly name: 'mtu-black-hole'; readonly since: number }
-  | { readonly name: 'one-way'; readonly since: number; readonly rung?: Rung }
-  | { readonly name: 'dead'; readonly since: number }
-  | { readonly name: 'recovering'; readonly since: number; readonly rung: Rung }
 
 /** What a sample of the device tells of a peer since the last one. */
 export interface PathSample {

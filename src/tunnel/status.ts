@@ -1,6 +1,5 @@
 import type { Rung } from './ladder.ts'
 import type { Losable } from './loss.ts'
-import type { PathState } from './path.ts'
 
 /** What a tunnel shows of itself: read by the admin server, never by the data path. Times are on performance.now()'s clock. */
 export interface TunnelStatus {
@@ -51,6 +50,20 @@ export interface PeerStatus {
   readonly keepalive: number
   readonly path: PathStatus
 }
+
+/**
+ * Whether data crosses the tunnel to one peer and back.
+ * `starting`: it has answered nothing yet. `dead`: what is sent goes unanswered, and nothing arrives; `recovering`: and
+ * this was done last. `one-way`: what is sent goes unanswered, and what the peer sends arrives; the rung is what was
+ * done last.
+ */
+export type PathState =
+  | { readonly name: 'starting'; readonly since: number }
+  | { readonly name: 'up'; readonly since: number }
+  | { readonly name: 'mtu-black-hole'; readonly since: number }
+  | { readonly name: 'one-way'; readonly since: number; readonly rung?: Rung }
+  | { readonly name: 'dead'; readonly since: number }
+  | { readonly name: 'recovering'; readonly since: number; readonly rung: Rung }
 
 /** Whether data crosses the tunnel to a peer and back. */
 export interface PathStatus {

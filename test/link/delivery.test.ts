@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { Writable } from 'node:stream'
 import t from 'tap'
 import { Delivery } from '../../src/link/delivery.ts'
-import type { Session } from '../../src/link/session.ts'
 import { Unread } from '../../src/link/unread.ts'
 import type { ReadSocket } from '../../src/sockets/reader.ts'
 
@@ -22,7 +21,7 @@ function stalled() {
     },
   })
   const holdings = new Unread(1 << 30).join({})
-  const delivery = new Delivery({ holdings } as Session, {
+  const delivery = new Delivery(holdings, {
     abort() {},
     taken() {},
     drained: () => delivery.drained(),
