@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { formatHostPorts, unmap } from '../address.ts'
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import { Prefixes, prefixesOf } from '../config/prefixes.ts'
 import { Admission } from '../connection/admission.ts'
 import { clientOf } from '../connection/arrival.ts'
@@ -72,13 +72,13 @@ export class Forward implements ConnectionOwner {
   readonly admission = new Admission()
   readonly upstreams: Upstreams
   readonly #linkTo: ForwardOptions['linkTo']
-  #config: ForwardConfig
+  #config: TcpForwardConfig
   #trusted = new Prefixes([])
   #listeners: readonly string[] = []
   readonly connections = new Connections()
 
   /** It does nothing before it is configured. */
-  constructor(config: ForwardConfig, options: ForwardOptions) {
+  constructor(config: TcpForwardConfig, options: ForwardOptions) {
     this.#config = config
     this.log = options.log
     this.logConnections = options.logConnections
@@ -102,12 +102,12 @@ export class Forward implements ConnectionOwner {
     })
   }
 
-  get config(): ForwardConfig {
+  get config(): TcpForwardConfig {
     return this.#config
   }
 
   /** From now on this; connections that run go on as they are. */
-  configure(config: ForwardConfig, tunnelAddresses: readonly string[]): void {
+  configure(config: TcpForwardConfig, tunnelAddresses: readonly string[]): void {
     const { host, first, last } = config.listen
     const hosts = host === 'tunnel' ? tunnelAddresses : [host]
     this.#listeners = hosts.map(address => formatHostPorts({ host: address, first, last }))
