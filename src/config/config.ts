@@ -74,6 +74,10 @@ export interface PeerConfig {
   readonly mayBeRouted: boolean
 }
 
+/** How a UDP forward tells, or is told, whose a datagram is. */
+export const udpForms = ['v2-every', 'v2-first', 'v2-alone', 'spp'] as const
+export type UdpForm = (typeof udpForms)[number]
+
 export interface ForwardConfig {
   readonly name: string
   /** `host` is a literal, a name, `tunnel` (every tunnel address) or empty (all addresses). */
