@@ -9,7 +9,7 @@ import type { Admission } from './admission.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { ConnectionLines } from './lines.ts'
-import type { ConnectionStatus, ForwardStatus } from './status.ts'
+import type { ConnectionStatus, TcpForwardStatus } from './status.ts'
 import type { Tracing } from './trace.ts'
 
 /** What a forward has open: it lasts until it has told that it has ended. */
@@ -45,7 +45,7 @@ export interface ConnectionOwner {
   readonly linkTo: (address: string) => Session | undefined
   /** What is told of this end to who traces a connection. */
   readonly tracing: Tracing
-  status(): ForwardStatus
+  status(): TcpForwardStatus
   trusts(address: string): boolean
   ended(connection: OpenConnection): void
 }

@@ -10,7 +10,7 @@ import type { Upstream } from '../upstream/upstream.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 import type { Ways } from '../ways.ts'
 import type { Client } from './client.ts'
-import type { ForwardStatus } from './status.ts'
+import type { TcpForwardStatus } from './status.ts'
 
 /** The answer to a marked connection. */
 
@@ -22,7 +22,7 @@ export interface End {
 }
 
 /** Judges a target, `ip:port`, of a forward. */
-export type Judge = (forward: ForwardStatus, target: string) => Promise<Verdict | undefined>
+export type Judge = (forward: TcpForwardStatus, target: string) => Promise<Verdict | undefined>
 
 /** What is told, as one line of JSON. */
 export interface TraceAnswer extends End {
@@ -59,7 +59,7 @@ interface Traced {
   readonly tracing: Tracing
   readonly loops: Loops
   readonly ways: Ways
-  status(): ForwardStatus
+  status(): TcpForwardStatus
 }
 
 /** Answers and closes. Never rejects. */

@@ -12,7 +12,7 @@ import { type Downstream, StreamDownstream } from '../connection/downstream.ts'
 import { type ConnectionLines, connectionLines } from '../connection/lines.ts'
 import type { ConnectionOwner, OpenConnection } from '../connection/owner.ts'
 import { SocketDownstream } from '../connection/socket-downstream.ts'
-import type { ForwardStatus } from '../connection/status.ts'
+import type { TcpForwardStatus } from '../connection/status.ts'
 import type { Tracing } from '../connection/trace.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { Session } from '../link/session.ts'
@@ -204,7 +204,7 @@ export class Forward implements ConnectionOwner {
     for (const lines of Object.values(this.lines)) lines.flush()
   }
 
-  status(): ForwardStatus {
+  status(): TcpForwardStatus {
     const { name, acceptProxy, sendProxy, proxyHeaderLimit, upstream } = this.#config
     let { receivedBytes, sentBytes } = this.counters
     for (const connection of this.connections.status()) {
@@ -212,6 +212,7 @@ export class Forward implements ConnectionOwner {
       sentBytes += connection.sentBytes
     }
     return {
+      protocol: 'tcp',
       name,
       listeners: this.#listeners,
       acceptProxy,
