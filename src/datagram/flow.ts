@@ -32,9 +32,6 @@ export interface FlowClient {
   readonly neighbour: SocketAddress
 }
 
-/** Why a flow ended. */
-export type FlowEnd = 'idle' | 'evicted' | 'drain' | 'replaced' | 'no-tunnel-route' | 'target-failed'
-
 /** The forward that a flow belongs to. */
 export interface FlowOwner {
   readonly config: UdpForwardConfig
@@ -47,7 +44,8 @@ export interface FlowOwner {
   used(flow: Flow, now: number): void
   /** What is sent to the client's neighbour for this reply. */
   wrapReply(payload: Buffer, flow: Flow): Buffer
-  dropped(flow: Flow, reason: DropReason, detail: string): void
+  /** A datagram goes no further; `sender`: `ip:port` that it came from. */
+  dropped(reason: DropReason, sender: string, bytes: number, detail: string): void
   /** There is no target for it. It has ended. */
   refused(flow: Flow, reason: RefusalReason, detail: string): void
 }
@@ -129,7 +127,7 @@ export class Flow implements Placed {
     else if (this.#held.length < mostHeld && this.#heldBytes + payload.length <= mostHeldBytes) {
       this.#held.push(payload)
       this.#heldBytes += payload.length
-    } else this.#owner.dropped(this, 'backlog', 'the name of its target has no address yet')
+    } else this.#drop('backlog', payload, 'the name of its target has no address yet')
   }
 
   /** Nothing comes or goes any more. */
@@ -203,13 +201,13 @@ export class Flow implements Placed {
   #forward(payload: Buffer, now: number): void {
     const socket = this.#socket!
     if (socket.getSendQueueSize() > mostQueued) {
-      this.#owner.dropped(this, 'backlog', 'more comes than leaves this host')
+      this.#drop('backlog', payload, 'more comes than leaves this host')
       return
     }
     const datagrams = this.#sender!.wrap(payload, now)
     if (datagrams === undefined) {
       const limit = this.#sender!.payloadLimit
-      this.#owner.dropped(this, 'too-big', `${payload.length} bytes, ${limit} leave in one piece`)
+      this.#drop('too-big', payload, `${limit} bytes leave in one piece`)
       return
     }
     for (const datagram of datagrams) socket.send(datagram)
@@ -224,7 +222,7 @@ export class Flow implements Placed {
     const payload = sender.reply(bytes, now)
     if (!Buffer.isBuffer(payload)) {
       if (payload === 'own') for (const datagram of sender.pending()) this.#socket!.send(datagram)
-      else this.#owner.dropped(this, payload, 'a reply without the header of its flow')
+      else this.#dropReply(payload, bytes, 'it has not the header of its flow')
       return
     }
     const target = this.#target!
@@ -234,13 +232,9 @@ export class Flow implements Placed {
     const reply = this.#owner.wrapReply(payload, this)
     const { door } = this
     if (reply.length > door.payloadLimit)
-      this.#owner.dropped(
-        this,
-        'too-big',
-        `a reply of ${reply.length} bytes, ${door.payloadLimit} leave in one piece`,
-      )
+      this.#dropReply('too-big', reply, `${door.payloadLimit} bytes leave in one piece`)
     else if (!door.send(reply, this.client.neighbour))
-      this.#owner.dropped(this, 'backlog', 'more replies come than leave this host')
+      this.#dropReply('backlog', reply, 'more comes than leaves this host')
     else {
       this.sent++
       this.sentBytes += payload.length
@@ -261,10 +255,19 @@ export class Flow implements Placed {
       this.#leave()
       this.begin()
     } else {
-      this.#owner.dropped(this, 'target-failed', `${this.#portOf(target)}: ${why}`)
+      this.#drop('target-failed', this.#last, `${this.#portOf(target)}: ${why}`)
       // It may be there again any moment; whoever else failed, too.
       this.#tried = [target]
     }
+  }
+
+  #drop(reason: DropReason, payload: Buffer | undefined, detail: string): void {
+    const { address, port } = this.client.neighbour
+    this.#owner.dropped(reason, formatHostPort(address, port), payload?.length ?? 0, detail)
+  }
+
+  #dropReply(reason: DropReason, bytes: Buffer, detail: string): void {
+    this.#owner.dropped(reason, this.#portOf(this.#target!), bytes.length, detail)
   }
 
   #leave(): void {

@@ -30,6 +30,10 @@ export class Flows<T extends Placed> {
     return this.#byKey.values()
   }
 
+  has(flow: T): boolean {
+    return this.#byKey.get(flow.key) === flow
+  }
+
   /** Finds a flow that is used now. */
   use(key: string, now: number): T | undefined {
     const flow = this.#byKey.get(key)
