@@ -11,8 +11,9 @@ import type { Log } from '../log.ts'
 import type { Reason } from '../reason.ts'
 import type { Descriptors } from '../sockets/descriptors.ts'
 import { newShare, type Share } from '../sockets/shares.ts'
-import type { CheckOwner } from '../upstream/check.ts'
+import type { Try } from '../upstream/check.ts'
 import type { Loops } from '../upstream/loops.ts'
+import type { Target } from '../upstream/target.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
 import { version } from '../version.ts'
 import type { Ways } from '../ways.ts'
@@ -103,7 +104,7 @@ export abstract class Forward<C extends ForwardConfig = ForwardConfig> {
   abstract readonly linkPort: number | undefined
 
   /** Tries a target without a client. */
-  protected abstract knock(...asked: Parameters<CheckOwner['knock']>): ReturnType<CheckOwner['knock']>
+  protected abstract knock(target: Target, told: (error: string | undefined) => void): Try
 
   /** Looks for clients and targets that have gone while nobody read them. */
   abstract look(): void

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
-import { pass, type ReadSocket } from '../src/reader.ts'
-import { Feed, pair, soon, untilItWaits } from './fixtures/feed.ts'
+import { pass, type ReadSocket } from '../../src/sockets/reader.ts'
+import { Feed, pair, soon, untilItWaits } from '../fixtures/feed.ts'
 import { receive, sha256 } from './link/bench.ts'
 
 /**
