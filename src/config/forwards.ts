@@ -30,12 +30,13 @@ export function resolveForward(source: ForwardSource, issues: Issues): ForwardCo
   checkProxies(section, accepts, onTunnel, report)
   const own = section.protocol === 'udp' ? udpOf(source, report) : tcpOf(source, report)
   const sendProxy = section.sendProxy ?? own.sendProxy
-  const withLength = section.protocol === 'udp' ? ['v2-every', 'v2-first', 'v2-alone'] : ['v2']
-  if (section.proxyHeaderLimit !== undefined && !withLength.includes(`${sendProxy}`))
+  if (section.proxyHeaderLimit !== undefined && [false, 'v1', 'spp'].includes(sendProxy)) {
+    const allowed = section.protocol === 'udp' ? 'v2-every, v2-first, v2-alone' : 'v2'
     report(
       'proxyHeaderLimit',
-      `found with sendProxy: ${sendProxy}; allowed: with sendProxy: ${withLength.join(', ')}, whose header alone has a length to choose; remove it`,
+      `found with sendProxy: ${sendProxy}; allowed: with sendProxy: ${allowed}, whose header alone has a length to choose; remove it`,
     )
+  }
   return {
     ...own,
     name,
