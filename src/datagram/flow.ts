@@ -32,6 +32,8 @@ export interface FlowClient {
   readonly neighbour: SocketAddress
 }
 
+type FlowStatus = ConnectionStatus & { readonly datagrams: NonNullable<ConnectionStatus['datagrams']> }
+
 /** The forward that a flow belongs to. */
 export interface FlowOwner {
   readonly config: UdpForwardConfig
@@ -138,7 +140,7 @@ export class Flow implements Placed {
     this.#leave()
   }
 
-  status(): ConnectionStatus {
+  status(): FlowStatus {
     const { source } = this.client
     return {
       forward: this.#owner.config.name,

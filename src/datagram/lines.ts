@@ -25,10 +25,8 @@ interface Teller {
   /** Whether each flow gets a line at its end. */
   readonly logConnections: () => boolean
   readonly lines: FlowLines
-  readonly counters: {
-    readonly refused: Record<RefusalReason, number>
-    readonly dropped: Record<DropReason, number>
-  }
+  readonly counters: { readonly refused: Record<RefusalReason, number> }
+  readonly datagrams: { readonly dropped: Record<DropReason, number> }
 }
 
 /** A flow as its line shows it. */
@@ -79,13 +77,13 @@ export function tellRefused(
  * @param bytes of the datagram.
  */
 export function tellDropped(
-  { counters, lines }: Teller,
+  { datagrams, lines }: Pick<Teller, 'datagrams' | 'lines'>,
   reason: DropReason,
   sender: string,
   bytes: number,
   detail: string,
 ): void {
-  counters.dropped[reason]++
+  datagrams.dropped[reason]++
   lines.dropped.warn(reason, { sender, bytes, reason, detail })
 }
 
