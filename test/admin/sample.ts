@@ -148,7 +148,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
       },
     },
     tunnel,
-    forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown')],
+    forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown'), dns],
     links: [
       {
         address: '10.1.10.2',
