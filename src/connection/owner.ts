@@ -1,4 +1,4 @@
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Share } from '../sockets/shares.ts'
@@ -29,7 +29,7 @@ export interface OpenConnection {
 
 /** The forward that a connection belongs to. */
 export interface ConnectionOwner {
-  readonly config: ForwardConfig
+  readonly config: TcpForwardConfig
   readonly upstreams: Upstreams
   readonly counters: Counters
   readonly admission: Admission

@@ -34,7 +34,7 @@ export interface DatagramCounts {
   readonly evicted: number
 }
 
-interface CommonForwardStatus {
+export interface CommonForwardStatus {
   readonly name: string
   /** Bound addresses, `host:port` or `host:first-last`. */
   readonly listeners: readonly string[]

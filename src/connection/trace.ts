@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHostPort } from '../address.ts'
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import { Dial } from '../upstream/dial.ts'
 import type { Loops } from '../upstream/loops.ts'
 import type { Verdict } from '../upstream/status.ts'
@@ -33,7 +33,7 @@ export interface TraceAnswer extends End {
   readonly destination: string
   /** UNIQUE_ID in hex. */
   readonly id: string | undefined
-  readonly sendProxy: ForwardConfig['sendProxy']
+  readonly sendProxy: TcpForwardConfig['sendProxy']
   readonly target: string
   /** Milliseconds that the target took to accept a connection, or why it did not. */
   readonly targetMs: number | undefined
@@ -54,7 +54,7 @@ export interface Tracing {
 }
 
 interface Traced {
-  readonly config: ForwardConfig
+  readonly config: TcpForwardConfig
   readonly upstreams: Upstreams
   readonly tracing: Tracing
   readonly loops: Loops
