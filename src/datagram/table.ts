@@ -182,7 +182,10 @@ export class FlowTable implements FlowOwner {
       this.#end(flow, isDraining ? 'drain' : 'idle')
   }
 
-  #makeRoom(address: string, { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits']): void {
+  #makeRoom(
+    address: string,
+    { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits'],
+  ): void {
     const client = this.#flows.of(address)
     if (maxConnectionsPerClient !== undefined && client.size >= maxConnectionsPerClient)
       this.#end(client.idlest!, 'evicted')
