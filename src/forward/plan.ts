@@ -1,11 +1,11 @@
 import { type Cidr, familyOf } from '../address.ts'
-import type { Config, ForwardConfig, PeerConfig } from '../config/config.ts'
+import type { Config, PeerConfig, TcpForwardConfig } from '../config/config.ts'
 import type { LinkPlan } from '../link/links.ts'
 import type { Forward } from './forward.ts'
 
 /** What an end forwards. */
 export interface ForwardPlan {
-  readonly forwards: readonly ForwardConfig[]
+  readonly forwards: readonly TcpForwardConfig[]
   /** What `tunnel` stands for in a listen address. */
   readonly tunnelAddresses: readonly string[]
   /** Milliseconds that the connections of a forward have which is left out. */
@@ -46,7 +46,7 @@ export function planOf(
   const addresses = peers.flatMap(({ address }) => address ?? [])
   const trusted = peers.flatMap(peer => peer.trusted)
   return {
-    forwards,
+    forwards: forwards.filter(forward => forward.protocol === 'tcp'),
     tunnelAddresses,
     drainTimeout,
     link: link && { port: link.port, perPeer, peers: addresses, trusted },

@@ -112,7 +112,7 @@ t.test('ports that are taken, and one below 1024 without the right', async t => 
   t.equal(code, 1)
   t.match(failures(findings), [
     { step: 'UDP port', found: /51820 .*EADDRINUSE/, fix: /systemctl stop wg-quick@wg0/ },
-    { step: 'listener of web', found: /8080.*in use/, fix: /ss -ltnp/ },
+    { step: 'listener of web', found: /8080.*in use/, fix: /ss -lntup/ },
   ])
   await host.run((_, { state }) => {
     for (const holder of state.get('holders') as { close(): void }[]) holder.close()

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { HostPorts } from '../../src/address.ts'
-import type { ForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
+import type { TcpForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
@@ -21,9 +21,10 @@ export const to = (...targets: readonly HostPorts[]): UpstreamConfig => ({
 })
 
 /** A forward from a free port of 127.0.0.1 to `target`, without headers, unless `changes` says otherwise. */
-export function config(target: number, changes: Partial<ForwardConfig> = {}): ForwardConfig {
+export function config(target: number, changes: Partial<TcpForwardConfig> = {}): TcpForwardConfig {
   return {
     name: 'web',
+    protocol: 'tcp',
     listen: at('127.0.0.1', 0),
     upstream: to(at('127.0.0.1', target)),
     routes: [],
@@ -81,7 +82,7 @@ export async function freePort(): Promise<number> {
 
 /** Without links, unless they are asked for. */
 export function plan(
-  forwards: readonly ForwardConfig[],
+  forwards: readonly TcpForwardConfig[],
   tunnelAddresses: readonly string[] = [],
   drainTimeout = 1,
   link?: ForwardPlan['link'],
@@ -98,7 +99,7 @@ export function links(port: number, peers: readonly string[] = []): NonNullable<
 /** A forwarder with these forwards, on free ports where they name port 0; ended with the test. */
 export async function forwarding(
   t: Test,
-  configs: readonly ForwardConfig[],
+  configs: readonly TcpForwardConfig[],
   options: {
     resolve?: (host: string) => Promise<readonly string[]>
     seen?: (address: string, throughTunnel: boolean) => void
@@ -120,7 +121,7 @@ export async function forwarding(
     ways: options.ways ?? allOpen,
     seen: options.seen,
   })
-  const placed: ForwardConfig[] = []
+  const placed: TcpForwardConfig[] = []
   for (const config of configs)
     placed.push(
       config.listen.first > 0 ? config : { ...config, listen: at(config.listen.host, await freePort()) },
