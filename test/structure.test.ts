@@ -11,7 +11,7 @@ const layers = [
   ['hidden-clients', 'import', 'init', 'names', 'reload'],
   ['tunnel', 'link'],
   ['upstream'],
-  ['connection'],
+  ['connection', 'datagram'],
   ['forward'],
   ['admin'],
   ['page', 'doctor'],
@@ -20,7 +20,7 @@ const layers = [
   ['main'],
 ]
 /** Neighbours in spite of their layers: the two halves of an end know nothing of each other. */
-const strangers = ['upstream', 'connection', 'forward'].map(part => [part, 'tunnel'])
+const strangers = ['upstream', 'connection', 'datagram', 'forward'].map(part => [part, 'tunnel'])
 /** A part that is bytes in and bytes out, and all that it may import beside itself and Node. */
 const pure = { part: 'proxy', imports: ['src/address.ts', 'src/errors.ts'] }
 

@@ -1,0 +1,8 @@
+/** How the client's address is told with datagrams. */
+export type UdpForm = 'v2-every' | 'v2-first' | 'v2-alone' | 'spp'
+
+/** What a datagram is sent with, or begins with, where it is bare. */
+export const bare: Buffer = Buffer.alloc(0)
+
+/** Where there is no datagram; never to be written to. */
+export const none: readonly Buffer[] = []
