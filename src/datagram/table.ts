@@ -122,8 +122,7 @@ export class FlowTable implements FlowOwner {
   }
 
   dropped(reason: DropReason, sender: string, bytes: number, detail: string): void {
-    const { lines, datagrams: counters } = this.#owner
-    tellDropped({ lines, counters }, reason, sender, bytes, detail)
+    tellDropped(this.#owner, reason, sender, bytes, detail)
   }
 
   refused(flow: Flow, reason: RefusalReason, detail: string): void {
