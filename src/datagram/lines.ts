@@ -20,18 +20,14 @@ export const flowEnds = [
 ] as const
 export type FlowEnd = (typeof flowEnds)[number]
 
-/** What a forward logs with. */
+/** What a forward counts and logs with. */
 interface Teller {
   readonly log: Log
   /** Whether each flow gets a line at its end. */
   readonly logConnections: () => boolean
   readonly lines: FlowLines
-}
-
-/** What it counts with, and its lines. */
-interface Counter<Reason extends string, Name extends string> {
-  readonly counters: { readonly [name in Name]: Record<Reason, number> }
-  readonly lines: FlowLines
+  readonly counters: { readonly refused: Record<RefusalReason, number> }
+  readonly datagrams: { readonly dropped: Record<DropReason, number> }
 }
 
 /** The lines of a forward that its clients and targets could make a flood of. */
@@ -54,7 +50,7 @@ export function flowLines(log: Log, forward: string): FlowLines {
 
 /** A datagram that could begin no flow. */
 export function tellRefused(
-  { counters, lines }: Counter<RefusalReason, 'refused'>,
+  { counters, lines }: Pick<Teller, 'counters' | 'lines'>,
   reason: RefusalReason,
   client: string,
   detail: string,
@@ -69,18 +65,18 @@ export function tellRefused(
  * @param bytes of the datagram.
  */
 export function tellDropped(
-  { counters, lines }: Counter<DropReason, 'dropped'>,
+  { datagrams, lines }: Pick<Teller, 'datagrams' | 'lines'>,
   reason: DropReason,
   sender: string,
   bytes: number,
   detail: string,
 ): void {
-  counters.dropped[reason]++
+  datagrams.dropped[reason]++
   lines.dropped.warn(reason, { sender, bytes, reason, detail })
 }
 
 export function tellEnded(
-  { log, logConnections, lines }: Teller,
+  { log, logConnections, lines }: Omit<Teller, 'counters' | 'datagrams'>,
   forward: string,
   { client, target, since, receivedBytes, sentBytes, datagrams, id }: ConnectionStatus,
   end: FlowEnd,

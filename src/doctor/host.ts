@@ -123,7 +123,10 @@ async function bindTcp(host: string, port: number): Promise<void> {
   }
 }
 
-/** As a start does it: all addresses are one socket for each. */
+/**
+ * As a start does it: all addresses are one socket for each. A socket for all at once would not come to stand beside one
+ * that another program has on an address of its own (systemd-resolved has 127.0.0.53:53).
+ */
 async function bindUdp(host: string, port: number): Promise<void> {
   const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
   const listener = new UdpListener(host, port, () => {}, { log: nobody, descriptors })
