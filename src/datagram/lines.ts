@@ -20,14 +20,18 @@ export const flowEnds = [
 ] as const
 export type FlowEnd = (typeof flowEnds)[number]
 
-/** What a forward counts and logs with. */
+/** What a forward logs with. */
 interface Teller {
   readonly log: Log
   /** Whether each flow gets a line at its end. */
   readonly logConnections: () => boolean
   readonly lines: FlowLines
-  readonly counters: { readonly refused: Record<RefusalReason, number> }
-  readonly datagrams: { readonly dropped: Record<DropReason, number> }
+}
+
+/** What it counts with, and its lines. */
+interface Counter<Reason extends string, Name extends string> {
+  readonly counters: { readonly [name in Name]: Record<Reason, number> }
+  readonly lines: FlowLines
 }
 
 /** The lines of a forward that its clients and targets could make a flood of. */
@@ -50,7 +54,7 @@ export function flowLines(log: Log, forward: string): FlowLines {
 
 /** A datagram that could begin no flow. */
 export function tellRefused(
-  { counters, lines }: Pick<Teller, 'counters' | 'lines'>,
+  { counters, lines }: Counter<RefusalReason, 'refused'>,
   reason: RefusalReason,
   client: string,
   detail: string,
@@ -65,18 +69,18 @@ export function tellRefused(
  * @param bytes of the datagram.
  */
 export function tellDropped(
-  { datagrams, lines }: Pick<Teller, 'datagrams' | 'lines'>,
+  { counters, lines }: Counter<DropReason, 'dropped'>,
   reason: DropReason,
   sender: string,
   bytes: number,
   detail: string,
 ): void {
-  datagrams.dropped[reason]++
+  counters.dropped[reason]++
   lines.dropped.warn(reason, { sender, bytes, reason, detail })
 }
 
 export function tellEnded(
-  { log, logConnections, lines }: Omit<Teller, 'counters' | 'datagrams'>,
+  { log, logConnections, lines }: Teller,
   forward: string,
   { client, target, since, receivedBytes, sentBytes, datagrams, id }: ConnectionStatus,
   end: FlowEnd,

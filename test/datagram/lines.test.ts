@@ -14,8 +14,7 @@ function forward() {
     log,
     logConnections: () => true,
     lines: flowLines(log, 'dns'),
-    counters: { refused: zeros(refusalReasons) },
-    datagrams: { dropped: zeros(dropReasons) },
+    counters: { refused: zeros(refusalReasons), dropped: zeros(dropReasons) },
   }
   return { told, lines }
 }
@@ -74,8 +73,7 @@ t.test('what begins no flow, and what is dropped, is counted each time and told 
     tellDropped(told, 'too-big', '192.0.2.1:5353', 1500, 'at most 1392 fit')
     tellDropped(told, 'reply-header', '10.1.10.2:53', 9, 'it has no SPP header')
   }
-  t.match(told.counters, { refused: { denied: 1000 } })
-  t.match(told.datagrams, { dropped: { 'too-big': 1000, 'reply-header': 1000 } })
+  t.match(told.counters, { refused: { denied: 1000 }, dropped: { 'too-big': 1000, 'reply-header': 1000 } })
   const of = (message: RegExp) => lines.filter(line => message.test(line[2]))
   t.equal(of(/^flow refused$/).length, 20)
   t.match(of(/^flow refused$/)[0]?.[1], { forward: 'dns', client: '192.0.2.1:5353', reason: 'denied' })
