@@ -22,34 +22,6 @@ const mostHeldBytes = 65_536
 /** Bytes of a datagram that is kept until the next one: its target may turn out to be none, and another one gets it then. */
 const mostKept = 1500
 
-/** Whose datagrams they are. */
-export interface FlowClient {
-  readonly source: SocketAddress
-  /** Where the client had sent them. */
-  readonly destination: SocketAddress
-  readonly tlvs: readonly Tlv[]
-  /** Who sent them here, and is answered: the client itself, or who stands in front of this end. */
-  readonly neighbour: SocketAddress
-}
-
-/** The forward that a flow belongs to. */
-export interface FlowOwner {
-  readonly config: UdpForwardConfig
-  readonly upstreams: Upstreams
-  readonly loops: Loops
-  readonly ways: Ways
-  /** Whether this address is a peer's: an end of ours may be there. */
-  isPeer(address: string): boolean
-  /** The flow is used now. */
-  used(flow: Flow, now: number): void
-  /** What is sent to the client's neighbour for this reply. */
-  wrapReply(payload: Buffer, flow: Flow): Buffer
-  /** A datagram goes no further; `sender`: `ip:port` that it came from. */
-  dropped(reason: DropReason, sender: string, bytes: number, detail: string): void
-  /** There is no target for it. It has ended. */
-  refused(flow: Flow, reason: RefusalReason, detail: string): void
-}
-
 /**
  * The datagrams of one client with a forward, both ways: a socket of its own towards the target, which so sees each flow come
  * from another port. None is cut, joined or sent twice.
@@ -138,7 +110,7 @@ export class Flow implements Placed {
     this.#leave()
   }
 
-  status(): ConnectionStatus {
+  status(): FlowStatus {
     const { source } = this.client
     return {
       forward: this.#owner.config.name,

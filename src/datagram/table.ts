@@ -122,8 +122,7 @@ export class FlowTable implements FlowOwner {
   }
 
   dropped(reason: DropReason, sender: string, bytes: number, detail: string): void {
-    const { lines, datagrams: counters } = this.#owner
-    tellDropped({ lines, counters }, reason, sender, bytes, detail)
+    tellDropped(this.#owner, reason, sender, bytes, detail)
   }
 
   refused(flow: Flow, reason: RefusalReason, detail: string): void {
@@ -182,7 +181,10 @@ export class FlowTable implements FlowOwner {
       this.#end(flow, isDraining ? 'drain' : 'idle')
   }
 
-  #makeRoom(address: string, { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits']): void {
+  #makeRoom(
+    address: string,
+    { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits'],
+  ): void {
     const client = this.#flows.of(address)
     if (maxConnectionsPerClient !== undefined && client.size >= maxConnectionsPerClient)
       this.#end(client.idlest!, 'evicted')

@@ -53,19 +53,25 @@ async function checkNetAdmin(): Promise<void> {
 }
 
 async function checkUdp(port: number): Promise<void> {
-  const socket = createSocket('udp4')
+  await bindUdp(
+    '0.0.0.0',
+    port,
+    `Stop what has it (\`ss -lunp\` shows it; often wg-quick: systemctl stop wg-quick@wg0), or change ListenPort in wg0.conf and the port in the other end's Endpoint`,
+  )
+}
+
+/** @param host an address or `localhost`. */
+async function bindUdp(host: string, port: number, fix: string): Promise<void> {
+  const socket = createSocket(familyOf(host) === 6 ? 'udp6' : 'udp4')
   try {
-    socket.bind(port)
+    socket.bind(port, host)
     await once(socket, 'listening')
   } catch (cause) {
-    throw new EndError(
-      'LISTEN_FAILED',
-      `UDP port ${port} cannot be had: ${systemCode(cause) ?? messageOf(cause)}`,
-      {
-        fix: `Stop what has it (\`ss -lunp\` shows it; often wg-quick: systemctl stop wg-quick@wg0), or change ListenPort in wg0.conf and the port in the other end's Endpoint`,
-        cause,
-      },
-    )
+    const code = systemCode(cause)
+    throw new EndError('LISTEN_FAILED', `UDP port ${port} cannot be had: ${code ?? messageOf(cause)}`, {
+      fix: code === 'EACCES' ? 'Add the capability NET_BIND_SERVICE' : fix,
+      cause,
+    })
   } finally {
     socket.close()
   }
@@ -86,14 +92,19 @@ export function nameFix(host: string): string {
 
 async function listenerFindings({ forwards, admin }: Config): Promise<Finding[]> {
   const wanted = [
-    ...forwards.map(({ name, listen }) => ({ step: `listener of ${name}`, listen })),
-    { step: 'admin listener', listen: { host: admin.host, first: admin.port, last: admin.port } },
+    ...forwards.map(({ name, protocol, listen }) => ({ step: `listener of ${name}`, protocol, listen })),
+    {
+      step: 'admin listener',
+      protocol: 'tcp' as const,
+      listen: { host: admin.host, first: admin.port, last: admin.port },
+    },
   ]
   const findings: Finding[] = []
-  for (const { step, listen: where } of wanted) {
+  for (const { step, protocol, listen: where } of wanted) {
     // Those of the tunnel come with it.
     if (where.host === 'tunnel') continue
-    findings.push(await findingOf(step, `${portsOf(where)} can be had`, () => bindAll(where)))
+    const bind = protocol === 'udp' ? bindAllUdp : bindAll
+    findings.push(await findingOf(step, `${portsOf(where)} can be had`, () => bind(where)))
   }
   return findings
 }
@@ -107,6 +118,11 @@ async function bindAll({ host, first, last }: HostPorts): Promise<void> {
       server.close()
     }
   }
+}
+
+async function bindAllUdp({ host, first, last }: HostPorts): Promise<void> {
+  const fix = 'Stop what listens there (`ss -lunp` shows it), or choose another address or port'
+  for (let port = first; port <= last; port++) await bindUdp(host || '0.0.0.0', port, fix)
 }
 
 function portsOf({ host, first, last }: HostPorts): string {

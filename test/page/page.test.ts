@@ -104,7 +104,7 @@ t.test('the path begins with the tunnel where this end is called through it', as
 t.test('one fault is red, what is behind it is not, and nothing old is shown as if it were now', async t => {
   const text = statusPage({ status: endStatus(lost()), history, events: [], now })
   t.match(text, /<li class="hop bad">.*?<b>Tunnel<\/b><small>0 of 2 peers up<\/small>/)
-  t.match(text, /<li class="hop quiet">.*?<b>Targets<\/b><small>0 of 3 up, 3 unknown<\/small>/)
+  t.match(text, /<li class="hop quiet">.*?<b>Targets<\/b><small>0 of 4 up, 4 unknown<\/small>/)
   t.match(text, /one-way: port/)
   t.match(text, /Last answer<\/dt><dd><time[^>]*>2 s ago/)
   t.match(text, /Round trip<\/dt><dd>–</)
