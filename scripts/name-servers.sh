@@ -23,6 +23,9 @@ for suite in bookworm trixie; do
   rm -rf "$tree.new"/usr/share/{doc,info,locale,man} "$tree.new"/var/{cache,lib}/apt
   # Programs look for their loader there.
   for each in bin lib lib64 sbin; do [ -e "$tree.new/$each" ] || ln -s "usr/$each" "$tree.new/$each"; done
+  # Some look for the name of who runs them.
+  echo 'root:x:0:0::/:/bin/sh' >"$tree.new/etc/passwd"
+  echo 'root:x:0:' >"$tree.new/etc/group"
   mv "$tree.new" "$tree"
   echo "$packages" >"$tree.stamp"
 done

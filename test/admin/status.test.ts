@@ -63,7 +63,7 @@ t.test('what a part carries beyond its type is not shown', async t => {
         targets: targets.map(target => ({ ...target, key: secret })),
         refused: { ...refused, ...more },
         datagrams: laced,
-      } as ForwardStatus
+      } as object as ForwardStatus
     }),
     connections: parts().connections.map(connection => ({
       ...connection,
