@@ -187,7 +187,9 @@ t.test('what is dropped, and what begins no flow, is an event each, however ofte
     { forward: 'dns', reason: 'denied', client: '192.0.2.1:53', detail: 'by deny' },
     'flow refused',
   )
+  reading.warn({ forward: 'dns', reason: 'no-flow', count: 2, detail: 'no header came' }, 'datagrams dropped')
   t.match(events.recent, [
+    { title: 'Dropped: no-flow', detail: /^dns: no header came$/ },
     { title: 'Refused: denied', detail: 'dns, client 192.0.2.1:53: by deny' },
     { title: 'Dropped: too-big', detail: 'dns, 1500 bytes from 192.0.2.1:53: 1392 fit', count: 3 },
   ])
