@@ -27,10 +27,14 @@ export class Door {
   }
 
   /** Returns whether it was sent: not while too much waits for the kernel, nor once it is closed. */
-  send(payload: Buffer, { address, port }: SocketAddress): boolean {
+  send(payload: Buffer | readonly Buffer[], { address, port }: SocketAddress): boolean {
     if (!this.#isOpen || this.#socket.getSendQueueSize() > mostQueued) return false
     this.#socket.send(payload, port, address)
     return true
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
   }
 
   close(): void {

@@ -5,6 +5,7 @@ import type { Loops } from '../upstream/loops.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 import type { Ways } from '../ways.ts'
+import type { Door } from './door.ts'
 import type { Placed } from './flows.ts'
 import type { Kept } from './kept.ts'
 import type { FlowSource } from './reading.ts'
@@ -29,7 +30,7 @@ export interface FlowOwner {
   /** The flow is used now. */
   used(flow: Placed, now: number): void
   /** What is to stand before a reply; of no length where nothing is. */
-  replyHeader(reply: Buffer, client: FlowClient): Buffer
+  replyHeader(reply: Buffer, flow: { readonly client: FlowClient; readonly door: Door }): Buffer
   /** A datagram goes no further; `sender`: `ip:port` that it came from. */
   dropped(reason: DropReason, sender: string, bytes: number, detail: string): void
   /** There is no target for it. It has ended. */

@@ -1,24 +1,20 @@
+import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:dgram'
-import { formatHostPort, type SocketAddress } from '../address.ts'
-import type { UdpForwardConfig } from '../config/config.ts'
+import { formatHostPort } from '../address.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import type { Tlv } from '../proxy/proxy-header.ts'
+import { nonceLength } from '../proxy/flow-mark.ts'
 import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
 import { payloadLimit } from '../sockets/mtu.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
-import type { Loops } from '../upstream/loops.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
-import type { Upstreams } from '../upstream/upstreams.ts'
-import type { Ways } from '../ways.ts'
 import type { Door } from './door.ts'
+import type { FlowClient, FlowOwner } from './flow-owner.ts'
 import type { Placed } from './flows.ts'
-import { FormSender } from './sender.ts'
+import { Queue } from './queue.ts'
+import { FormSender, whyUnsent } from './sender.ts'
 
-/** Datagrams, and bytes of them, that wait while the name of a target is looked up. */
-const mostHeld = 16
-const mostHeldBytes = 65_536
 /** Bytes of a datagram that is kept until the next one: its target may turn out to be none, and another one gets it then. */
 const mostKept = 1500
 
@@ -46,8 +42,7 @@ export class Flow implements Placed {
   #socket: Socket | undefined
   #sender: FormSender | undefined
   /** What came before there was a target. */
-  #held: Buffer[] = []
-  #heldBytes = 0
+  readonly #early = new Queue()
   /** The latest datagram. */
   #last: Buffer | undefined
   #isOver = false
@@ -61,7 +56,7 @@ export class Flow implements Placed {
   }
 
   get address(): string {
-    return this.client.source.address
+    return this.client.client.address
   }
 
   get target(): Target | undefined {
@@ -96,22 +91,19 @@ export class Flow implements Placed {
   /** A datagram of the client. Its memory is the flow's from now on. */
   take(payload: Buffer, now: number): void {
     if (this.#sender !== undefined) this.#forward(payload, now)
-    else if (this.#held.length < mostHeld && this.#heldBytes + payload.length <= mostHeldBytes) {
-      this.#held.push(payload)
-      this.#heldBytes += payload.length
-    } else this.#drop('backlog', payload, 'the name of its target has no address yet')
+    else if (!this.#early.add(payload))
+      this.#drop('backlog', payload, 'the name of its target has no address yet')
   }
 
   /** Nothing comes or goes any more. */
   close(): void {
     this.#isOver = true
-    this.#held = []
     this.#last = undefined
     this.#leave()
   }
 
-  status(): FlowStatus {
-    const { source } = this.client
+  status(): ConnectionStatus {
+    const { client: source } = this.client
     return {
       forward: this.#owner.config.name,
       client: formatHostPort(source.address, source.port),
@@ -138,7 +130,7 @@ export class Flow implements Placed {
   #use(target: Target): void {
     this.#leave()
     const { config, ways } = this.#owner
-    const { source: client, destination, tlvs } = this.client
+    const { client, destination, tlvs } = this.client
     const failed = (error: Error) => this.#socket === socket && this.#failed(error)
     const socket = connectDatagrams(target.address, target.port + this.#offset, failed)
     this.#socket = socket
@@ -152,22 +144,18 @@ export class Flow implements Placed {
       this.#failed(new Error(astray))
       return
     }
-    this.#sender = new FormSender({
-      form: config.sendProxy,
-      client,
-      destination,
-      tlvs,
+    const mayBeOurs = config.sendProxy === 'v2-every' && this.#owner.isPeer(target.address)
+    const told = {
+      ...{ form: config.sendProxy, client, destination, tlvs },
       limit: config.proxyHeaderLimit,
-      payloadLimit: payloadLimit(local),
-      mayMark: this.#owner.isPeer(target.address),
+      mtuPayload: payloadLimit(local),
       proxyFirst: config.timeouts.proxyFirst,
-    })
+      nonce: mayBeOurs ? randomBytes(nonceLength) : undefined,
+    }
+    this.#sender = new FormSender(told, this.#owner.kept)
     socket.on('message', bytes => this.#socket === socket && this.#reply(bytes))
-    const held = this.#held
-    this.#held = []
-    this.#heldBytes = 0
     const now = performance.now()
-    for (const payload of held) this.#forward(payload, now)
+    for (const payload of this.#early.take()) this.#forward(payload, now)
   }
 
   #forward(payload: Buffer, now: number): void {
@@ -176,37 +164,44 @@ export class Flow implements Placed {
       this.#drop('backlog', payload, 'more comes than leaves this host')
       return
     }
-    const datagrams = this.#sender!.wrap(payload, now)
-    if (datagrams === undefined) {
-      const limit = this.#sender!.payloadLimit
-      this.#drop('too-big', payload, `${limit} bytes leave in one piece`)
+    const header = this.#sender!.wrap(payload, now)
+    this.#sendOwn()
+    if (typeof header === 'string' && header !== 'kept') {
+      this.#drop(header, payload, whyUnsent[header])
       return
     }
-    for (const datagram of datagrams) socket.send(datagram)
+    if (header !== 'kept') socket.send(header.length === 0 ? payload : [header, payload])
     this.received++
     this.receivedBytes += payload.length
     this.#last = payload.length > mostKept ? undefined : payload
   }
 
+  /** Headers alone, and what has waited for the far end's word. */
+  #sendOwn(): void {
+    for (const datagram of this.#sender!.take()) this.#socket!.send(datagram)
+  }
+
   #reply(bytes: Buffer): void {
     const now = performance.now()
-    const sender = this.#sender!
-    const payload = sender.reply(bytes, now)
-    if (!Buffer.isBuffer(payload)) {
-      if (payload === 'own') for (const datagram of sender.pending()) this.#socket!.send(datagram)
-      else this.#dropReply(payload, bytes, 'it has not the header of its flow')
+    const payload = this.#sender!.reply(bytes, now)
+    this.#last = undefined
+    if (payload === 'answer') {
+      this.#sendOwn()
+      return
+    }
+    if (payload === 'reply-header') {
+      this.#dropReply(payload, bytes, 'it has not the header of its flow')
       return
     }
     const target = this.#target!
-    this.#last = undefined
     if (target.state !== 'up' && !target.isDead) target.succeeded()
     this.#owner.used(this, now)
-    const reply = this.#owner.wrapReply(payload, this)
+    const header = this.#owner.replyHeader(payload, this)
     const { door } = this
-    if (reply.length > door.payloadLimit)
-      this.#dropReply('too-big', reply, `${door.payloadLimit} bytes leave in one piece`)
-    else if (!door.send(reply, this.client.neighbour))
-      this.#dropReply('backlog', reply, 'more comes than leaves this host')
+    if (header.length + payload.length > door.payloadLimit)
+      this.#dropReply('too-big', payload, `${door.payloadLimit} bytes leave in one piece`)
+    else if (!door.send(header.length === 0 ? payload : [header, payload], this.client.sender))
+      this.#dropReply('backlog', payload, 'more comes than leaves this host')
     else {
       this.sent++
       this.sentBytes += payload.length
@@ -222,7 +217,7 @@ export class Flow implements Placed {
     const other = upstream.hasAnother(target, this.#tried)
     const hasLeft = this.#sender === undefined
     if (other || hasLeft) {
-      if (this.#last !== undefined) this.#held.unshift(this.#last)
+      if (this.#last !== undefined) this.#early.add(this.#last)
       this.#last = undefined
       this.#leave()
       this.begin()
@@ -234,7 +229,7 @@ export class Flow implements Placed {
   }
 
   #drop(reason: DropReason, payload: Buffer | undefined, detail: string): void {
-    const { address, port } = this.client.neighbour
+    const { address, port } = this.client.sender
     this.#owner.dropped(reason, formatHostPort(address, port), payload?.length ?? 0, detail)
   }
 
@@ -243,6 +238,9 @@ export class Flow implements Placed {
   }
 
   #leave(): void {
+    const given = this.#sender?.end() ?? 0
+    for (let i = 0; i < given; i++)
+      this.#drop('no-flow', undefined, 'the other end never said that it knows the flow')
     this.#socket?.close()
     this.#socket = undefined
     this.#sender = undefined

@@ -5,7 +5,10 @@ import { createServer } from 'node:net'
 import { familyOf, formatHostPort, type HostPorts } from '../address.ts'
 import type { Config, TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
+import { UdpListener } from '../forward/udp-listener.ts'
+import type { Log } from '../log.ts'
 import { Names } from '../names/names.ts'
+import { Descriptors } from '../sockets/descriptors.ts'
 import { listen } from '../sockets/listen.ts'
 import { findBinary } from '../tunnel/binary.ts'
 import { checkRunFolder } from '../tunnel/bring-up.ts'
@@ -53,25 +56,19 @@ async function checkNetAdmin(): Promise<void> {
 }
 
 async function checkUdp(port: number): Promise<void> {
-  await bindUdp(
-    '0.0.0.0',
-    port,
-    `Stop what has it (\`ss -lunp\` shows it; often wg-quick: systemctl stop wg-quick@wg0), or change ListenPort in wg0.conf and the port in the other end's Endpoint`,
-  )
-}
-
-/** @param host an address or `localhost`. */
-async function bindUdp(host: string, port: number, fix: string): Promise<void> {
-  const socket = createSocket(familyOf(host) === 6 ? 'udp6' : 'udp4')
+  const socket = createSocket('udp4')
   try {
-    socket.bind(port, host)
+    socket.bind(port)
     await once(socket, 'listening')
   } catch (cause) {
-    const code = systemCode(cause)
-    throw new EndError('LISTEN_FAILED', `UDP port ${port} cannot be had: ${code ?? messageOf(cause)}`, {
-      fix: code === 'EACCES' ? 'Add the capability NET_BIND_SERVICE' : fix,
-      cause,
-    })
+    throw new EndError(
+      'LISTEN_FAILED',
+      `UDP port ${port} cannot be had: ${systemCode(cause) ?? messageOf(cause)}`,
+      {
+        fix: `Stop what has it (\`ss -lunp\` shows it; often wg-quick: systemctl stop wg-quick@wg0), or change ListenPort in wg0.conf and the port in the other end's Endpoint`,
+        cause,
+      },
+    )
   } finally {
     socket.close()
   }
@@ -103,26 +100,49 @@ async function listenerFindings({ forwards, admin }: Config): Promise<Finding[]>
   for (const { step, protocol, listen: where } of wanted) {
     // Those of the tunnel come with it.
     if (where.host === 'tunnel') continue
-    const bind = protocol === 'udp' ? bindAllUdp : bindAll
-    findings.push(await findingOf(step, `${portsOf(where)} can be had`, () => bind(where)))
+    const isUdp = protocol === 'udp'
+    const fine = `${portsOf(where)}${isUdp ? '/udp' : ''} can be had`
+    findings.push(await findingOf(step, fine, () => bindAll(where, isUdp ? bindUdp : bindTcp)))
   }
   return findings
 }
 
-async function bindAll({ host, first, last }: HostPorts): Promise<void> {
-  for (let port = first; port <= last; port++) {
-    const server = createServer()
-    try {
-      await listen(server, host, port)
-    } finally {
-      server.close()
-    }
+async function bindAll(
+  { host, first, last }: HostPorts,
+  bind: (host: string, port: number) => Promise<void>,
+): Promise<void> {
+  for (let port = first; port <= last; port++) await bind(host, port)
+}
+
+async function bindTcp(host: string, port: number): Promise<void> {
+  const server = createServer()
+  try {
+    await listen(server, host, port)
+  } finally {
+    server.close()
   }
 }
 
-async function bindAllUdp({ host, first, last }: HostPorts): Promise<void> {
-  const fix = 'Stop what listens there (`ss -lunp` shows it), or choose another address or port'
-  for (let port = first; port <= last; port++) await bindUdp(host || '0.0.0.0', port, fix)
+/**
+ * As a start does it: all addresses are one socket for each. A socket for all at once would not come to stand beside one
+ * that another program has on an address of its own (systemd-resolved has 127.0.0.53:53).
+ */
+async function bindUdp(host: string, port: number): Promise<void> {
+  const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
+  const listener = new UdpListener(host, port, () => {}, { log: nobody, descriptors })
+  try {
+    await listener.open()
+  } finally {
+    listener.close()
+  }
+}
+
+const nobody: Log = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+  isLevelEnabled: () => false,
 }
 
 function portsOf({ host, first, last }: HostPorts): string {
