@@ -19,7 +19,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -33,6 +32,8 @@ const (
 	slowest, fastest = 4000, 512000
 	// The search ends within 2 % of the rate: 2 to the power of 1/32.
 	halvings = 5
+	// Answers that come at less than this share of the rate are waiting in some queue, which is full if it goes on.
+	pace = 0.95
 	// How long answers are waited for once everything is sent.
 	patience = 300 * time.Millisecond
 	// More than this many milliseconds of the rate are never sent at once, however late the sender is.
@@ -40,6 +41,7 @@ const (
 )
 
 type result struct {
+	// Answers a second, until the last one.
 	Rate    float64 `json:"rate"`
 	Sent    int     `json:"sent"`
 	Lost    float64 `json:"lost"`
@@ -136,7 +138,7 @@ func search(l *load, seconds float64) result {
 	good, bad := result{}, float64(fastest)
 	try := func(rate float64) bool {
 		for range 2 {
-			if r := l.run(rate, seconds); r.Lost <= lossAllowed && r.Rate >= 0.97*rate {
+			if r := l.run(rate, seconds); r.Lost <= lossAllowed && r.Rate >= pace*rate {
 				good = r
 				return true
 			}
@@ -167,16 +169,15 @@ func (l *load) run(rate, seconds float64) result {
 		f.sent, f.answered = 0, make([]bool, total/len(l.flows)+1)
 		binary.BigEndian.PutUint32(f.template, l.step)
 	}
-	var sent atomic.Int64
-	var took time.Duration
+	began := time.Now()
 	done := make(chan struct{})
 	go func() {
-		took = l.send(rate, total, &sent)
+		l.send(rate, total)
 		close(done)
 	}()
-	delays, foreign := l.receive(total, done)
+	delays, foreign, last := l.receive(total, done)
 	answered := len(delays)
-	r := result{Rate: float64(total) / took.Seconds(), Sent: total, Lost: float64(total-answered) / float64(total), Foreign: foreign}
+	r := result{Rate: float64(answered) / last.Sub(began).Seconds(), Sent: total, Lost: float64(total-answered) / float64(total), Foreign: foreign}
 	if answered > 0 {
 		slices.Sort(delays)
 		r.P50, r.P99 = milliseconds(delays[answered/2]), milliseconds(delays[answered*99/100])
@@ -184,7 +185,7 @@ func (l *load) run(rate, seconds float64) result {
 	return r
 }
 
-func (l *load) send(rate float64, total int, sent *atomic.Int64) time.Duration {
+func (l *load) send(rate float64, total int) {
 	began := time.Now()
 	atOnce := max(1, int(rate*catchUp/1000))
 	for i := 0; i < total; {
@@ -198,15 +199,15 @@ func (l *load) send(rate float64, total int, sent *atomic.Int64) time.Duration {
 		}
 		nap(200 * time.Microsecond)
 	}
-	return time.Since(began)
 }
 
 // Ends when everything is answered, or when nothing more has come for a while after everything was sent.
-func (l *load) receive(total int, done chan struct{}) (delays []time.Duration, foreign int) {
+func (l *load) receive(total int, done chan struct{}) (delays []time.Duration, foreign int, last time.Time) {
 	delays = make([]time.Duration, 0, total)
 	events := make([]syscall.EpollEvent, 64)
 	answer := make([]byte, largest)
-	last, isSent := time.Now(), false
+	last = time.Now()
+	var sent time.Time
 	for {
 		count, _ := syscall.EpollWait(l.events, events, 50)
 		for _, event := range events[:max(count, 0)] {
@@ -227,13 +228,13 @@ func (l *load) receive(total int, done chan struct{}) (delays []time.Duration, f
 				delays = append(delays, time.Since(l.began)-time.Duration(binary.BigEndian.Uint64(answer[16:])))
 			}
 		}
-		if !isSent {
+		if sent.IsZero() {
 			select {
 			case <-done:
-				isSent, last = true, time.Now()
+				sent = time.Now()
 			default:
 			}
-		} else if len(delays) == total || time.Since(last) > patience {
+		} else if len(delays) == total || time.Since(sent) > patience && time.Since(last) > patience {
 			return
 		}
 	}

@@ -22,7 +22,11 @@ const places = {
 /** A header of version 2: by default PROXY with UDP and the client's address. */
 export function header(
   family: 4 | 6 | undefined,
-  { command = 0x21, kind = family === 6 ? 0x22 : family === 4 ? 0x12 : 0, tlvs = Buffer.alloc(0) } = {},
+  {
+    command = 0x21,
+    kind = family === 6 ? 0x22 : family === 4 ? 0x12 : 0,
+    tlvs = Buffer.alloc(0),
+  }: { command?: number; kind?: number; tlvs?: Buffer } = {},
 ): Buffer {
   const body = Buffer.concat([family === undefined ? Buffer.alloc(0) : places[family], tlvs])
   const head = Buffer.from([command, kind, body.length >> 8, body.length & 255])

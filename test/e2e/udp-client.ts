@@ -28,28 +28,31 @@ export const text = (hex: string) => Buffer.from(hex, 'hex').toString()
 
 /** The socket is connected, so that a reply from elsewhere than from where it was sent to is not heard. */
 export function talk(client: Host, talk: Talk): Promise<Heard> {
-  return client.run(async ({ host, port, from, payloads, pause = 20, replies = payloads.length, ms = 2000 }) => {
-    const { createSocket } = await import('node:dgram')
-    const { once } = await import('node:events')
-    const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4', recvBufferSize: 1 << 20 })
-    if (from !== undefined) socket.bind(0, from)
-    socket.connect(port, host)
-    await once(socket, 'connect')
-    const heard: string[] = []
-    const all = Promise.withResolvers<void>()
-    socket.on('error', () => {})
-    socket.on('message', message => {
-      heard.push(message.toString('hex'))
-      if (heard.length >= replies) all.resolve()
-    })
-    for (const [index, payload] of payloads.entries()) {
-      if (index > 0) await new Promise(resolve => setTimeout(resolve, pause))
-      // A datagram that does not fit is the kernel's to refuse, and no fault here.
-      socket.send(Buffer.from(payload, 'hex'), () => {})
-    }
-    await Promise.race([all.promise, new Promise(resolve => setTimeout(resolve, ms))])
-    const { address, port: own } = socket.address()
-    socket.close()
-    return { address, port: own, replies: heard }
-  }, talk)
+  return client.run(
+    async ({ host, port, from, payloads, pause = 20, replies = payloads.length, ms = 2000 }) => {
+      const { createSocket } = await import('node:dgram')
+      const { default: EventEmitter } = await import('node:events')
+      const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4', recvBufferSize: 1 << 20 })
+      if (from !== undefined) socket.bind(0, from)
+      socket.connect(port, host)
+      await EventEmitter.once(socket, 'connect')
+      const heard: string[] = []
+      const all = Promise.withResolvers<void>()
+      socket.on('error', () => {})
+      socket.on('message', message => {
+        heard.push(message.toString('hex'))
+        if (heard.length >= replies) all.resolve()
+      })
+      for (const [index, payload] of payloads.entries()) {
+        if (index > 0) await new Promise(resolve => setTimeout(resolve, pause))
+        // A datagram that does not fit is the kernel's to refuse, and no fault here.
+        socket.send(Buffer.from(payload, 'hex'), () => {})
+      }
+      await Promise.race([all.promise, new Promise(resolve => setTimeout(resolve, ms))])
+      const { address, port: own } = socket.address()
+      socket.close()
+      return { address, port: own, replies: heard }
+    },
+    talk,
+  )
 }

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Host, Lab, Running } from '../lab/lab.ts'
+import { retry } from '../lab/retry.ts'
 
 /**
  * Name servers that take a PROXY header over UDP, each on a port of 127.0.0.1 of one host, as docs/udp.md says. They are those of
@@ -15,8 +16,8 @@ export interface Receiver {
   readonly port: number
   /** What it is asked, so that it tells whom it sees; `id` makes the question known in its log. */
   asked(id: number, family: 4 | 6): { name: string; type: 'A' | 'AAAA' | 'TXT' }
-  /** Whom it saw ask that. */
-  saw(id: number, family: 4 | 6, reply: Buffer): string
+  /** Whom it saw ask that, when it has replied. */
+  saw(id: number, family: 4 | 6, reply: Buffer): Promise<string>
 }
 
 const { NAME_SERVERS, GO_TOOLS, XDG_CACHE_HOME = join(homedir(), '.cache') } = process.env
@@ -245,8 +246,11 @@ zone "who.example" { type primary; file "/tmp/zone"; };
   },
 ]
 
-/** The client that a log line with the question's name tells, of unbound, BIND and CoreDNS. */
-const logged = (name: string) => new RegExp(`(?:info: |client @\\S+ |\\[INFO\\] )\\[?([0-9a-f.:]+?)(?:[\\]:#]+\\d+)? .*${name}`)
+/** The client that a log line with the question's name tells: of unbound, BIND and CoreDNS. */
+const logged = (name: string) =>
+  new RegExp(
+    `info: (\\S+) ${name}|client @\\S+ (\\S+)#\\d+ \\(${name}|\\[INFO\\] \\[?(\\S+?)\\]?:\\d+ - .* ${name}`,
+  )
 
 /** Starts all of them. The lab is the caller's to close. */
 export async function startReceivers(lab: Lab, host: Host): Promise<Receiver[]> {
@@ -263,7 +267,7 @@ export async function startReceivers(lab: Lab, host: Host): Promise<Receiver[]> 
       const running = host.start('sh', [
         '-c',
         `set -e; mount --bind ${folder} ${tree}/tmp; mount --rbind /dev ${tree}/dev; mkdir -p ${tree}/proc; mount -t proc proc ${tree}/proc
-        exec chroot ${tree} sh -c 'cd /tmp; exec ${command}'`,
+        exec unshare --root=${tree} --wd=/tmp ${command}`,
       ])
       receivers.push(receiver(name, suite, port, shows, running))
       port += 10
@@ -275,7 +279,10 @@ export async function startReceivers(lab: Lab, host: Host): Promise<Receiver[]> 
     if (!existsSync(coredns)) throw new Error(`${coredns} is not there: run scripts/go-tools.sh coredns`)
     const file = join(lab.folder, `Corefile-${port}`)
     const options = `allow 127.0.0.0/8\n    ${tracking}`
-    await writeFile(file, `.:${port} {\n  bind 127.0.0.1\n  proxyproto {\n    ${options}\n  }\n  log\n  whoami\n}\n`)
+    await writeFile(
+      file,
+      `.:${port} {\n  bind 127.0.0.1\n  proxyproto {\n    ${options}\n  }\n  log\n  whoami\n}\n`,
+    )
     receivers.push(receiver(name, 'go', port, 'log', host.start(coredns, ['-conf', file])))
     port += 10
   }
@@ -290,7 +297,9 @@ function receiver(
   running: Running,
 ): Receiver {
   const nameOf = (id: number, family: 4 | 6) =>
-    shows === 'address' ? 'who.example' : `q${id}.${shows === 'acl' ? (family === 4 ? 'four' : 'six') : 'who'}.example`
+    shows === 'address'
+      ? 'who.example'
+      : `q${id}.${shows === 'acl' ? (family === 4 ? 'four' : 'six') : 'who'}.example`
   return {
     name,
     suite,
@@ -299,16 +308,29 @@ function receiver(
       name: nameOf(id, family),
       type: shows === 'address' ? (family === 4 ? 'A' : 'AAAA') : 'TXT',
     }),
-    saw(id, family, reply) {
-      if (shows === 'acl') return (reply[3]! & 15) === 0 ? (family === 4 ? '203.0.113.7' : '2001:db8:1::7') : 'another'
-      if (shows === 'address') {
-        // Without EDNS the record is the reply's last.
-        const bytes = reply.subarray(family === 4 ? -4 : -16)
-        return family === 4 ? bytes.join('.') : new URL(`http://[${bytes.toString('hex').match(/..../g)!.join(':')}]`).hostname.slice(1, -1)
-      }
-      const shown = shows === 'log' ? running.output : reply.subarray(12).toString('latin1')
-      const pattern = shows === 'log' ? logged(nameOf(id, family)) : /(\d+(?:\.\d+){3}|[0-9a-f]+:[0-9a-f:]+)/
-      return pattern.exec(shown)?.[1] ?? 'nobody'
+    async saw(id, family, reply) {
+      if (shows === 'acl') return (reply[3]! & 15) === 0 ? clients[family] : 'another'
+      // Without EDNS the record is the reply's last.
+      if (shows === 'address') return addressOf(reply.subarray(family === 4 ? -4 : -16))
+      if (shows === 'text')
+        return /\d+(?:\.\d+){3}|[0-9a-f]+:[0-9a-f:]+/.exec(reply.toString('latin1', 12))?.[0] ?? 'nobody'
+      const pattern = logged(nameOf(id, family))
+      // A log line may come after the reply.
+      return retry(async () => {
+        const client = pattern
+          .exec(running.output)
+          ?.slice(1)
+          .find(found => found !== undefined)
+        if (client === undefined) throw new Error(`${name} has not logged ${pattern}: ${running.output}`)
+        return client
+      })
     },
   }
+}
+
+const clients = { 4: '203.0.113.7', 6: '2001:db8:1::7' } as const
+
+function addressOf(bytes: Buffer): string {
+  if (bytes.length === 4) return bytes.join('.')
+  return new URL(`http://[${bytes.toString('hex').match(/..../g)!.join(':')}]`).hostname.slice(1, -1)
 }
