@@ -158,7 +158,7 @@ t.test('a UDP forward is told as one, and that it drops, and why', async t => {
   t.match(text, '0.0.0.0:53/udp, [::]:53/udp → 10.1.10.2:53')
   t.match(text, 'aria-label="Flows of dns: 1 now"')
   t.match(text, '<span>1 flow</span>')
-  t.match(text, '<span>30 out</span><span>31 datagrams in</span>')
+  t.match(text, '<span>30 datagrams out</span><span>31 in</span>')
   t.match(text, '<small class="warning wrap">dropped: 12 too-big, 3 backlog</small>')
   t.match(text, '<small class="warning wrap">ended to make room: 2 flows</small>')
   t.notMatch(text, 'PROXY header', 'what cannot be asked is not promised')
