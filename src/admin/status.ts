@@ -206,3 +206,11 @@ export function targetText({
   const route = first === undefined ? '' : `, for ${first}${more}`
   return `${address}${name === undefined || address.startsWith(name) ? '' : ` (${name})`}${route}`
 }
+
+/** Counts by reason, those that are 0 left out: `12 too-big, 3 backlog`. */
+export function countsText(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([reason, count]) => `${count} ${reason}`)
+    .join(', ')
+}

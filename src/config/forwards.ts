@@ -2,6 +2,7 @@ import { familyOf, specialKindOf } from '../address.ts'
 import type { CommonForwardConfig, ForwardConfig } from './config.ts'
 import type { ForwardSection } from './forward-schema.ts'
 import type { Issues } from './issues.ts'
+import { leadsTo } from './listeners.ts'
 import { limitsOf, tcpOf, udpOf } from './protocols.ts'
 import { type ReportKey, resolveUpstreams, type UpstreamSource } from './upstreams.ts'
 
@@ -25,6 +26,7 @@ export function resolveForward(source: ForwardSource, issues: Issues): ForwardCo
   const report: ReportKey = (key, message, ...item) =>
     issues.add(source.document.issue('error', ['forwards', name, key, ...item], message))
   checkListen(source, report)
+  checkProbed(source, issues)
   const { upstream, routes } = resolveUpstreams(source, report)
   const accepts = (section.acceptProxy ?? onTunnel) !== false
   checkProxies(section, accepts, onTunnel, report)
@@ -75,6 +77,18 @@ function checkListen({ section, hasTunnel, tunnel }: ForwardSource, report: Repo
       'listen',
       `found the name ${host}; allowed: an address, localhost, tunnel, or nothing for all addresses`,
     )
+}
+
+/** The answer to a probe over UDP is that nothing listens there. */
+function checkProbed({ name, section, tunnel, document }: ForwardSource, issues: Issues): void {
+  if (section.protocol === 'tcp' || tunnel === undefined || tunnel.probe === false) return
+  const { port } = tunnel.probe
+  const isProbed = tunnel.addresses.some(({ address }) =>
+    leadsTo(section.listen, { host: address, first: port, last: port }, tunnel),
+  )
+  if (!isProbed) return
+  const message = `found UDP port ${port}, which the other ends probe, unless their tunnel.probe.port is another one: their datagrams would go to the target, and a packet size that does not pass is not found; choose another port, or set tunnel.probe.port at all ends`
+  issues.add(document.issue('warning', ['forwards', name, 'listen'], message))
 }
 
 function checkProxies(section: ForwardSection, accepts: boolean, onTunnel: boolean, report: ReportKey): void {

@@ -11,6 +11,7 @@ export class Door {
   readonly local: SocketAddress
   readonly text: string
   readonly #socket: Socket
+  #isOpen = true
 
   /** @param socket bound to one address. */
   constructor(socket: Socket) {
@@ -25,10 +26,19 @@ export class Door {
     return payloadLimit(this.local.address)
   }
 
-  /** Returns whether it was sent: not while too much waits for the kernel. */
-  send(payload: Buffer, { address, port }: SocketAddress): boolean {
-    if (this.#socket.getSendQueueSize() > mostQueued) return false
+  /** Returns whether it was sent: not while too much waits for the kernel, nor once it is closed. */
+  send(payload: Buffer | readonly Buffer[], { address, port }: SocketAddress): boolean {
+    if (!this.#isOpen || this.#socket.getSendQueueSize() > mostQueued) return false
     this.#socket.send(payload, port, address)
     return true
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  close(): void {
+    this.#isOpen = false
+    this.#socket.close()
   }
 }

@@ -1,60 +1,25 @@
-import type { Socket } from 'node:dgram'
-import { formatHostPort, type SocketAddress } from '../address.ts'
-import type { UdpForwardConfig } from '../config/config.ts'
+import { randomBytes } from 'node:crypto'
+import { formatHostPort } from '../address.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import type { Tlv } from '../proxy/proxy-header.ts'
-import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
-import { payloadLimit } from '../sockets/mtu.ts'
+import { nonceLength } from '../proxy/flow-mark.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
-import type { Loops } from '../upstream/loops.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
-import type { Upstreams } from '../upstream/upstreams.ts'
-import type { Ways } from '../ways.ts'
 import type { Door } from './door.ts'
+import type { FlowClient, FlowOwner } from './flow-owner.ts'
 import type { Placed } from './flows.ts'
-import { FormSender } from './sender.ts'
+import { Outlet, type OutletOwner } from './outlet.ts'
+import { Queue } from './queue.ts'
 
-/** Datagrams, and bytes of them, that wait while the name of a target is looked up. */
-const mostHeld = 16
-const mostHeldBytes = 65_536
 /** Bytes of a datagram that is kept until the next one: its target may turn out to be none, and another one gets it then. */
 const mostKept = 1500
-
-/** Whose datagrams they are. */
-export interface FlowClient {
-  readonly source: SocketAddress
-  /** Where the client had sent them. */
-  readonly destination: SocketAddress
-  readonly tlvs: readonly Tlv[]
-  /** Who sent them here, and is answered: the client itself, or who stands in front of this end. */
-  readonly neighbour: SocketAddress
-}
-
-/** The forward that a flow belongs to. */
-export interface FlowOwner {
-  readonly config: UdpForwardConfig
-  readonly upstreams: Upstreams
-  readonly loops: Loops
-  readonly ways: Ways
-  /** Whether this address is a peer's: an end of ours may be there. */
-  isPeer(address: string): boolean
-  /** The flow is used now. */
-  used(flow: Flow, now: number): void
-  /** What is sent to the client's neighbour for this reply. */
-  wrapReply(payload: Buffer, flow: Flow): Buffer
-  /** A datagram goes no further; `sender`: `ip:port` that it came from. */
-  dropped(reason: DropReason, sender: string, bytes: number, detail: string): void
-  /** There is no target for it. It has ended. */
-  refused(flow: Flow, reason: RefusalReason, detail: string): void
-}
 
 /**
  * The datagrams of one client with a forward, both ways: a socket of its own towards the target, which so sees each flow come
  * from another port. None is cut, joined or sent twice.
  */
-export class Flow implements Placed {
+export class Flow implements Placed, OutletOwner {
   readonly key: string
   readonly client: FlowClient
   readonly door: Door
@@ -71,11 +36,11 @@ export class Flow implements Placed {
   readonly #offset: number
   #tried: readonly Target[] = []
   #target: Target | undefined
-  #socket: Socket | undefined
-  #sender: FormSender | undefined
+  /** The way to the target; `#outlet` once it can be sent on. */
+  #opening: Outlet | undefined
+  #outlet: Outlet | undefined
   /** What came before there was a target. */
-  #held: Buffer[] = []
-  #heldBytes = 0
+  readonly #early = new Queue()
   /** The latest datagram. */
   #last: Buffer | undefined
   #isOver = false
@@ -89,7 +54,7 @@ export class Flow implements Placed {
   }
 
   get address(): string {
-    return this.client.source.address
+    return this.client.client.address
   }
 
   get target(): Target | undefined {
@@ -123,26 +88,22 @@ export class Flow implements Placed {
 
   /** A datagram of the client. Its memory is the flow's from now on. */
   take(payload: Buffer, now: number): void {
-    if (this.#sender !== undefined) this.#forward(payload, now)
-    else if (this.#held.length < mostHeld && this.#heldBytes + payload.length <= mostHeldBytes) {
-      this.#held.push(payload)
-      this.#heldBytes += payload.length
-    } else this.#drop('backlog', payload, 'the name of its target has no address yet')
+    if (this.#outlet !== undefined) this.#send(payload, now)
+    else if (!this.#early.add(payload))
+      this.unsent('backlog', payload.length, 'the name of its target has no address yet')
   }
 
   /** Nothing comes or goes any more. */
   close(): void {
     this.#isOver = true
-    this.#held = []
-    this.#last = undefined
     this.#leave()
   }
 
   status(): ConnectionStatus {
-    const { source } = this.client
+    const { client } = this.client
     return {
       forward: this.#owner.config.name,
-      client: formatHostPort(source.address, source.port),
+      client: formatHostPort(client.address, client.port),
       serverName: undefined,
       target: this.#target && this.#portOf(this.#target),
       since: this.since,
@@ -150,6 +111,52 @@ export class Flow implements Placed {
       sentBytes: this.sentBytes,
       id: undefined,
       datagrams: { received: this.received, sent: this.sent },
+    }
+  }
+
+  // What the way to the target tells.
+
+  replied(payload: Buffer): void {
+    const target = this.#target!
+    this.#last = undefined
+    if (target.state !== 'up' && !target.isDead) target.succeeded()
+    this.#owner.used(this, performance.now())
+    const header = this.#owner.replyHeader(payload, this)
+    const { door } = this
+    const { length } = payload
+    if (header.length + length > door.payloadLimit)
+      this.dropped('too-big', length, `${door.payloadLimit} bytes leave in one piece`)
+    else if (!door.send(header.length === 0 ? payload : [header, payload], this.client.sender))
+      this.dropped('backlog', length, 'more comes than leaves this host')
+    else {
+      this.sent++
+      this.sentBytes += length
+    }
+  }
+
+  unsent(reason: DropReason, bytes: number, detail: string): void {
+    const { address, port } = this.client.sender
+    this.#owner.dropped(reason, formatHostPort(address, port), bytes, detail)
+  }
+
+  dropped(reason: DropReason, bytes: number, detail: string): void {
+    this.#owner.dropped(reason, this.#portOf(this.#target!), bytes, detail)
+  }
+
+  /** What was sent last goes to another target, if there is one. */
+  failed(error: Error): void {
+    const target = this.#target!
+    const { any: upstream } = this.#owner.upstreams
+    const why = systemCode(error) ?? messageOf(error)
+    upstream.failed(target, why)
+    if (this.#outlet === undefined || upstream.hasAnother(target, this.#tried)) {
+      if (this.#last !== undefined) this.#early.add(this.#last)
+      this.#leave()
+      this.begin()
+    } else {
+      this.unsent('target-failed', this.#last?.length ?? 0, `${this.#portOf(target)}: ${why}`)
+      // It may be there again any moment; whoever else failed, too.
+      this.#tried = [target]
     }
   }
 
@@ -164,116 +171,43 @@ export class Flow implements Placed {
 
   /** From now on this target gets what comes, in its form. */
   #use(target: Target): void {
-    this.#leave()
-    const { config, ways } = this.#owner
-    const { source: client, destination, tlvs } = this.client
-    const failed = (error: Error) => this.#socket === socket && this.#failed(error)
-    const socket = connectDatagrams(target.address, target.port + this.#offset, failed)
-    this.#socket = socket
+    const { config, ways, kept } = this.#owner
+    const { client, destination, tlvs } = this.client
     this.#target = target
     target.open++
-    const local = sourceOf(socket)
+    const outlet = new Outlet({ address: target.address, port: target.port + this.#offset }, this)
+    this.#opening = outlet
+    const { source } = outlet
     // Why it could not connect comes in a moment.
-    if (local === undefined) return
-    const astray = ways.astray(target.address, { localAddress: local })
+    if (source === undefined) return
+    const astray = ways.astray(target.address, { localAddress: source })
     if (astray !== undefined) {
-      this.#failed(new Error(astray))
+      this.failed(new Error(astray))
       return
     }
-    this.#sender = new FormSender({
-      form: config.sendProxy,
-      client,
-      destination,
-      tlvs,
+    const mayBeOurs = config.sendProxy === 'v2-every' && this.#owner.isPeer(target.address)
+    const told = {
+      ...{ form: config.sendProxy, client, destination, tlvs },
       limit: config.proxyHeaderLimit,
-      payloadLimit: payloadLimit(local),
-      mayMark: this.#owner.isPeer(target.address),
       proxyFirst: config.timeouts.proxyFirst,
-    })
-    socket.on('message', bytes => this.#socket === socket && this.#reply(bytes))
-    const held = this.#held
-    this.#held = []
-    this.#heldBytes = 0
+      nonce: mayBeOurs ? randomBytes(nonceLength) : undefined,
+    }
+    outlet.open(told, kept)
+    this.#outlet = outlet
     const now = performance.now()
-    for (const payload of held) this.#forward(payload, now)
+    for (const payload of this.#early.take()) this.#send(payload, now)
   }
 
-  #forward(payload: Buffer, now: number): void {
-    const socket = this.#socket!
-    if (socket.getSendQueueSize() > mostQueued) {
-      this.#drop('backlog', payload, 'more comes than leaves this host')
-      return
-    }
-    const datagrams = this.#sender!.wrap(payload, now)
-    if (datagrams === undefined) {
-      const limit = this.#sender!.payloadLimit
-      this.#drop('too-big', payload, `${limit} bytes leave in one piece`)
-      return
-    }
-    for (const datagram of datagrams) socket.send(datagram)
+  #send(payload: Buffer, now: number): void {
+    this.#last = payload.length > mostKept ? undefined : payload
+    if (!this.#outlet!.send(payload, now)) return
     this.received++
     this.receivedBytes += payload.length
-    this.#last = payload.length > mostKept ? undefined : payload
-  }
-
-  #reply(bytes: Buffer): void {
-    const now = performance.now()
-    const sender = this.#sender!
-    const payload = sender.reply(bytes, now)
-    if (!Buffer.isBuffer(payload)) {
-      if (payload === 'own') for (const datagram of sender.pending()) this.#socket!.send(datagram)
-      else this.#dropReply(payload, bytes, 'it has not the header of its flow')
-      return
-    }
-    const target = this.#target!
-    this.#last = undefined
-    if (target.state !== 'up' && !target.isDead) target.succeeded()
-    this.#owner.used(this, now)
-    const reply = this.#owner.wrapReply(payload, this)
-    const { door } = this
-    if (reply.length > door.payloadLimit)
-      this.#dropReply('too-big', reply, `${door.payloadLimit} bytes leave in one piece`)
-    else if (!door.send(reply, this.client.neighbour))
-      this.#dropReply('backlog', reply, 'more comes than leaves this host')
-    else {
-      this.sent++
-      this.sentBytes += payload.length
-    }
-  }
-
-  /** Nobody listens there, or nothing can be sent there. What was sent last goes to another target, if there is one. */
-  #failed(error: Error): void {
-    const target = this.#target!
-    const { any: upstream } = this.#owner.upstreams
-    const why = systemCode(error) ?? messageOf(error)
-    upstream.failed(target, why)
-    const other = upstream.hasAnother(target, this.#tried)
-    const hasLeft = this.#sender === undefined
-    if (other || hasLeft) {
-      if (this.#last !== undefined) this.#held.unshift(this.#last)
-      this.#last = undefined
-      this.#leave()
-      this.begin()
-    } else {
-      this.#drop('target-failed', this.#last, `${this.#portOf(target)}: ${why}`)
-      // It may be there again any moment; whoever else failed, too.
-      this.#tried = [target]
-    }
-  }
-
-  #drop(reason: DropReason, payload: Buffer | undefined, detail: string): void {
-    const { address, port } = this.client.neighbour
-    this.#owner.dropped(reason, formatHostPort(address, port), payload?.length ?? 0, detail)
-  }
-
-  #dropReply(reason: DropReason, bytes: Buffer, detail: string): void {
-    this.#owner.dropped(reason, this.#portOf(this.#target!), bytes.length, detail)
   }
 
   #leave(): void {
-    this.#socket?.close()
-    this.#socket = undefined
-    this.#sender = undefined
+    this.#opening?.close()
+    this.#opening = this.#outlet = this.#last = undefined
     if (this.#target !== undefined) this.#target.open--
     this.#target = undefined
   }

@@ -30,8 +30,8 @@ export class Flows<T extends Placed> {
     return this.#byKey.values()
   }
 
-  has(flow: T): boolean {
-    return this.#byKey.get(flow.key) === flow
+  get(key: string): T | undefined {
+    return this.#byKey.get(key)
   }
 
   /** Finds a flow that is used now. */

@@ -1,3 +1,4 @@
+import type { ConnectionStatus } from '../connection/status.ts'
 import { LineLimit } from '../line-limit.ts'
 import type { Log } from '../log.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
@@ -19,29 +20,18 @@ export const flowEnds = [
 ] as const
 export type FlowEnd = (typeof flowEnds)[number]
 
-/** What a forward counts and logs with. */
+/** What a forward logs with. */
 interface Teller {
   readonly log: Log
   /** Whether each flow gets a line at its end. */
   readonly logConnections: () => boolean
   readonly lines: FlowLines
-  readonly counters: {
-    readonly refused: Record<RefusalReason, number>
-    readonly dropped: Record<DropReason, number>
-  }
 }
 
-/** A flow as its line shows it. */
-interface Ended {
-  readonly client: string
-  readonly target: string | undefined
-  /** On performance.now()'s clock. */
-  readonly since: number
-  readonly receivedBytes: number
-  readonly sentBytes: number
-  readonly datagrams: { readonly received: number; readonly sent: number }
-  /** UNIQUE_ID in hex, where there is one. */
-  readonly id: string | undefined
+/** What it counts with, and its lines. */
+interface Counter<Reason extends string, Name extends string> {
+  readonly counters: { readonly [name in Name]: Record<Reason, number> }
+  readonly lines: FlowLines
 }
 
 /** The lines of a forward that its clients and targets could make a flood of. */
@@ -64,7 +54,7 @@ export function flowLines(log: Log, forward: string): FlowLines {
 
 /** A datagram that could begin no flow. */
 export function tellRefused(
-  { counters, lines }: Teller,
+  { counters, lines }: Counter<RefusalReason, 'refused'>,
   reason: RefusalReason,
   client: string,
   detail: string,
@@ -79,7 +69,7 @@ export function tellRefused(
  * @param bytes of the datagram.
  */
 export function tellDropped(
-  { counters, lines }: Teller,
+  { counters, lines }: Counter<DropReason, 'dropped'>,
   reason: DropReason,
   sender: string,
   bytes: number,
@@ -92,12 +82,11 @@ export function tellDropped(
 export function tellEnded(
   { log, logConnections, lines }: Teller,
   forward: string,
-  { since, datagrams, ...flow }: Ended,
+  { client, target, since, receivedBytes, sentBytes, datagrams, id }: ConnectionStatus,
   end: FlowEnd,
   detail = '',
 ): void {
   if (!logConnections()) return
-  const { client, target, receivedBytes, sentBytes, id } = flow
   const fields = {
     ...{ forward, client, target, receivedBytes, sentBytes },
     ...datagrams,
@@ -106,6 +95,6 @@ export function tellEnded(
     end,
     detail: detail || undefined,
   }
-  if (datagrams.sent > 0) log.info(fields, 'flow ended')
+  if (datagrams !== undefined && datagrams.sent > 0) log.info(fields, 'flow ended')
   else lines.unanswered.info(end, fields)
 }

@@ -1,4 +1,4 @@
-import { formatHostPort, type SocketAddress } from '../address.ts'
+import { formatHostPort } from '../address.ts'
 import type { Admission } from '../connection/admission.ts'
 import type { Counters } from '../connection/counters.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
@@ -9,9 +9,12 @@ import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { DatagramCounters } from './counters.ts'
 import type { Door } from './door.ts'
-import { Flow, type FlowClient, type FlowOwner } from './flow.ts'
+import { Flow } from './flow.ts'
+import type { FlowClient, FlowOwner } from './flow-owner.ts'
 import { Flows } from './flows.ts'
+import { Kept } from './kept.ts'
 import { type FlowEnd, type FlowLines, tellDropped, tellEnded, tellRefused } from './lines.ts'
+import type { FormSender } from './sender.ts'
 
 /** Milliseconds between two looks for flows that have been idle for long enough. */
 const lookEvery = 250
@@ -19,7 +22,7 @@ const lookEvery = 250
 const quiet = 1000
 
 /** The forward that the flows are of. */
-export interface TableOwner extends Pick<FlowOwner, 'config' | 'upstreams' | 'loops' | 'ways' | 'isPeer'> {
+export interface TableOwner extends Omit<FlowOwner, 'kept' | 'used' | 'dropped' | 'refused'> {
   readonly log: Log
   readonly logConnections: () => boolean
   readonly lines: FlowLines
@@ -32,16 +35,15 @@ export interface TableOwner extends Pick<FlowOwner, 'config' | 'upstreams' | 'lo
   peerOf(address: string): Share | undefined
   /** Why nobody may come from this address now. */
   shutFor(address: string): string | undefined
-  wrapReply(payload: Buffer, flow: Flow): Buffer
   /** A flow begins whose datagrams come from this address. */
   began(address: string): void
-  /** A flow has ended that this neighbour had. */
-  ended(neighbour: SocketAddress): void
+  ended(flow: Flow): void
 }
 
 /** The flows of a forward. A datagram goes to its own, or begins one: at a bound, in the place of one that has long been idle. */
 export class FlowTable implements FlowOwner {
   readonly #owner: TableOwner
+  readonly kept = new Kept<FormSender>()
   readonly #flows = new Flows<Flow>()
   readonly #peers = new WeakMap<Flow, Share>()
   #timer: NodeJS.Timeout | undefined
@@ -78,16 +80,16 @@ export class FlowTable implements FlowOwner {
 
   /** Begins a flow; `undefined` where there may be none, which is counted and told. */
   begin(key: string, client: FlowClient, door: Door, offset: number, now: number): Flow | undefined {
-    const { admission, ways: _, counters, descriptors, share, config } = this.#owner
-    const { source, neighbour } = client
+    const { admission, counters, descriptors, share, config } = this.#owner
+    const { client: source, sender } = client
     const flow = new Flow(this, key, client, door, offset)
-    const shut = this.#owner.shutFor(neighbour.address)
+    const shut = this.#owner.shutFor(sender.address)
     if (shut !== undefined) return this.#refuse(client, 'no-tunnel-route', shut)
     if (this.#drained !== undefined) return this.#refuse(client, 'draining', 'this end drains')
     const refusal = admission.admit(flow, source.address)
     if (refusal !== undefined) return this.#refuse(client, refusal.reason, refusal.detail)
     this.#makeRoom(source.address, config.limits)
-    const peer = this.#owner.peerOf(neighbour.address)
+    const peer = this.#owner.peerOf(sender.address)
     let shortage = descriptors.shortage(1, share, peer)
     if (shortage !== undefined && this.#flows.idlest !== undefined) {
       this.#end(this.#flows.idlest, 'evicted')
@@ -102,9 +104,9 @@ export class FlowTable implements FlowOwner {
     counters.accepted++
     this.#flows.add(flow, now)
     this.#timer ??= setInterval(() => this.#look(), lookEvery).unref()
-    this.#owner.began(neighbour.address)
+    this.#owner.began(sender.address)
     flow.begin()
-    return this.#flows.has(flow) ? flow : undefined
+    return this.#flows.get(key) === flow ? flow : undefined
   }
 
   // What flows ask and tell.
@@ -117,13 +119,13 @@ export class FlowTable implements FlowOwner {
     this.#flows.used(flow, now)
   }
 
-  wrapReply(payload: Buffer, flow: Flow): Buffer {
-    return this.#owner.wrapReply(payload, flow)
+  replyHeader(reply: Buffer, flow: Flow): Buffer {
+    return this.#owner.replyHeader(reply, flow)
   }
 
   dropped(reason: DropReason, sender: string, bytes: number, detail: string): void {
-    const { lines, datagrams: counters } = this.#owner
-    tellDropped({ lines, counters }, reason, sender, bytes, detail)
+    const { datagrams: counters, lines } = this.#owner
+    tellDropped({ counters, lines }, reason, sender, bytes, detail)
   }
 
   refused(flow: Flow, reason: RefusalReason, detail: string): void {
@@ -141,20 +143,21 @@ export class FlowTable implements FlowOwner {
   }
 
   /** Its neighbour sends for another client from the same port. */
-  replace(flow: Flow): void {
-    this.#end(flow, 'replaced')
+  replace(key: string): void {
+    const flow = this.#flows.get(key)
+    if (flow !== undefined) this.#end(flow, 'replaced')
   }
 
   get addresses(): string[] {
     return Array.from(this.#flows.values()).flatMap(({ client, target }) => [
-      client.neighbour.address,
+      client.sender.address,
       ...(target === undefined ? [] : [target.address]),
     ])
   }
 
   cut(address: string, why: string): void {
     for (const flow of this.#flows.values())
-      if (flow.client.neighbour.address === address || flow.target?.address === address)
+      if (flow.client.sender.address === address || flow.target?.address === address)
         this.#end(flow, 'no-tunnel-route', why)
   }
 
@@ -182,7 +185,10 @@ export class FlowTable implements FlowOwner {
       this.#end(flow, isDraining ? 'drain' : 'idle')
   }
 
-  #makeRoom(address: string, { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits']): void {
+  #makeRoom(
+    address: string,
+    { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits'],
+  ): void {
     const client = this.#flows.of(address)
     if (maxConnectionsPerClient !== undefined && client.size >= maxConnectionsPerClient)
       this.#end(client.idlest!, 'evicted')
@@ -190,7 +196,7 @@ export class FlowTable implements FlowOwner {
       this.#end(this.#flows.idlest!, 'evicted')
   }
 
-  #refuse({ source }: FlowClient, reason: RefusalReason, detail: string): undefined {
+  #refuse({ client: source }: FlowClient, reason: RefusalReason, detail: string): undefined {
     tellRefused(this.#owner, reason, formatHostPort(source.address, source.port), detail)
   }
 
@@ -208,7 +214,7 @@ export class FlowTable implements FlowOwner {
     descriptors.take(-1, share, this.#peers.get(flow))
     counters.carried(flow)
     datagrams.carried(flow)
-    this.#owner.ended(flow.client.neighbour)
+    this.#owner.ended(flow)
     if (this.#flows.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined

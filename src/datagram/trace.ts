@@ -1,5 +1,6 @@
 import { formatHostPort, type SocketAddress } from '../address.ts'
 import type { UdpForm } from '../config/config.ts'
+import type { End, TraceAnswer } from '../connection/trace.ts'
 import { type Tlv, uniqueIdOf } from '../proxy/proxy-header.ts'
 
 /**
@@ -7,18 +8,10 @@ import { type Tlv, uniqueIdOf } from '../proxy/proxy-header.ts'
  * what this end saw of it; it begins no flow, and nothing of it goes to the target.
  */
 
-/** What is told, as one line of JSON. As for TCP, but that nobody asks the target: it has no word that is harmless. */
-export interface DatagramTraceAnswer {
-  readonly version: string
-  /** Bytes, of the tunnel's device; `undefined` without a tunnel. */
-  readonly mtu: number | undefined
-  readonly forward: string
-  /** `ip:port` that the datagram came from, and those that its header told. */
-  readonly from: string
-  readonly client: string
-  readonly destination: string
-  /** UNIQUE_ID in hex. */
-  readonly id: string | undefined
+/** What is told, as one line of JSON. Nobody asks the target: over UDP there is no word that is harmless to all. */
+export interface DatagramTraceAnswer
+  extends End,
+    Pick<TraceAnswer, 'forward' | 'from' | 'client' | 'destination' | 'id'> {
   readonly sendProxy: false | UdpForm
   /** `ip:port` that the client's flow would go to. */
   readonly target: string
@@ -27,7 +20,7 @@ export interface DatagramTraceAnswer {
 /** What this end saw, and what its forward would do with it. */
 export interface TracedDatagram extends Pick<DatagramTraceAnswer, 'forward' | 'sendProxy' | 'target'> {
   /** What the end tells of itself. */
-  readonly end: Pick<DatagramTraceAnswer, 'version' | 'mtu'>
+  readonly end: End
   /** Who sent it: only for a trusted one is the answer made. */
   readonly sender: SocketAddress
   readonly client: SocketAddress

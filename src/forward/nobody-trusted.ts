@@ -1,8 +1,8 @@
-import type { TcpForwardConfig } from '../config/config.ts'
+import type { ForwardConfig } from '../config/config.ts'
 import type { Reason } from '../reason.ts'
 
 /** Of a forward that refuses every connection through the tunnel, because nobody there may send the header it requires. */
-export function nobodyTrusted({ name, listen, acceptProxy, trustedProxies }: TcpForwardConfig): Reason[] {
+export function nobodyTrusted({ name, listen, acceptProxy, trustedProxies }: ForwardConfig): Reason[] {
   if (listen.host !== 'tunnel' || acceptProxy === false || trustedProxies.length > 0) return []
   const detail =
     `forward ${name} requires a PROXY header, and nobody is trusted to send one: the peers' AllowedIPs are missing, or ` +

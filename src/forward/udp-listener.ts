@@ -1,4 +1,3 @@
-import type { Socket } from 'node:dgram'
 import { networkInterfaces } from 'node:os'
 import { canonical, familyOf, formatHostPort, isLinkLocal, type SocketAddress, unmap } from '../address.ts'
 import { Door } from '../datagram/door.ts'
@@ -18,6 +17,7 @@ export type Receive = (bytes: Buffer, sender: SocketAddress, door: Door) => void
  * `Door`), and those that come and go are followed.
  */
 export class UdpListener {
+  readonly protocol = 'udp'
   /** Empty: all addresses. */
   readonly host: string
   readonly port: number
@@ -25,7 +25,7 @@ export class UdpListener {
   readonly #log: Log
   readonly #descriptors: Descriptors
   /** By address. */
-  readonly #sockets = new Map<string, Socket>()
+  readonly #doors = new Map<string, Door>()
   /** Why an address that has come could not be bound. */
   readonly #failed = new Map<string, string>()
   #timer: NodeJS.Timeout | undefined
@@ -60,7 +60,7 @@ export class UdpListener {
   close(): void {
     this.#isClosed = true
     clearInterval(this.#timer)
-    for (const address of [...this.#sockets.keys()]) this.#release(address)
+    for (const address of [...this.#doors.keys()]) this.#release(address)
   }
 
   #addresses(): string[] {
@@ -75,9 +75,9 @@ export class UdpListener {
 
   async #follow(): Promise<void> {
     const addresses = this.#addresses()
-    for (const address of this.#sockets.keys()) if (!addresses.includes(address)) this.#release(address)
+    for (const address of this.#doors.keys()) if (!addresses.includes(address)) this.#release(address)
     for (const address of addresses) {
-      if (this.#isClosed || this.#sockets.has(address)) continue
+      if (this.#isClosed || this.#doors.has(address)) continue
       const error = await this.#bind(address).then(() => undefined, messageOf)
       if (error === undefined) this.#failed.delete(address)
       else if (this.#failed.get(address) !== error) {
@@ -93,9 +93,9 @@ export class UdpListener {
       socket.close()
       return
     }
-    this.#sockets.set(address, socket)
-    this.#descriptors.take(1)
     const door = new Door(socket)
+    this.#doors.set(address, door)
+    this.#descriptors.take(1)
     // What cannot be sent to one client, because no route leads there for example, is no matter of the others.
     socket.on('error', () => {})
     socket.on('message', (bytes, { address, port }) =>
@@ -104,7 +104,7 @@ export class UdpListener {
   }
 
   #release(address: string): void {
-    this.#sockets.get(address)?.close()
-    if (this.#sockets.delete(address)) this.#descriptors.give(1)
+    this.#doors.get(address)?.close()
+    if (this.#doors.delete(address)) this.#descriptors.give(1)
   }
 }

@@ -147,13 +147,15 @@ export const readings: ReadonlyMap<string, (fields: Fields) => Reading> = new Ma
     'these keys changed too, and need a restart',
     ({ keys }) => ({ tone: 'warning', title: 'Restart needed', detail: `for ${listed(keys)}` }),
   ],
+  ['connection refused', refused],
+  ['flow refused', refused],
   [
-    'connection refused',
-    ({ reason, forward, client, detail }) => ({
+    'datagrams dropped',
+    ({ reason, forward, sender, bytes, detail }) => ({
       tone: 'warning',
-      title: `Refused: ${reason}`,
-      detail: `${forward}, client ${client}: ${detail}`,
-      like: `refused ${reason}`,
+      title: `Dropped: ${reason}`,
+      detail: `${forward}, ${bytes} bytes from ${sender}: ${detail}`,
+      like: `dropped ${forward} ${reason}`,
     }),
   ],
   [
@@ -187,6 +189,15 @@ export const readings: ReadonlyMap<string, (fields: Fields) => Reading> = new Ma
     ({ error }) => ({ tone: 'bad', title: 'Unexpected error', detail: `${error}`, like: 'unexpected' }),
   ],
 ])
+
+function refused({ reason, forward, client, detail }: Fields): Reading {
+  return {
+    tone: 'warning',
+    title: `Refused: ${reason}`,
+    detail: `${forward}, client ${client}: ${detail}`,
+    like: `refused ${reason}`,
+  }
+}
 
 function health({ status, codes }: Fields): Reading {
   if (status === 'ready') return { tone: 'good', title: 'Ready' }

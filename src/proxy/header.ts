@@ -8,11 +8,16 @@ export interface Tlv {
   readonly value: Buffer
 }
 
+/** SOCK_STREAM and SOCK_DGRAM of the specification, which writes TCP and UDP for them, too. */
+export type Transport = 'tcp' | 'udp'
+
 /** What a PROXY header says. Addresses are canonical, IPv4-mapped IPv6 un-mapped. */
 export interface ProxyHeader {
   readonly version: 1 | 2
   /** LOCAL: a connection of the sender's own, a health check for example. UNKNOWN of v1 says no more than LOCAL does. */
   readonly command: 'PROXY' | 'LOCAL'
+  /** `undefined` where the header tells none: LOCAL, UNKNOWN, UNSPEC. */
+  readonly transport: Transport | undefined
   /** `undefined` where the header tells none: LOCAL, UNKNOWN, AF_UNIX, an UNSPEC family or transport. */
   readonly source: SocketAddress | undefined
   readonly destination: SocketAddress | undefined

@@ -8,10 +8,10 @@ import { parseV2, signature } from './v2.ts'
  * Pure: bytes in, bytes out. The parsers judge every byte as it comes: what they take so far can still become a header.
  */
 
-export { type HeaderReason, type ProxyHeader, ProxyHeaderError, type Tlv } from './header.ts'
+export { type HeaderReason, type ProxyHeader, ProxyHeaderError, type Tlv, type Transport } from './header.ts'
 export { newUniqueId, uniqueIdOf, withUniqueId } from './tlv.ts'
 export { encodeProxyV1 } from './v1.ts'
-export { encodeProxyV2, encodeUnspecV2, greatestSent } from './v2.ts'
+export { encodeProxyV2, encodeUnspecV2, greatestSent, hasSignature } from './v2.ts'
 
 /**
  * The header at the beginning of `bytes`; `undefined` while they are the valid beginning of one.

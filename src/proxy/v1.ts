@@ -44,6 +44,7 @@ function parseUnknown(bytes: Buffer, from: number): ProxyHeader | undefined {
   return {
     version: 1,
     command: 'LOCAL',
+    transport: undefined,
     source: undefined,
     destination: undefined,
     tlvs: [],
@@ -69,6 +70,7 @@ function parseTcp(bytes: Buffer, from: number, family: 4 | 6): ProxyHeader | und
   return {
     version: 1,
     command: 'PROXY',
+    transport: 'tcp',
     source: { address: canonical(source), port: Number(sourcePort) },
     destination: { address: canonical(destination), port: Number(destinationPort) },
     tlvs: [],

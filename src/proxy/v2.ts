@@ -1,5 +1,14 @@
 import { type SocketAddress, unmap } from '../address.ts'
-import { type HeaderReason, hex, isTellable, type ProxyHeader, ProxyHeaderError, type Tlv } from './header.ts'
+import { readV4, readV6, writeV4, writeV6 } from './address-bytes.ts'
+import {
+  type HeaderReason,
+  hex,
+  isTellable,
+  type ProxyHeader,
+  ProxyHeaderError,
+  type Tlv,
+  type Transport,
+} from './header.ts'
 import { fitTlvs, frameTlvs, readTlvs, writeTlvs } from './tlv.ts'
 
 /** Version 2 of the PROXY protocol: binary, section 2.2. */
@@ -17,12 +26,20 @@ const AF_INET6 = 2
 const UNSPEC = 0
 const STREAM = 1
 const DGRAM = 2
+/** By the number of the transport: UNSPEC, STREAM, DGRAM. */
+const transports = [undefined, 'tcp', 'udp'] as const
 
 // Limits of this implementation.
 /** Bytes after the first 16; a header of 64 KiB is an attack, not an address. */
 const greatestReceived = 4096
 /** Bytes of a whole header that goes out: several times what proxies add of their own. */
 export const greatestSent = 1536
+
+/** Whether the bytes begin with all of the signature. */
+export function hasSignature(bytes: Buffer): boolean {
+  if (bytes[0] !== signature[0] || bytes.length < signature.length) return false
+  return signature.compare(bytes, 0, signature.length) === 0
+}
 
 /** `undefined`: a valid beginning. @throws ProxyHeaderError */
 export function parseV2(bytes: Buffer): ProxyHeader | undefined {
@@ -42,7 +59,15 @@ export function parseV2(bytes: Buffer): ProxyHeader | undefined {
   if (isLocal)
     return bytes.length < length
       ? undefined
-      : { version: 2, command: 'LOCAL', source: undefined, destination: undefined, tlvs: [], length }
+      : {
+          version: 2,
+          command: 'LOCAL',
+          transport: undefined,
+          source: undefined,
+          destination: undefined,
+          tlvs: [],
+          length,
+        }
   const [family, transport] = [bytes[13]! >> 4, bytes[13]! & 15]
   const addressLength = addressLengths[family]!
   if (rest < addressLength)
@@ -55,7 +80,7 @@ export function parseV2(bytes: Buffer): ProxyHeader | undefined {
   if (bytes.length < length) return undefined
   const tlvs = readTlvs(bytes, tlvsAt, length, checksumAt)
   const [source, destination] = transport === UNSPEC ? [] : readAddresses(bytes, family)
-  return { version: 2, command: 'PROXY', source, destination, tlvs, length }
+  return { version: 2, command: 'PROXY', transport: transports[transport], source, destination, tlvs, length }
 }
 
 /** Bytes 12 to 15, as many as have come. */
@@ -89,28 +114,8 @@ function readAddresses(bytes: Buffer, family: number): SocketAddress[] {
   ]
 }
 
-function readV4(bytes: Buffer, at: number): string {
-  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`
-}
-
-/** RFC 5952: the longest run of at least two zero words, the first of equals, is written `::`. */
-function readV6(bytes: Buffer, at: number): string {
-  let [start, size, run] = [8, 1, 0]
-  const words: string[] = []
-  for (let i = 0; i < 8; i++) {
-    const word = bytes.readUInt16BE(at + 2 * i)
-    words.push(word.toString(16))
-    run = word === 0 ? run + 1 : 0
-    if (run > size) [start, size] = [i + 1 - run, run]
-    // Five zero words and this one: IPv4-mapped.
-    if (i === 5 && size === 5 && word === 0xffff) return readV4(bytes, at + 12)
-  }
-  if (start === 8) return words.join(':')
-  return `${words.slice(0, start).join(':')}::${words.slice(start + size).join(':')}`
-}
-
 /**
- * The header for a TCP connection. Bare LOCAL when there is nothing to tell; families that differ are both written as
+ * The header for a TCP connection, or for a datagram. Bare LOCAL when there is nothing to tell; families that differ are both written as
  * IPv6. TLVs go out as they are, in order, and CRC32C is computed anew; those that are too long, and those that do not
  * fit (see `fitTlvs`), are left out and counted.
  * @param limit bytes of the whole header, 52 to 1536.
@@ -120,6 +125,7 @@ export function encodeProxyV2(
   destination: SocketAddress | undefined,
   tlvs: readonly Tlv[],
   limit = greatestSent,
+  transport: Transport = 'tcp',
 ): { bytes: Buffer; droppedTlvs: number } {
   if (!isTellable(source) || !isTellable(destination))
     return { bytes: fixedPart(LOCAL, UNSPEC, 0), droppedTlvs: 0 }
@@ -127,7 +133,11 @@ export function encodeProxyV2(
   const family = from.includes(':') || to.includes(':') ? AF_INET6 : AF_INET
   const tlvsAt = fixedLength + addressLengths[family]
   const { kept, size } = fitTlvs(tlvs, limit - tlvsAt)
-  const bytes = fixedPart(PROXY, (family << 4) | STREAM, tlvsAt - fixedLength + size)
+  const bytes = fixedPart(
+    PROXY,
+    (family << 4) | (transport === 'tcp' ? STREAM : DGRAM),
+    tlvsAt - fixedLength + size,
+  )
   if (family === AF_INET) {
     writeV4(bytes, 16, from)
     writeV4(bytes, 20, to)
@@ -159,40 +169,6 @@ function fixedPart(command: number, familyAndTransport: number, rest: number): B
   bytes[13] = familyAndTransport
   bytes.writeUInt16BE(rest, 14)
   return bytes
-}
-
-function writeV4(bytes: Buffer, at: number, address: string, from = 0): void {
-  let octet = 0
-  for (let i = from; i < address.length; i++) {
-    const code = address.charCodeAt(i)
-    if (code === 46) {
-      bytes[at++] = octet
-      octet = 0
-    } else octet = octet * 10 + code - 48
-  }
-  bytes[at] = octet
-}
-
-/** IPv4 goes out mapped. A zone, which Node gives a link-local peer's address, means nothing to others. */
-function writeV6(bytes: Buffer, at: number, address: string): void {
-  const end = at + 16
-  const [text = ''] = address.includes(':') ? address.split('%') : [`::ffff:${address}`]
-  let gap = end
-  for (let i = 0; i < text.length; ) {
-    const colon = text.indexOf(':', i)
-    const next = colon < 0 ? text.length : colon
-    if (colon < 0 && text.includes('.', i)) {
-      writeV4(bytes, at, text, i)
-      at += 4
-    } else if (next > i) {
-      bytes.writeUInt16BE(Number.parseInt(text.slice(i, next), 16), at)
-      at += 2
-    } else gap = at
-    i = next + 1
-  }
-  // `::` stands for what is missing: what came after it moves to the end.
-  bytes.copyWithin(end - (at - gap), gap, at)
-  bytes.fill(0, gap, end - (at - gap))
 }
 
 function fault(reason: HeaderReason, message: string): ProxyHeaderError {

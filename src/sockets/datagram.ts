@@ -6,24 +6,24 @@ import { familyOf } from '../address.ts'
  * these take it for what it is, so that a bind, a connect and a send are done when the call returns.
  */
 
-/** Bytes that the kernel may keep for a socket until it is read; net.core.rmem_max bounds it. */
+/** Bytes that the kernel may keep for all clients until they are read; net.core.rmem_max bounds it. */
 const receiveBuffer = 4 << 20
 /** Bytes that may wait for the kernel to take them. More come faster than they leave, and are better lost. */
 export const mostQueued = 262_144
 
-function open(address: string): Socket {
+function open(address: string, recvBufferSize?: number): Socket {
   const family = familyOf(address) === 6 ? 6 : 4
   return createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
-    ipv6Only: true,
-    recvBufferSize: receiveBuffer,
+    ipv6Only: family === 6,
+    recvBufferSize,
     lookup: (host, _, done) => done(null, host, family),
   })
 }
 
 /** Binds a socket. Rejects with the system's error. */
 export async function bindDatagrams(address: string, port: number): Promise<Socket> {
-  const socket = open(address)
+  const socket = open(address, receiveBuffer)
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.once('error', reject)
   socket.bind({ address, port, exclusive: true }, resolve)

@@ -44,7 +44,8 @@ const causes: Record<string, string> = {
 }
 
 const fixes: Record<string, string> = {
-  EADDRINUSE: 'Stop what listens there (`ss -lntup` shows it; often HAProxy or nginx), or choose another port',
+  EADDRINUSE:
+    'Stop what listens there (`ss -lntup` shows it; often HAProxy or nginx), or choose another port',
   EACCES:
     'Add the capability NET_BIND_SERVICE, or set the sysctl net.ipv4.ip_unprivileged_port_start=0 for the container',
   EADDRNOTAVAIL:

@@ -107,6 +107,7 @@ export const dns: UdpForwardStatus = {
   ...forward('dns', 'up'),
   protocol: 'udp',
   listeners: ['0.0.0.0:53', '[::]:53'],
+  targets: [{ ...forward('dns', 'up').targets[0]!, address: '10.1.10.2:53' }],
   sendProxy: 'v2-every',
   acceptProxy: false,
   datagrams: {
@@ -148,7 +149,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
       },
     },
     tunnel,
-    forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown')],
+    forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown'), dns],
     links: [
       {
         address: '10.1.10.2',

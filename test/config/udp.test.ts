@@ -199,12 +199,31 @@ t.test("WireGuard's own port", async t => {
   t.same((await of(t, 'forwards: {a: {listen: ":51820", target: "x:51820"}}', wg)).lines, [], 'TCP is free')
 })
 
+t.test('the port that the other ends probe', async t => {
+  const udp = (listen: string, tunnel = '{wgConf: wg0.conf}', protocol = 'udp') => {
+    const ports = listen.slice(listen.indexOf(':'))
+    const forward = `{protocol: ${protocol}, listen: "${listen}", target: "x${ports}"}`
+    return load(t, { 'wg0.conf': wgConf, 'config.yaml': `tunnel: ${tunnel}\nforwards: {a: ${forward}}\n` })
+  }
+  for (const listen of [':9', 'tunnel:9', '10.1.10.1:5-20']) {
+    const { config, lines } = await udp(listen)
+    t.match(lines, [
+      /^config\.yaml:2:\d+: warning: forwards\.a\.listen: found UDP port 9, which the other ends probe,/,
+    ])
+    t.ok(config)
+  }
+  t.same((await udp('192.0.2.1:9')).lines, [])
+  t.same((await udp(':9', '{wgConf: wg0.conf}', 'tcp')).lines, [])
+  t.same((await udp(':9', '{wgConf: wg0.conf, probe: false}')).lines, [])
+  t.same((await udp(':9', '{wgConf: wg0.conf, probe: {port: 10}}')).lines, [])
+})
+
 t.test('its listeners count as others do', async t => {
   const { lines } = await of(
     t,
     `forwards:
   a: {listen: ":1-4000", target: "x:1-4000"}
-  b: {protocol: udp, listen: ":1-97", target: "x:1-97"}
+  b: {protocol: udp, listen: ":101-197", target: "x:101-197"}
 `,
   )
   t.match(lines, [

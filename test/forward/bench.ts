@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { HostPorts } from '../../src/address.ts'
-import type { TcpForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
+import type { ForwardConfig, TcpForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
@@ -82,7 +82,7 @@ export async function freePort(): Promise<number> {
 
 /** Without links, unless they are asked for. */
 export function plan(
-  forwards: readonly TcpForwardConfig[],
+  forwards: readonly ForwardConfig[],
   tunnelAddresses: readonly string[] = [],
   drainTimeout = 1,
   link?: ForwardPlan['link'],
@@ -99,7 +99,7 @@ export function links(port: number, peers: readonly string[] = []): NonNullable<
 /** A forwarder with these forwards, on free ports where they name port 0; ended with the test. */
 export async function forwarding(
   t: Test,
-  configs: readonly TcpForwardConfig[],
+  configs: readonly ForwardConfig[],
   options: {
     resolve?: (host: string) => Promise<readonly string[]>
     seen?: (address: string, throughTunnel: boolean) => void
@@ -121,7 +121,7 @@ export async function forwarding(
     ways: options.ways ?? allOpen,
     seen: options.seen,
   })
-  const placed: TcpForwardConfig[] = []
+  const placed: ForwardConfig[] = []
   for (const config of configs)
     placed.push(
       config.listen.first > 0 ? config : { ...config, listen: at(config.listen.host, await freePort()) },

@@ -6,7 +6,6 @@ import { Delivery } from '../../src/link/delivery.ts'
 import { FrameReader, frame } from '../../src/link/frame.ts'
 import { type Hearer, Inbox } from '../../src/link/inbox.ts'
 import { Links } from '../../src/link/links.ts'
-import type { Session } from '../../src/link/session.ts'
 import { Unread } from '../../src/link/unread.ts'
 import { acceptStatic, dialOptions, socketOptions } from '../../src/sockets/reader.ts'
 import { bytes, dialLink, open } from '../attack/far-end.ts'
@@ -23,7 +22,7 @@ import { listening, receive, sha256, trustLoopback, unattended } from './bench.t
 async function delivering(t: Test) {
   const { dialled: to, accepted: receiver } = await pair(t)
   const holdings = new Unread(1 << 30).join({})
-  const delivery = new Delivery({ holdings } as Session, {
+  const delivery = new Delivery(holdings, {
     abort: ({ detail }) => t.fail(detail),
     taken() {},
     drained: () => delivery.drained(),

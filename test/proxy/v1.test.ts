@@ -30,15 +30,18 @@ t.test('headers by hand, whole and split at every byte', async t => {
     source: { address: '2001:db8::7', port: 56324 },
     destination: { address: '2001:db8:1:2:3:4:5:6', port: 443 },
   }
-  const unknown = { command: 'LOCAL', source: undefined, destination: undefined }
+  const unknown = { command: 'LOCAL', transport: undefined, source: undefined, destination: undefined }
   const full = Array(8).fill('ffff').join(':')
   for (const [text, told] of [
-    [tcp4, { command: 'PROXY', source, destination }],
-    [tcp6, { command: 'PROXY', ...v6 }],
-    ['PROXY TCP6 2001:DB8:0:0:0:0:0:7 2001:db8:1:2:3:4:5:6 56324 443\r\n', { command: 'PROXY', ...v6 }],
+    [tcp4, { command: 'PROXY', transport: 'tcp', source, destination }],
+    [tcp6, { command: 'PROXY', transport: 'tcp', ...v6 }],
+    [
+      'PROXY TCP6 2001:DB8:0:0:0:0:0:7 2001:db8:1:2:3:4:5:6 56324 443\r\n',
+      { command: 'PROXY', transport: 'tcp', ...v6 },
+    ],
     [
       'PROXY TCP6 ::ffff:203.0.113.7 ::ffff:c633:6414 56324 443\r\n',
-      { command: 'PROXY', source, destination },
+      { command: 'PROXY', transport: 'tcp', source, destination },
     ],
     ['PROXY UNKNOWN\r\n', unknown],
     [`PROXY UNKNOWN ${full} ${full} 65535 65535\r\n`, unknown],

@@ -55,8 +55,8 @@ function refusalOf(bytes: Buffer): [length: number, reason: HeaderReason | undef
 }
 
 t.test('headers by hand, whole and split at every byte', async t => {
-  const proxy = { version: 2, command: 'PROXY', source, destination, tlvs: [] }
-  const none = { source: undefined, destination: undefined }
+  const proxy = { version: 2, command: 'PROXY', transport: 'tcp', source, destination, tlvs: [] }
+  const none = { transport: undefined, source: undefined, destination: undefined }
   const v6 = {
     source: { address: '2001:db8::7', port: 56324 },
     destination: { address: '2001:db8:1:2:3:4:5:6', port: 443 },
@@ -65,7 +65,12 @@ t.test('headers by hand, whole and split at every byte', async t => {
   for (const [name, bytes, told] of [
     ['TCP over IPv4', tcp4, proxy],
     ['TCP over IPv6', tcp6, { ...proxy, ...v6 }],
-    ['UDP over IPv4', hex(signature, '21 12 000c', tcp4.toString('hex', 16)), proxy],
+    ['UDP over IPv4', hex(signature, '21 12 000c', tcp4.toString('hex', 16)), { ...proxy, transport: 'udp' }],
+    [
+      'UDP over IPv6',
+      hex(signature, '21 22 0024', tcp6.toString('hex', 16)),
+      { ...proxy, ...v6, transport: 'udp' },
+    ],
     ['mapped', Buffer.concat([hex(signature, '21 21 0024'), mapped]), proxy],
     ['TLVs', withTlvs, { ...proxy, tlvs: tlvsOf }],
     [
@@ -79,7 +84,7 @@ t.test('headers by hand, whole and split at every byte', async t => {
       hex(signature, '21 00 0004 e0 0001 61'),
       { ...proxy, ...none, tlvs: tlvsOf.slice(3, 4) },
     ],
-    ['AF_UNIX', hex(signature, '21 31 00d8', '2f'.repeat(216)), { ...proxy, ...none }],
+    ['AF_UNIX', hex(signature, '21 31 00d8', '2f'.repeat(216)), { ...proxy, ...none, transport: 'tcp' }],
     [
       'AF_INET, transport UNSPEC',
       hex(signature, '21 10 000c', tcp4.toString('hex', 16)),

@@ -4,7 +4,7 @@ import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { pass, type ReadSocket } from '../../src/sockets/reader.ts'
 import { Feed, pair, soon, untilItWaits } from '../fixtures/feed.ts'
-import { receive, sha256 } from './link/bench.ts'
+import { receive, sha256 } from '../link/bench.ts'
 
 /**
  * A receiver's kernel takes a part of what was read and no more, so the rest waits in memory. Meanwhile more is read: into

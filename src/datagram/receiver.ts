@@ -1,0 +1,195 @@
+import type { SocketAddress } from '../address.ts'
+import type { UdpForm } from '../config/config.ts'
+import { flowOf, knownAnswer, unknownAnswer } from '../proxy/flow-mark.ts'
+import { hasSignature, type ProxyHeader } from '../proxy/proxy-header.ts'
+import { hasSppMagic, parseSpp, sppLength } from '../proxy/spp.ts'
+import { bare, none } from './form.ts'
+import { Kept } from './kept.ts'
+import {
+  type Dropped,
+  dropped,
+  type FlowSource,
+  headerOf,
+  isSame,
+  keyOf,
+  type Reading,
+  sourceOf,
+  type Told,
+  told,
+} from './reading.ts'
+
+/** Senders that are known at a time; the one that was learnt first goes. */
+const greatestSenders = 65_536
+/** Milliseconds without a datagram after which a v2-alone sender is unknown again. */
+const aloneFor = 30_000
+
+interface Known {
+  readonly source: FlowSource
+  /** Of FLOW; `undefined` in the forms v2-first and v2-alone. */
+  nonce: Buffer | undefined
+  /** Moment of its last datagram; forms v2-first and v2-alone. */
+  at: number
+}
+
+/**
+ * Reads the client's address from datagrams, in the form that senders use. One for each port that is listened on; only
+ * datagrams of trusted senders may come here. Pure.
+ */
+export class FormReceiver {
+  readonly #form: false | UdpForm
+  /** Milliseconds for which a silent sender is known. */
+  readonly #knownFor: number
+  readonly #known = new Map<string, Known>()
+  readonly #kept = new Kept<string>()
+  #givenUp = 0
+
+  /** @param proxyFirst milliseconds without a datagram after which a v2-first sender is unknown again */
+  constructor(form: false | UdpForm, proxyFirst: number) {
+    this.#form = form
+    this.#knownFor =
+      form === 'v2-first' ? proxyFirst : form === 'v2-alone' ? aloneFor : Number.POSITIVE_INFINITY
+  }
+
+  /** @param sender canonical, IPv4-mapped IPv6 un-mapped */
+  read(bytes: Buffer, sender: SocketAddress, now: number): Reading {
+    const from = keyOf(sender)
+    if (this.#form === false) return told(sourceOf(from, sender, undefined), bytes)
+    if (this.#form === 'spp') return readSpp(bytes, sender, from)
+    if (!hasSignature(bytes)) return this.#readBare(bytes, from, now)
+    const header = headerOf(bytes)
+    if ('kind' in header) return header
+    if (this.#form === 'v2-every') return this.#readEvery(header, bytes, sender, from, now)
+    const isAlone = header.length === bytes.length
+    if (this.#form === 'v2-alone')
+      return isAlone
+        ? told(this.#learn(from, sourceOf(from, sender, header), undefined, now).source, undefined)
+        : dropped(
+            'header-invalid',
+            `${bytes.length - header.length} bytes after a PROXY v2 header, allowed are none`,
+          )
+    return this.#readFirst(header, bytes, sender, from, now)
+  }
+
+  /**
+   * What is to stand before a reply to the sender, in one datagram with it; of no length where nothing is. A reply that
+   * begins like a v2 header gets KNOWN before it where the sender would otherwise take it for an answer of this end.
+   */
+  replyHeader(reply: Buffer, { sender, replyHeader }: FlowSource): Buffer {
+    if (this.#form !== 'v2-every' || !hasSignature(reply)) return replyHeader
+    const nonce = this.#known.get(keyOf(sender))?.nonce
+    return nonce === undefined ? bare : knownAnswer(nonce)
+  }
+
+  /**
+   * The flow has ended, or is refused: what was learnt for it goes, and its sender will be asked should it go on. Senders
+   * of the other forms cannot be asked; they stay known for their time.
+   */
+  forget({ key, client }: FlowSource): void {
+    if (this.#form !== 'v2-every') return
+    const known = this.#known.get(key)
+    // The port may be another client's already.
+    if (known !== undefined && isSame(known.source.client, client)) this.#known.delete(key)
+  }
+
+  /**
+   * Gives up what waited for too long, and forgets silent senders. To be called about once a second.
+   * @returns how many datagrams were given up since the last call, whose senders told no client
+   */
+  expire(now: number): number {
+    this.#givenUp += this.#kept.expire(now)
+    if (this.#knownFor < Number.POSITIVE_INFINITY)
+      for (const [from, known] of this.#known) if (!this.#isValid(known, now)) this.#known.delete(from)
+    const count = this.#givenUp
+    this.#givenUp = 0
+    return count
+  }
+
+  #readBare(bytes: Buffer, from: string, now: number): Reading {
+    const known = this.#known.get(from)
+    if (known !== undefined && this.#isValid(known, now)) {
+      known.at = now
+      return told(known.source, bytes)
+    }
+    if (this.#form !== 'v2-every') return dropped('header-missing', missing)
+    this.#givenUp += this.#kept.expire(now)
+    if (!this.#kept.keep(from, bytes, now))
+      return dropped('backlog', 'no room for another datagram that waits for its PROXY v2 header')
+    return { kind: 'kept', answer: unknownAnswer }
+  }
+
+  #readEvery(header: ProxyHeader, bytes: Buffer, sender: SocketAddress, from: string, now: number): Told {
+    const payload = bytes.subarray(header.length)
+    const flow = flowOf(header.tlvs)
+    const client = header.source ?? sender
+    const known = this.#known.get(from)
+    const isKnown = known !== undefined && isSame(known.source.client, client)
+    if (flow === undefined) {
+      if (isKnown) return told(known.source, payload)
+      // Who sends now does not say that the port is one client's.
+      this.#known.delete(from)
+      const source = sourceOf(`${from} ${keyOf(client)}`, sender, header)
+      return told(source, payload, none, undefined, known && from)
+    }
+    if (isKnown) known.nonce = flow.nonce
+    const { source } = isKnown ? known : this.#learn(from, sourceOf(from, sender, header), flow.nonce, 0)
+    this.#givenUp += this.#kept.expire(now)
+    let kept = this.#kept.take(from)
+    if (!flow.ownsKept) {
+      // Of a flow before this one, on the same port.
+      this.#givenUp += kept.length
+      kept = none
+    }
+    const ended = known === undefined || isKnown ? undefined : from
+    return told(source, flow.isAlone ? undefined : payload, kept, knownAnswer(flow.nonce), ended)
+  }
+
+  #readFirst(header: ProxyHeader, bytes: Buffer, sender: SocketAddress, from: string, now: number): Reading {
+    const payload = bytes.subarray(header.length)
+    const known = this.#known.get(from)
+    if (known === undefined || !this.#isValid(known, now))
+      return told(this.#learn(from, sourceOf(from, sender, header), undefined, now).source, payload)
+    // A header a little too early says nothing new.
+    if (isSame(known.source.client, header.source ?? sender)) {
+      known.at = now
+      return told(known.source, payload)
+    }
+    // A client that writes headers itself, or a port that is another client's: whose what follows is, nobody can know.
+    this.#known.delete(from)
+    return dropped('header-invalid', 'a PROXY v2 header that names another client than the one before it')
+  }
+
+  #isValid(known: Known, now: number): boolean {
+    return now - known.at < this.#knownFor
+  }
+
+  #learn(from: string, source: FlowSource, nonce: Buffer | undefined, at: number): Known {
+    this.#known.delete(from)
+    if (this.#known.size >= greatestSenders)
+      for (const first of this.#known.keys()) {
+        this.#known.delete(first)
+        break
+      }
+    const known: Known = { source, nonce, at }
+    this.#known.set(from, known)
+    return known
+  }
+}
+
+const missing = 'no PROXY v2 header, which the first datagram of a sender has to bring'
+
+function readSpp(bytes: Buffer, sender: SocketAddress, from: string): Told | Dropped {
+  if (!hasSppMagic(bytes)) return dropped('header-missing', 'no SPP header: it begins with 0x56ec')
+  const header = parseSpp(bytes)
+  if (header === undefined)
+    return dropped('header-invalid', `an SPP header of ${bytes.length} bytes, it has ${sppLength}`)
+  const { client, proxy: destination } = header
+  const source = {
+    key: `${from} ${keyOf(client)}`,
+    sender,
+    client,
+    destination,
+    tlvs: [],
+    replyHeader: Buffer.from(bytes.subarray(0, sppLength)),
+  }
+  return told(source, bytes.subarray(sppLength))
+}
