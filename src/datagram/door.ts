@@ -26,9 +26,12 @@ export class Door {
     return payloadLimit(this.local.address)
   }
 
-  /** Returns whether it was sent: not while too much waits for the kernel, nor once it is closed. */
+  /**
+   * Returns whether it was sent: not while too much waits for the kernel, nor once it is closed, nor to port 0, which who
+   * wants no answer may send from (RFC 768).
+   */
   send(payload: Buffer | readonly Buffer[], { address, port }: SocketAddress): boolean {
-    if (!this.#isOpen || this.#socket.getSendQueueSize() > mostQueued) return false
+    if (!this.#isOpen || port === 0 || this.#socket.getSendQueueSize() > mostQueued) return false
     this.#socket.send(payload, port, address)
     return true
   }

@@ -1,13 +1,14 @@
 import type { SocketAddress } from '../address.ts'
 import type { UdpForwardConfig } from '../config/config.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
-import type { Loops } from '../upstream/loops.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
+import type { Target } from '../upstream/target.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 import type { Ways } from '../ways.ts'
 import type { Door } from './door.ts'
 import type { Placed } from './flows.ts'
 import type { Kept } from './kept.ts'
+import type { Room } from './queue.ts'
 import type { FlowSource } from './reading.ts'
 import type { FormSender } from './sender.ts'
 
@@ -21,12 +22,18 @@ export interface FlowClient extends FlowSource {
 export interface FlowOwner {
   readonly config: UdpForwardConfig
   readonly upstreams: Upstreams
-  readonly loops: Loops
   readonly ways: Ways
   /** What its flows wait with for the far end's word. */
   readonly kept: Kept<FormSender>
+  /** For what comes before they have a target. */
+  readonly room: Room
   /** Whether this address is a peer's: an end of ours may be there. */
   isPeer(address: string): boolean
+  /**
+   * Why a target leads back to this forward, for people; `undefined` where it does not.
+   * @param told where the client had sent to.
+   */
+  leadsBack(target: Target, port: number, told: SocketAddress): string | undefined
   /** The flow is used now. */
   used(flow: Placed, now: number): void
   /** What is to stand before a reply; of no length where nothing is. */

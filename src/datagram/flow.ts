@@ -22,7 +22,8 @@ const mostKept = 1500
 export class Flow implements Placed, OutletOwner {
   readonly key: string
   readonly client: FlowClient
-  readonly door: Door
+  /** The one that its client sends to: another one where that was closed and opened again. */
+  door: Door
   readonly since = performance.now()
   usedAt = 0
   movedAt = 0
@@ -40,7 +41,7 @@ export class Flow implements Placed, OutletOwner {
   #opening: Outlet | undefined
   #outlet: Outlet | undefined
   /** What came before there was a target. */
-  readonly #early = new Queue()
+  readonly #early: Queue
   /** The latest datagram. */
   #last: Buffer | undefined
   #isOver = false
@@ -51,6 +52,7 @@ export class Flow implements Placed, OutletOwner {
     this.client = client
     this.door = door
     this.#offset = offset
+    this.#early = new Queue(owner.room)
   }
 
   get address(): string {
@@ -96,6 +98,7 @@ export class Flow implements Placed, OutletOwner {
   /** Nothing comes or goes any more. */
   close(): void {
     this.#isOver = true
+    this.#early.take()
     this.#leave()
   }
 
@@ -120,10 +123,15 @@ export class Flow implements Placed, OutletOwner {
     const target = this.#target!
     this.#last = undefined
     if (target.state !== 'up' && !target.isDead) target.succeeded()
-    this.#owner.used(this, performance.now())
-    const header = this.#owner.replyHeader(payload, this)
     const { door } = this
     const { length } = payload
+    if (!door.isOpen) {
+      // Nor is it a use: a flow that nobody can hear of is to end.
+      this.dropped('backlog', length, `nothing listens on ${door.text} any more`)
+      return
+    }
+    this.#owner.used(this, performance.now())
+    const header = this.#owner.replyHeader(payload, this)
     if (header.length + length > door.payloadLimit)
       this.dropped('too-big', length, `${door.payloadLimit} bytes leave in one piece`)
     else if (!door.send(header.length === 0 ? payload : [header, payload], this.client.sender))
@@ -161,8 +169,7 @@ export class Flow implements Placed, OutletOwner {
   }
 
   #loop(target: Target): string | undefined {
-    const { loops } = this.#owner
-    return loops.wayBack.of(this.#owner, target, target.port + this.#offset, this.client.destination)
+    return this.#owner.leadsBack(target, target.port + this.#offset, this.client.destination)
   }
 
   #portOf({ address, port }: Target): string {

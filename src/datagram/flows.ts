@@ -71,14 +71,23 @@ export class Flows<T extends Placed> {
   }
 
   /** The one that has been idle longest, of all. */
-  get idlest(): T | undefined {
-    return this.#byKey.values().next().value
+  idlest(now: number): T | undefined {
+    return this.#first(this.#byKey, now)
   }
 
   /** As many as this client has, and the one of them that has been idle longest. */
-  of(address: string): { readonly size: number; readonly idlest: T | undefined } {
+  of(address: string, now: number): { readonly size: number; readonly idlest: T | undefined } {
     const others = this.#ofClient.get(clientNetwork(address))
-    return { size: others?.size ?? 0, idlest: others?.values().next().value }
+    return { size: others?.size ?? 0, idlest: others && this.#first(others, now) }
+  }
+
+  /** A flood may come round faster than the order is exact: one that was used a moment ago is moved now. */
+  #first(flows: ReadonlyMap<string, T>, now: number): T | undefined {
+    for (const flow of flows.values()) {
+      if (flow.usedAt === flow.movedAt || now - flow.usedAt > grain) return flow
+      this.add(flow, flow.usedAt)
+    }
+    return undefined
   }
 
   /** Those that nothing has used for so many milliseconds, as exactly as the order is. */

@@ -1,17 +1,31 @@
-/** Datagrams, and bytes of them, that wait while the name of a target is looked up. */
+/** Datagrams, and bytes of them, that wait while the name of a target is looked up; and bytes of all flows of a forward. */
 const most = 16
 const mostBytes = 65_536
+const mostOfAll = 4 << 20
+
+/** What flows share: bytes that wait. */
+export class Room {
+  bytes = 0
+}
 
 /** What has come of a flow before there is a target, in order. */
 export class Queue {
+  readonly #room: Room
   #datagrams: Buffer[] = []
   #bytes = 0
 
+  constructor(room: Room) {
+    this.#room = room
+  }
+
   /** Returns whether there was room for it. */
   add(datagram: Buffer): boolean {
-    if (this.#datagrams.length >= most || this.#bytes + datagram.length > mostBytes) return false
+    const { length } = datagram
+    if (this.#datagrams.length >= most || this.#bytes + length > mostBytes) return false
+    if (this.#room.bytes + length > mostOfAll) return false
     this.#datagrams.push(datagram)
-    this.#bytes += datagram.length
+    this.#bytes += length
+    this.#room.bytes += length
     return true
   }
 
@@ -19,6 +33,7 @@ export class Queue {
   take(): readonly Buffer[] {
     const datagrams = this.#datagrams
     this.#datagrams = []
+    this.#room.bytes -= this.#bytes
     this.#bytes = 0
     return datagrams
   }

@@ -1,6 +1,6 @@
 import type { SocketAddress } from '../address.ts'
 import type { UdpForm } from '../config/config.ts'
-import { flowOf, knownAnswer, unknownAnswer } from '../proxy/flow-mark.ts'
+import { flowOf, knownAnswer, readAnswer, unknownAnswer } from '../proxy/flow-mark.ts'
 import { hasSignature, type ProxyHeader } from '../proxy/proxy-header.ts'
 import { hasSppMagic, parseSpp, sppLength } from '../proxy/spp.ts'
 import { bare, none } from './form.ts'
@@ -38,7 +38,7 @@ interface Known {
 export class FormReceiver {
   readonly #form: false | UdpForm
   /** Milliseconds for which a silent sender is known. */
-  readonly #knownFor: number
+  #knownFor = Number.POSITIVE_INFINITY
   readonly #known = new Map<string, Known>()
   readonly #kept = new Kept<string>()
   #givenUp = 0
@@ -46,8 +46,13 @@ export class FormReceiver {
   /** @param proxyFirst milliseconds without a datagram after which a v2-first sender is unknown again */
   constructor(form: false | UdpForm, proxyFirst: number) {
     this.#form = form
-    this.#knownFor =
-      form === 'v2-first' ? proxyFirst : form === 'v2-alone' ? aloneFor : Number.POSITIVE_INFINITY
+    if (form === 'v2-alone') this.#knownFor = aloneFor
+    this.proxyFirst = proxyFirst
+  }
+
+  /** Milliseconds without a datagram after which a v2-first sender is unknown again. */
+  set proxyFirst(ms: number) {
+    if (this.#form === 'v2-first') this.#knownFor = ms
   }
 
   /** @param sender canonical, IPv4-mapped IPv6 un-mapped */
@@ -56,6 +61,9 @@ export class FormReceiver {
     if (this.#form === false) return told(sourceOf(from, sender, undefined), bytes)
     if (this.#form === 'spp') return readSpp(bytes, sender, from)
     if (!hasSignature(bytes)) return this.#readBare(bytes, from, now)
+    // Taken for a client's, it would be answered in its turn, and so on.
+    if (readAnswer(bytes) !== undefined)
+      return dropped('header-invalid', 'what an end answers to a sender, sent to a listener')
     const header = headerOf(bytes)
     if ('kind' in header) return header
     if (this.#form === 'v2-every') return this.#readEvery(header, bytes, sender, from, now)

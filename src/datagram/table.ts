@@ -1,4 +1,4 @@
-import { formatHostPort } from '../address.ts'
+import { formatHostPort, type SocketAddress } from '../address.ts'
 import type { Admission } from '../connection/admission.ts'
 import type { Counters } from '../connection/counters.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
@@ -6,14 +6,17 @@ import type { Log } from '../log.ts'
 import type { Descriptors } from '../sockets/descriptors.ts'
 import type { Share } from '../sockets/shares.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
+import type { Loops } from '../upstream/loops.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
+import type { Target } from '../upstream/target.ts'
 import type { DatagramCounters } from './counters.ts'
 import type { Door } from './door.ts'
 import { Flow } from './flow.ts'
 import type { FlowClient, FlowOwner } from './flow-owner.ts'
 import { Flows } from './flows.ts'
 import { Kept } from './kept.ts'
-import { type FlowEnd, type FlowLines, tellDropped, tellEnded, tellRefused } from './lines.ts'
+import { type FlowEnd, type FlowLines, tellDropped, tellEnded, tellGivenUp, tellRefused } from './lines.ts'
+import { Room } from './queue.ts'
 import type { FormSender } from './sender.ts'
 
 /** Milliseconds between two looks for flows that have been idle for long enough. */
@@ -22,7 +25,9 @@ const lookEvery = 250
 const quiet = 1000
 
 /** The forward that the flows are of. */
-export interface TableOwner extends Omit<FlowOwner, 'kept' | 'used' | 'dropped' | 'refused'> {
+export interface TableOwner
+  extends Pick<FlowOwner, 'config' | 'upstreams' | 'ways' | 'isPeer' | 'replyHeader'> {
+  readonly loops: Loops
   readonly log: Log
   readonly logConnections: () => boolean
   readonly lines: FlowLines
@@ -44,6 +49,7 @@ export interface TableOwner extends Omit<FlowOwner, 'kept' | 'used' | 'dropped' 
 export class FlowTable implements FlowOwner {
   readonly #owner: TableOwner
   readonly kept = new Kept<FormSender>()
+  readonly room = new Room()
   readonly #flows = new Flows<Flow>()
   readonly #peers = new WeakMap<Flow, Share>()
   #timer: NodeJS.Timeout | undefined
@@ -61,10 +67,6 @@ export class FlowTable implements FlowOwner {
     return this.#owner.upstreams
   }
 
-  get loops(): FlowOwner['loops'] {
-    return this.#owner.loops
-  }
-
   get ways(): FlowOwner['ways'] {
     return this.#owner.ways
   }
@@ -73,9 +75,11 @@ export class FlowTable implements FlowOwner {
     return this.#flows.size
   }
 
-  /** The flow that has this key, which is used now. */
-  use(key: string, now: number): Flow | undefined {
-    return this.#flows.use(key, now)
+  /** The flow that has this key, which is used now, at this door. */
+  use(key: string, door: Door, now: number): Flow | undefined {
+    const flow = this.#flows.use(key, now)
+    if (flow !== undefined) flow.door = door
+    return flow
   }
 
   /** Begins a flow; `undefined` where there may be none, which is counted and told. */
@@ -88,11 +92,13 @@ export class FlowTable implements FlowOwner {
     if (this.#drained !== undefined) return this.#refuse(client, 'draining', 'this end drains')
     const refusal = admission.admit(flow, source.address)
     if (refusal !== undefined) return this.#refuse(client, refusal.reason, refusal.detail)
-    this.#makeRoom(source.address, config.limits)
+    this.#makeRoom(source.address, config.limits, now)
     const peer = this.#owner.peerOf(sender.address)
     let shortage = descriptors.shortage(1, share, peer)
-    if (shortage !== undefined && this.#flows.idlest !== undefined) {
-      this.#end(this.#flows.idlest, 'evicted')
+    const idlest = this.#flows.idlest(now)
+    // What another peer gives up is not free for this one.
+    if (shortage !== undefined && idlest !== undefined && this.#peers.get(idlest) === peer) {
+      this.#end(idlest, 'evicted')
       shortage = descriptors.shortage(1, share, peer)
     }
     if (shortage !== undefined) {
@@ -115,6 +121,10 @@ export class FlowTable implements FlowOwner {
     return this.#owner.isPeer(address)
   }
 
+  leadsBack(target: Target, port: number, told: SocketAddress): string | undefined {
+    return this.#owner.loops.wayBack.of(this.#owner, target, port, told)
+  }
+
   used(flow: Flow, now: number): void {
     this.#flows.used(flow, now)
   }
@@ -135,11 +145,17 @@ export class FlowTable implements FlowOwner {
 
   // What the forward tells.
 
-  /** Ends those whose target is none any more: what comes next begins with one that is. */
+  /** Ends those whose target, or listener, is none any more: what comes next begins with one that is. */
   retarget(): void {
     const targets = new Set(this.#owner.upstreams.targets)
     for (const flow of this.#flows.values())
-      if (flow.target !== undefined && !targets.has(flow.target)) this.#end(flow, 'replaced')
+      if (!flow.door.isOpen || (flow.target !== undefined && !targets.has(flow.target)))
+        this.#end(flow, 'replaced')
+  }
+
+  /** Ends all: from now on the client is told in another form. */
+  replaceAll(): void {
+    for (const flow of this.#flows.values()) this.#end(flow, 'replaced')
   }
 
   /** Its neighbour sends for another client from the same port. */
@@ -179,21 +195,28 @@ export class FlowTable implements FlowOwner {
   }
 
   #look(): void {
+    const now = performance.now()
+    const given = this.kept.expire(now)
+    tellGivenUp(
+      { counters: this.#owner.datagrams, lines: this.#owner.lines },
+      given,
+      'the other end never said that it knows the flow',
+    )
     const isDraining = this.#drained !== undefined
     const patience = isDraining ? quiet : this.#owner.config.timeouts.udp
-    for (const flow of this.#flows.idle(performance.now(), patience))
-      this.#end(flow, isDraining ? 'drain' : 'idle')
+    for (const flow of this.#flows.idle(now, patience)) this.#end(flow, isDraining ? 'drain' : 'idle')
   }
 
   #makeRoom(
     address: string,
     { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits'],
+    now: number,
   ): void {
-    const client = this.#flows.of(address)
+    const client = this.#flows.of(address, now)
     if (maxConnectionsPerClient !== undefined && client.size >= maxConnectionsPerClient)
       this.#end(client.idlest!, 'evicted')
     else if (maxConnections !== undefined && this.#flows.size >= maxConnections)
-      this.#end(this.#flows.idlest!, 'evicted')
+      this.#end(this.#flows.idlest(now)!, 'evicted')
   }
 
   #refuse({ client: source }: FlowClient, reason: RefusalReason, detail: string): undefined {

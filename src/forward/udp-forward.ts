@@ -5,7 +5,7 @@ import { DatagramCounters } from '../datagram/counters.ts'
 import type { Door } from '../datagram/door.ts'
 import type { Flow } from '../datagram/flow.ts'
 import { bare } from '../datagram/form.ts'
-import { type FlowLines, flowLines, tellDropped } from '../datagram/lines.ts'
+import { type FlowLines, flowLines, tellDropped, tellGivenUp } from '../datagram/lines.ts'
 import { type FlowSource, isSame, keyOf } from '../datagram/reading.ts'
 import { FormReceiver } from '../datagram/receiver.ts'
 import { FlowTable, type TableOwner } from '../datagram/table.ts'
@@ -36,7 +36,15 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
     // At a bound of flows one goes for the other: the table sees to it.
     const { allow, deny, newConnectionsPerSecond } = config.limits
     this.admission.configure({ allow, deny, newConnectionsPerSecond })
-    if (config.acceptProxy !== this.config.acceptProxy) this.#receivers.clear()
+    const { acceptProxy, sendProxy, timeouts } = this.config
+    if (config.acceptProxy !== acceptProxy) this.#receivers.clear()
+    for (const receiver of this.#receivers.values()) receiver.proxyFirst = config.timeouts.proxyFirst
+    if (
+      config.acceptProxy !== acceptProxy ||
+      config.sendProxy !== sendProxy ||
+      config.timeouts.proxyFirst !== timeouts.proxyFirst
+    )
+      this.opened.replaceAll()
     super.configure(config, tunnelAddresses)
   }
 
@@ -47,7 +55,7 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
     else {
       const key = `${door.text} ${sender.address} ${sender.port}`
       const flow =
-        this.opened.use(key, now) ?? this.opened.begin(key, clientOf(sender, door), door, offset, now)
+        this.opened.use(key, door, now) ?? this.opened.begin(key, clientOf(sender, door), door, offset, now)
       flow?.take(bytes, now)
     }
   }
@@ -79,7 +87,7 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
 
   #flowOf(source: FlowSource, door: Door, offset: number, now: number): Flow | undefined {
     const key = `${door.text} ${source.key}`
-    const flow = this.opened.use(key, now)
+    const flow = this.opened.use(key, door, now)
     if (flow !== undefined && isSame(flow.client.client, source.client)) return flow
     if (flow !== undefined) this.opened.replace(key)
     const client = { ...source, destination: source.destination ?? door.local }
@@ -142,10 +150,8 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
   /** Gives up what has waited for a header too long. Clients and targets that have gone are no matter: an idle flow ends. */
   look(): void {
     for (const [door, receiver] of this.#receivers) {
-      const count = receiver.expire(performance.now())
-      this.datagrams.dropped['no-flow'] += count
-      if (count > 0)
-        this.lines.dropped.warn('no-flow', { reason: 'no-flow', count, detail: 'no header came in time' })
+      const { datagrams: counters, lines } = this
+      tellGivenUp({ counters, lines }, receiver.expire(performance.now()), 'no header came in time')
       if (!door.isOpen) this.#receivers.delete(door)
     }
   }

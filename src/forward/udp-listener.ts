@@ -1,10 +1,10 @@
-import { networkInterfaces } from 'node:os'
-import { canonical, familyOf, formatHostPort, isLinkLocal, type SocketAddress, unmap } from '../address.ts'
+import { formatHostPort, type SocketAddress, unmap } from '../address.ts'
 import { Door } from '../datagram/door.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { bindDatagrams } from '../sockets/datagram.ts'
-import type { Descriptors } from '../sockets/descriptors.ts'
+import { type Descriptors, raiseOpenFiles } from '../sockets/descriptors.ts'
+import { addressesOf, isWildcard } from '../sockets/host-addresses.ts'
 import { listenFailed } from '../sockets/listen.ts'
 
 /** Milliseconds between two looks for addresses that this host has got or lost. */
@@ -18,7 +18,7 @@ export type Receive = (bytes: Buffer, sender: SocketAddress, door: Door) => void
  */
 export class UdpListener {
   readonly protocol = 'udp'
-  /** Empty: all addresses. */
+  /** Empty, `::` and `0.0.0.0`: all addresses, of IPv4 alone with the last. */
   readonly host: string
   readonly port: number
   readonly #receive: Receive
@@ -48,12 +48,20 @@ export class UdpListener {
   async open(): Promise<void> {
     this.#isClosed = false
     try {
-      for (const address of this.#addresses()) await this.#bind(address)
+      for (const address of addressesOf(this.host))
+        await this.#bind(address).catch(error => {
+          // One of many that has just gone, or that IPv6 still asks the others about: it is tried again.
+          if (!this.#isFollowing || systemCode(error) !== 'EADDRNOTAVAIL') throw error
+        })
     } catch (error) {
       this.close()
       throw listenFailed(this.host, this.port, error)
     }
-    if (this.host === '') this.#timer = setInterval(() => void this.#follow(), lookEvery).unref()
+    if (this.#isFollowing) this.#timer = setInterval(() => void this.#follow(), lookEvery).unref()
+  }
+
+  get #isFollowing(): boolean {
+    return isWildcard(this.host)
   }
 
   /** Can be opened again. */
@@ -63,18 +71,8 @@ export class UdpListener {
     for (const address of [...this.#doors.keys()]) this.#release(address)
   }
 
-  #addresses(): string[] {
-    if (this.host !== '' && this.host !== 'localhost') return [this.host]
-    const all = Object.values(networkInterfaces()).flatMap(addresses => addresses ?? [])
-    const own = all.flatMap(({ address, internal }) => {
-      const isWanted = this.host === '' || internal
-      return isWanted && familyOf(address) !== 0 && !isLinkLocal(address) ? [canonical(address)] : []
-    })
-    return [...new Set(own)]
-  }
-
   async #follow(): Promise<void> {
-    const addresses = this.#addresses()
+    const addresses = addressesOf(this.host)
     for (const address of this.#doors.keys()) if (!addresses.includes(address)) this.#release(address)
     for (const address of addresses) {
       if (this.#isClosed || this.#doors.has(address)) continue
@@ -88,6 +86,8 @@ export class UdpListener {
   }
 
   async #bind(address: string): Promise<void> {
+    const shortage = this.#descriptors.shortage(1)
+    if (shortage !== undefined) throw new Error(`${shortage}; ${raiseOpenFiles}`)
     const socket = await bindDatagrams(address, this.port)
     if (this.#isClosed) {
       socket.close()

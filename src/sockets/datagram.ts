@@ -1,5 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { familyOf } from '../address.ts'
+import { systemCode } from '../errors.ts'
+import { SourcePorts } from './source-ports.ts'
 
 /**
  * Sockets of datagrams, to and at literal addresses. Node looks up each address of a send, and answers in a later turn:
@@ -10,6 +12,10 @@ import { familyOf } from '../address.ts'
 const receiveBuffer = 4 << 20
 /** Bytes that may wait for the kernel to take them. More come faster than they leave, and are better lost. */
 export const mostQueued = 262_144
+
+/** Ports that may turn out to be somebody else's, before the kernel is asked for one. */
+const mostTries = 5
+const sourcePorts = new SourcePorts()
 
 function open(address: string, recvBufferSize?: number): Socket {
   const family = familyOf(address) === 6 ? 6 : 4
@@ -43,9 +49,36 @@ export async function bindDatagrams(address: string, port: number): Promise<Sock
  */
 export function connectDatagrams(address: string, port: number, failed: (error: Error) => void): Socket {
   const socket = open(address)
+  const error = bindSource(socket)
   socket.on('error', failed)
-  socket.connect(port, address)
+  if (error === undefined) socket.connect(port, address)
+  else process.nextTick(failed, error)
   return socket
+}
+
+/** To a port that has rested for long enough, until the socket is closed. Gives why it could not: EMFILE, EADDRINUSE. */
+function bindSource(socket: Socket): Error | undefined {
+  let error: Error | undefined
+  const note = (found: Error) => {
+    error = found
+  }
+  socket.on('error', note)
+  for (let tries = 1; tries <= mostTries; tries++) {
+    error = undefined
+    // The last time any port that the kernel has.
+    const port = tries < mostTries ? sourcePorts.pick(performance.now()) : 0
+    socket.bind({ port, exclusive: true })
+    if (error === undefined) {
+      if (port > 0) {
+        sourcePorts.used(port)
+        socket.once('close', () => sourcePorts.freed(port, performance.now()))
+      }
+      break
+    }
+    if (systemCode(error) !== 'EADDRINUSE') break
+  }
+  socket.off('error', note)
+  return error
 }
 
 /** The address that it sends from; `undefined` where it has not connected. */
