@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
@@ -185,39 +186,80 @@ t.test('sockets are closed behind floods, reloads and a drain', async t => {
   t.equal(status().active, 0)
 })
 
-t.test('a flow that is used is not evicted by a flood that comes round faster than the order is exact', async t => {
-  const { Flows } = await import('../../src/datagram/flows.ts')
-  const flows = new Flows<{ key: string; address: string; usedAt: number; movedAt: number }>()
-  const add = (key: string, now: number) => flows.add({ key, address: key, usedAt: 0, movedAt: 0 }, now)
-  add('used', 0)
-  add('idle', 1)
-  for (let now = 2; now < 90; now++) {
-    add(`flood ${now}`, now)
-    flows.use('used', now)
-  }
-  t.equal(flows.idlest(90)?.key, 'idle')
-  for (let now = 90; now < 150; now++) {
-    flows.use('used', now)
-    const { key } = flows.idlest(now)!
-    t.not(key, 'used')
-    flows.delete(flows.get(key)!)
-  }
-})
+t.test(
+  'a flow that is used is not evicted by a flood that comes round faster than the order is exact',
+  async t => {
+    const { Flows } = await import('../../src/datagram/flows.ts')
+    const flows = new Flows<{ key: string; address: string; usedAt: number; movedAt: number }>()
+    const add = (key: string, now: number) => flows.add({ key, address: key, usedAt: 0, movedAt: 0 }, now)
+    add('used', 0)
+    add('idle', 1)
+    for (let now = 2; now < 90; now++) {
+      add(`flood ${now}`, now)
+      flows.use('used', now)
+    }
+    t.equal(flows.idlest(90)?.key, 'idle')
+    for (let now = 90; now < 150; now++) {
+      flows.use('used', now)
+      const { key } = flows.idlest(now)!
+      t.not(key, 'used')
+      flows.delete(flows.get(key)!)
+    }
+  },
+)
 
 t.test('an end without room for another file refuses flows, and finds its target well again', async t => {
   const target = await echo(t)
   const upstream = to(at('127.0.0.1', target.port), at('127.0.0.1', target.port))
   const { port, status } = await forwarding(t, [config(0, { upstream })])
   const client = await Party.bound(t)
-  const setLimit = (files: string) => execFileSync('prlimit', [`--pid=${process.pid}`, `--nofile=${files}`])
-  const before = /^Max open files +(\d+) +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))!
-  setLimit(`${readdirSync('/proc/self/fd').length - 1}:${before[2]}`)
-  try {
-    client.send('x', port)
-    await eventually(() => status().refused['target-failed'] === 1)
-  } finally {
-    setLimit(`${before[1]}:${before[2]}`)
-  }
+  const [, soft, hard] = /^Max open files +(\S+) +(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))!
+  const set = (files: string) => `prlimit --pid=${process.pid} --nofile=${files}:${hard}`
+  // This process could not start what gives it files again.
+  const shell = spawn('sh', ['-c', `${set('4')}; echo; read go; ${set(soft!)}`])
+  await once(shell.stdout, 'data')
+  client.send('x', port)
+  await eventually(() => status().refused['target-failed'] === 1)
+  shell.stdin.end('go\n')
+  await once(shell, 'close')
   t.match(await client.ask('y', port), /y$/)
   t.match(status(), { active: 1, targets: [{ active: 1 }, { active: 0 }] })
 })
+
+t.test(
+  'localhost is no other address of the loopback interface, and an address that goes is no failure',
+  async t => {
+    const os = (await import('node:os')).default
+    const { syncBuiltinESMExports } = await import('node:module')
+    const real = os.networkInterfaces
+    const one = (address: string) => ({ ...real().lo![0]!, address, family: 'IPv4' as const })
+    let looks = 0
+    os.networkInterfaces = () => {
+      looks++
+      return { lo: ['127.0.0.1', '127.0.0.7', '198.51.100.7'].map(one) } as ReturnType<typeof real>
+    }
+    syncBuiltinESMExports()
+    t.teardown(() => {
+      os.networkInterfaces = real
+      syncBuiltinESMExports()
+    })
+    await pause(600)
+    const target = await echo(t)
+    const [port, every] = [await freePort(), await freePort()]
+    await forwarding(t, [
+      config(target.port, { listen: at('localhost', port) }),
+      config(target.port, { name: 'all', listen: at('', every) }),
+      config(target.port, { name: 'all4', listen: at('0.0.0.0', every + 1) }),
+    ])
+    const client = await Party.bound(t)
+    t.match(await client.ask('x', port), /x$/)
+    client.send('y', every, '127.0.0.7')
+    t.equal((await client.next()).from.address, '127.0.0.7')
+    client.send('z', every + 1, '127.0.0.7')
+    t.equal((await client.next()).from.address, '127.0.0.7')
+    const { payloadLimit } = await import('../../src/sockets/mtu.ts')
+    const before = looks
+    for (let i = 0; i < 1000; i++) payloadLimit('192.0.2.99')
+    t.ok(looks - before <= 3, `${looks - before} looks for an address that is gone`)
+  },
+)
