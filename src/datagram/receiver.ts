@@ -71,13 +71,22 @@ export class FormReceiver {
   }
 
   /**
-   * What is to stand before a reply to the sender, in one datagram with it; of no length where nothing is. A reply that
-   * begins like a v2 header gets KNOWN before it where the sender would otherwise take it for an answer of this end.
+   * What is to stand before a reply to the sender, in one datagram with it: nothing, the header of SPP, or KNOWN. That comes
+   * before replies until the sender shows that it has got it, so that a reply to a flow that has ended is not taken for one
+   * to the next on its port; and before a reply that begins like a header, which would be taken for an answer of this end.
+   * @param mtuPayload bytes of the largest datagram that leaves towards the sender without being fragmented
    */
-  replyHeader(reply: Buffer, { sender, replyHeader }: FlowSource): Buffer {
-    if (this.#form !== 'v2-every' || !hasSignature(reply)) return replyHeader
-    const nonce = this.#known.get(keyOf(sender))?.nonce
-    return nonce === undefined ? bare : knownAnswer(nonce)
+  wrapReply(reply: Buffer, { sender, replyHeader }: FlowSource, mtuPayload: number): Buffer | 'too-big' {
+    const isFit = replyHeader.length + reply.length <= mtuPayload
+    if (this.#form !== 'v2-every') return isFit ? replyHeader : 'too-big'
+    if (hasSignature(reply)) {
+      const nonce = this.#known.get(keyOf(sender))?.nonce
+      const header = nonce === undefined ? bare : knownAnswer(nonce)
+      return header.length + reply.length <= mtuPayload ? header : 'too-big'
+    }
+    if (isFit) return replyHeader
+    // KNOWN has been sent by itself, too.
+    return reply.length <= mtuPayload ? bare : 'too-big'
   }
 
   /**
@@ -108,6 +117,7 @@ export class FormReceiver {
     const known = this.#known.get(from)
     if (known !== undefined && this.#isValid(known, now)) {
       known.at = now
+      known.source.replyHeader = bare
       return told(known.source, bytes)
     }
     if (this.#form !== 'v2-every') return dropped('header-missing', missing)
@@ -130,8 +140,12 @@ export class FormReceiver {
       const source = sourceOf(`${from} ${keyOf(client)}`, sender, header)
       return told(source, payload, none, undefined, known && from)
     }
-    if (isKnown) known.nonce = flow.nonce
-    const { source } = isKnown ? known : this.#learn(from, sourceOf(from, sender, header), flow.nonce, 0)
+    const record = isKnown ? known : this.#learn(from, sourceOf(from, sender, header), undefined, now)
+    const answer = knownAnswer(flow.nonce)
+    if (record.nonce?.equals(flow.nonce) !== true) {
+      record.nonce = flow.nonce
+      record.source.replyHeader = answer
+    }
     this.#givenUp += this.#kept.expire(now)
     let kept = this.#kept.take(from)
     if (!flow.ownsKept) {
@@ -140,7 +154,7 @@ export class FormReceiver {
       kept = none
     }
     const ended = known === undefined || isKnown ? undefined : from
-    return told(source, flow.isAlone ? undefined : payload, kept, knownAnswer(flow.nonce), ended)
+    return told(record.source, flow.isAlone ? undefined : payload, kept, answer, ended)
   }
 
   #readFirst(header: ProxyHeader, bytes: Buffer, sender: SocketAddress, from: string, now: number): Reading {
