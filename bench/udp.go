@@ -19,6 +19,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -34,6 +35,8 @@ const (
 	halvings = 5
 	// Answers that come at less than this share of the rate are waiting in some queue, which is full if it goes on.
 	pace = 0.95
+	// Seconds of the rate: a step of the search ends when as much is unanswered, as it would fail in any case.
+	hopeless = 0.25
 	// How long answers are waited for once everything is sent.
 	patience = 300 * time.Millisecond
 	// More than this many milliseconds of the rate are never sent at once, however late the sender is.
@@ -58,10 +61,11 @@ type flow struct {
 }
 
 type load struct {
-	flows  []*flow
-	events int
-	step   uint32
-	began  time.Time
+	searches bool
+	flows    []*flow
+	events   int
+	step     uint32
+	began    time.Time
 }
 
 func main() {
@@ -135,6 +139,7 @@ func open(args []string) *load {
 // Doubles the rate until too much is lost, then halves the distance. A step that fails is tried once more: the machine may
 // have been busy with something else.
 func search(l *load, seconds float64) result {
+	l.searches = true
 	good, bad := result{}, float64(fastest)
 	try := func(rate float64) bool {
 		for range 2 {
@@ -170,12 +175,18 @@ func (l *load) run(rate, seconds float64) result {
 		binary.BigEndian.PutUint32(f.template, l.step)
 	}
 	began := time.Now()
+	var sent atomic.Int64
+	var stop atomic.Bool
 	done := make(chan struct{})
 	go func() {
-		l.send(rate, total)
+		l.send(rate, total, &sent, &stop)
 		close(done)
 	}()
-	delays, foreign, last := l.receive(total, done)
+	delays, foreign, last := l.receive(total, done, func(answered int) {
+		if l.searches && float64(int(sent.Load())-answered) > hopeless*rate {
+			stop.Store(true)
+		}
+	})
 	answered := len(delays)
 	r := result{Rate: float64(answered) / last.Sub(began).Seconds(), Sent: total, Lost: float64(total-answered) / float64(total), Foreign: foreign}
 	if answered > 0 {
@@ -185,10 +196,10 @@ func (l *load) run(rate, seconds float64) result {
 	return r
 }
 
-func (l *load) send(rate float64, total int) {
+func (l *load) send(rate float64, total int, sent *atomic.Int64, stop *atomic.Bool) {
 	began := time.Now()
 	atOnce := max(1, int(rate*catchUp/1000))
-	for i := 0; i < total; {
+	for i := 0; i < total && !stop.Load(); sent.Store(int64(i)) {
 		due := min(total, int(time.Since(began).Seconds()*rate)+1)
 		for end := min(due, i+atOnce); i < end; i++ {
 			f := l.flows[i%len(l.flows)]
@@ -202,7 +213,7 @@ func (l *load) send(rate float64, total int) {
 }
 
 // Ends when everything is answered, or when nothing more has come for a while after everything was sent.
-func (l *load) receive(total int, done chan struct{}) (delays []time.Duration, foreign int, last time.Time) {
+func (l *load) receive(total int, done chan struct{}, progress func(answered int)) (delays []time.Duration, foreign int, last time.Time) {
 	delays = make([]time.Duration, 0, total)
 	events := make([]syscall.EpollEvent, 64)
 	answer := make([]byte, largest)
@@ -228,6 +239,7 @@ func (l *load) receive(total int, done chan struct{}) (delays []time.Duration, f
 				delays = append(delays, time.Since(l.began)-time.Duration(binary.BigEndian.Uint64(answer[16:])))
 			}
 		}
+		progress(len(delays))
 		if sent.IsZero() {
 			select {
 			case <-done:
