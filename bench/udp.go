@@ -33,6 +33,10 @@ const (
 	slowest, fastest = 4000, 512000
 	// The search ends within 2 % of the rate: 2 to the power of 1/32.
 	halvings = 5
+	// Answers that come at less than this share of the rate are waiting in some queue, which is full if it goes on.
+	pace = 0.95
+	// Seconds of the rate: a step of the search ends when as much is unanswered, as it would fail in any case.
+	hopeless = 0.25
 	// How long answers are waited for once everything is sent.
 	patience = 300 * time.Millisecond
 	// More than this many milliseconds of the rate are never sent at once, however late the sender is.
@@ -40,6 +44,7 @@ const (
 )
 
 type result struct {
+	// Answers a second, until the last one.
 	Rate    float64 `json:"rate"`
 	Sent    int     `json:"sent"`
 	Lost    float64 `json:"lost"`
@@ -56,10 +61,11 @@ type flow struct {
 }
 
 type load struct {
-	flows  []*flow
-	events int
-	step   uint32
-	began  time.Time
+	searches bool
+	flows    []*flow
+	events   int
+	step     uint32
+	began    time.Time
 }
 
 func main() {
@@ -133,10 +139,11 @@ func open(args []string) *load {
 // Doubles the rate until too much is lost, then halves the distance. A step that fails is tried once more: the machine may
 // have been busy with something else.
 func search(l *load, seconds float64) result {
+	l.searches = true
 	good, bad := result{}, float64(fastest)
 	try := func(rate float64) bool {
 		for range 2 {
-			if r := l.run(rate, seconds); r.Lost <= lossAllowed && r.Rate >= 0.97*rate {
+			if r := l.run(rate, seconds); r.Lost <= lossAllowed && r.Rate >= pace*rate {
 				good = r
 				return true
 			}
@@ -167,16 +174,21 @@ func (l *load) run(rate, seconds float64) result {
 		f.sent, f.answered = 0, make([]bool, total/len(l.flows)+1)
 		binary.BigEndian.PutUint32(f.template, l.step)
 	}
+	began := time.Now()
 	var sent atomic.Int64
-	var took time.Duration
+	var stop atomic.Bool
 	done := make(chan struct{})
 	go func() {
-		took = l.send(rate, total, &sent)
+		l.send(rate, total, &sent, &stop)
 		close(done)
 	}()
-	delays, foreign := l.receive(total, done)
+	delays, foreign, last := l.receive(total, done, func(answered int) {
+		if l.searches && float64(int(sent.Load())-answered) > hopeless*rate {
+			stop.Store(true)
+		}
+	})
 	answered := len(delays)
-	r := result{Rate: float64(total) / took.Seconds(), Sent: total, Lost: float64(total-answered) / float64(total), Foreign: foreign}
+	r := result{Rate: float64(answered) / last.Sub(began).Seconds(), Sent: total, Lost: float64(total-answered) / float64(total), Foreign: foreign}
 	if answered > 0 {
 		slices.Sort(delays)
 		r.P50, r.P99 = milliseconds(delays[answered/2]), milliseconds(delays[answered*99/100])
@@ -184,10 +196,10 @@ func (l *load) run(rate, seconds float64) result {
 	return r
 }
 
-func (l *load) send(rate float64, total int, sent *atomic.Int64) time.Duration {
+func (l *load) send(rate float64, total int, sent *atomic.Int64, stop *atomic.Bool) {
 	began := time.Now()
 	atOnce := max(1, int(rate*catchUp/1000))
-	for i := 0; i < total; {
+	for i := 0; i < total && !stop.Load(); sent.Store(int64(i)) {
 		due := min(total, int(time.Since(began).Seconds()*rate)+1)
 		for end := min(due, i+atOnce); i < end; i++ {
 			f := l.flows[i%len(l.flows)]
@@ -198,15 +210,15 @@ func (l *load) send(rate float64, total int, sent *atomic.Int64) time.Duration {
 		}
 		nap(200 * time.Microsecond)
 	}
-	return time.Since(began)
 }
 
 // Ends when everything is answered, or when nothing more has come for a while after everything was sent.
-func (l *load) receive(total int, done chan struct{}) (delays []time.Duration, foreign int) {
+func (l *load) receive(total int, done chan struct{}, progress func(answered int)) (delays []time.Duration, foreign int, last time.Time) {
 	delays = make([]time.Duration, 0, total)
 	events := make([]syscall.EpollEvent, 64)
 	answer := make([]byte, largest)
-	last, isSent := time.Now(), false
+	last = time.Now()
+	var sent time.Time
 	for {
 		count, _ := syscall.EpollWait(l.events, events, 50)
 		for _, event := range events[:max(count, 0)] {
@@ -227,13 +239,14 @@ func (l *load) receive(total int, done chan struct{}) (delays []time.Duration, f
 				delays = append(delays, time.Since(l.began)-time.Duration(binary.BigEndian.Uint64(answer[16:])))
 			}
 		}
-		if !isSent {
+		progress(len(delays))
+		if sent.IsZero() {
 			select {
 			case <-done:
-				isSent, last = true, time.Now()
+				sent = time.Now()
 			default:
 			}
-		} else if len(delays) == total || time.Since(last) > patience {
+		} else if len(delays) == total || time.Since(sent) > patience && time.Since(last) > patience {
 			return
 		}
 	}

@@ -10,7 +10,7 @@ fail() { say "$*" >&2 && exit 1; }
 
 # command:package
 demo='ip:iproute2'
-bench="$demo sysctl:procps curl:curl wg:wireguard-tools haproxy:haproxy nginx:nginx wrk:wrk"
+bench="$demo sysctl:procps curl:curl wg:wireguard-tools haproxy:haproxy nginx:nginx wrk:wrk socat:socat"
 test="$bench nsenter:util-linux capsh:libcap2-bin iptables:iptables unbound:unbound kdig:knot-dnsutils"
 # With the CNI plugins, podman needs no other network stack: the one that the tests are made with.
 full="$test /usr/lib/cni/bridge:containernetworking-plugins podman:podman buildah:buildah runc:runc mmdebstrap:mmdebstrap chromium:chromium promtool:prometheus"
@@ -73,7 +73,9 @@ node -e 'const [major, minor] = process.versions.node.split("."); process.exit(m
   fail "Node $(node --version) cannot run the program and node_modules has no newer one for $(uname -m); install Node 24.12 or newer"
 
 native/build.sh
-if [[ $1 != demo && bench/path.go -nt native/bin/path ]]; then quietly go build -trimpath -o native/bin/path bench/path.go; fi
+for program in path udp; do
+  if [[ $1 != demo && bench/$program.go -nt native/bin/$program ]]; then quietly go build -trimpath -o native/bin/$program bench/$program.go; fi
+done
 
 if [[ $1 == @(test|full) ]] && ! scripts/go-tools.sh --have >/dev/null; then
   say "building helm and kubeconform"

@@ -1,19 +1,16 @@
 import { randomBytes } from 'node:crypto'
-import type { Socket } from 'node:dgram'
 import { formatHostPort } from '../address.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import { nonceLength } from '../proxy/flow-mark.ts'
-import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
-import { payloadLimit } from '../sockets/mtu.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import type { Door } from './door.ts'
 import type { FlowClient, FlowOwner } from './flow-owner.ts'
 import type { Placed } from './flows.ts'
+import { Outlet, type OutletOwner } from './outlet.ts'
 import { Queue } from './queue.ts'
-import { FormSender, whyUnsent } from './sender.ts'
 
 /** Bytes of a datagram that is kept until the next one: its target may turn out to be none, and another one gets it then. */
 const mostKept = 1500
@@ -22,7 +19,7 @@ const mostKept = 1500
  * The datagrams of one client with a forward, both ways: a socket of its own towards the target, which so sees each flow come
  * from another port. None is cut, joined or sent twice.
  */
-export class Flow implements Placed {
+export class Flow implements Placed, OutletOwner {
   readonly key: string
   readonly client: FlowClient
   readonly door: Door
@@ -39,8 +36,9 @@ export class Flow implements Placed {
   readonly #offset: number
   #tried: readonly Target[] = []
   #target: Target | undefined
-  #socket: Socket | undefined
-  #sender: FormSender | undefined
+  /** The way to the target; `#outlet` once it can be sent on. */
+  #opening: Outlet | undefined
+  #outlet: Outlet | undefined
   /** What came before there was a target. */
   readonly #early = new Queue()
   /** The latest datagram. */
@@ -90,23 +88,22 @@ export class Flow implements Placed {
 
   /** A datagram of the client. Its memory is the flow's from now on. */
   take(payload: Buffer, now: number): void {
-    if (this.#sender !== undefined) this.#forward(payload, now)
+    if (this.#outlet !== undefined) this.#send(payload, now)
     else if (!this.#early.add(payload))
-      this.#drop('backlog', payload, 'the name of its target has no address yet')
+      this.unsent('backlog', payload.length, 'the name of its target has no address yet')
   }
 
   /** Nothing comes or goes any more. */
   close(): void {
     this.#isOver = true
-    this.#last = undefined
     this.#leave()
   }
 
   status(): ConnectionStatus {
-    const { client: source } = this.client
+    const { client } = this.client
     return {
       forward: this.#owner.config.name,
-      client: formatHostPort(source.address, source.port),
+      client: formatHostPort(client.address, client.port),
       serverName: undefined,
       target: this.#target && this.#portOf(this.#target),
       since: this.since,
@@ -114,6 +111,52 @@ export class Flow implements Placed {
       sentBytes: this.sentBytes,
       id: undefined,
       datagrams: { received: this.received, sent: this.sent },
+    }
+  }
+
+  // What the way to the target tells.
+
+  replied(payload: Buffer): void {
+    const target = this.#target!
+    this.#last = undefined
+    if (target.state !== 'up' && !target.isDead) target.succeeded()
+    this.#owner.used(this, performance.now())
+    const header = this.#owner.replyHeader(payload, this)
+    const { door } = this
+    const { length } = payload
+    if (header.length + length > door.payloadLimit)
+      this.dropped('too-big', length, `${door.payloadLimit} bytes leave in one piece`)
+    else if (!door.send(header.length === 0 ? payload : [header, payload], this.client.sender))
+      this.dropped('backlog', length, 'more comes than leaves this host')
+    else {
+      this.sent++
+      this.sentBytes += length
+    }
+  }
+
+  unsent(reason: DropReason, bytes: number, detail: string): void {
+    const { address, port } = this.client.sender
+    this.#owner.dropped(reason, formatHostPort(address, port), bytes, detail)
+  }
+
+  dropped(reason: DropReason, bytes: number, detail: string): void {
+    this.#owner.dropped(reason, this.#portOf(this.#target!), bytes, detail)
+  }
+
+  /** What was sent last goes to another target, if there is one. */
+  failed(error: Error): void {
+    const target = this.#target!
+    const { any: upstream } = this.#owner.upstreams
+    const why = systemCode(error) ?? messageOf(error)
+    upstream.failed(target, why)
+    if (this.#outlet === undefined || upstream.hasAnother(target, this.#tried)) {
+      if (this.#last !== undefined) this.#early.add(this.#last)
+      this.#leave()
+      this.begin()
+    } else {
+      this.unsent('target-failed', this.#last?.length ?? 0, `${this.#portOf(target)}: ${why}`)
+      // It may be there again any moment; whoever else failed, too.
+      this.#tried = [target]
     }
   }
 
@@ -128,122 +171,43 @@ export class Flow implements Placed {
 
   /** From now on this target gets what comes, in its form. */
   #use(target: Target): void {
-    this.#leave()
-    const { config, ways } = this.#owner
+    const { config, ways, kept } = this.#owner
     const { client, destination, tlvs } = this.client
-    const failed = (error: Error) => this.#socket === socket && this.#failed(error)
-    const socket = connectDatagrams(target.address, target.port + this.#offset, failed)
-    this.#socket = socket
     this.#target = target
     target.open++
-    const local = sourceOf(socket)
+    const outlet = new Outlet({ address: target.address, port: target.port + this.#offset }, this)
+    this.#opening = outlet
+    const { source } = outlet
     // Why it could not connect comes in a moment.
-    if (local === undefined) return
-    const astray = ways.astray(target.address, { localAddress: local })
+    if (source === undefined) return
+    const astray = ways.astray(target.address, { localAddress: source })
     if (astray !== undefined) {
-      this.#failed(new Error(astray))
+      this.failed(new Error(astray))
       return
     }
     const mayBeOurs = config.sendProxy === 'v2-every' && this.#owner.isPeer(target.address)
     const told = {
       ...{ form: config.sendProxy, client, destination, tlvs },
       limit: config.proxyHeaderLimit,
-      mtuPayload: payloadLimit(local),
       proxyFirst: config.timeouts.proxyFirst,
       nonce: mayBeOurs ? randomBytes(nonceLength) : undefined,
     }
-    this.#sender = new FormSender(told, this.#owner.kept)
-    socket.on('message', bytes => this.#socket === socket && this.#reply(bytes))
+    outlet.open(told, kept)
+    this.#outlet = outlet
     const now = performance.now()
-    for (const payload of this.#early.take()) this.#forward(payload, now)
+    for (const payload of this.#early.take()) this.#send(payload, now)
   }
 
-  #forward(payload: Buffer, now: number): void {
-    const socket = this.#socket!
-    if (socket.getSendQueueSize() > mostQueued) {
-      this.#drop('backlog', payload, 'more comes than leaves this host')
-      return
-    }
-    const header = this.#sender!.wrap(payload, now)
-    this.#sendOwn()
-    if (typeof header === 'string' && header !== 'kept') {
-      this.#drop(header, payload, whyUnsent[header])
-      return
-    }
-    if (header !== 'kept') socket.send(header.length === 0 ? payload : [header, payload])
+  #send(payload: Buffer, now: number): void {
+    this.#last = payload.length > mostKept ? undefined : payload
+    if (!this.#outlet!.send(payload, now)) return
     this.received++
     this.receivedBytes += payload.length
-    this.#last = payload.length > mostKept ? undefined : payload
-  }
-
-  /** Headers alone, and what has waited for the far end's word. */
-  #sendOwn(): void {
-    for (const datagram of this.#sender!.take()) this.#socket!.send(datagram)
-  }
-
-  #reply(bytes: Buffer): void {
-    const now = performance.now()
-    const payload = this.#sender!.reply(bytes, now)
-    this.#last = undefined
-    if (payload === 'answer') {
-      this.#sendOwn()
-      return
-    }
-    if (payload === 'reply-header') {
-      this.#dropReply(payload, bytes, 'it has not the header of its flow')
-      return
-    }
-    const target = this.#target!
-    if (target.state !== 'up' && !target.isDead) target.succeeded()
-    this.#owner.used(this, now)
-    const header = this.#owner.replyHeader(payload, this)
-    const { door } = this
-    if (header.length + payload.length > door.payloadLimit)
-      this.#dropReply('too-big', payload, `${door.payloadLimit} bytes leave in one piece`)
-    else if (!door.send(header.length === 0 ? payload : [header, payload], this.client.sender))
-      this.#dropReply('backlog', payload, 'more comes than leaves this host')
-    else {
-      this.sent++
-      this.sentBytes += payload.length
-    }
-  }
-
-  /** Nobody listens there, or nothing can be sent there. What was sent last goes to another target, if there is one. */
-  #failed(error: Error): void {
-    const target = this.#target!
-    const { any: upstream } = this.#owner.upstreams
-    const why = systemCode(error) ?? messageOf(error)
-    upstream.failed(target, why)
-    const other = upstream.hasAnother(target, this.#tried)
-    const hasLeft = this.#sender === undefined
-    if (other || hasLeft) {
-      if (this.#last !== undefined) this.#early.add(this.#last)
-      this.#last = undefined
-      this.#leave()
-      this.begin()
-    } else {
-      this.#drop('target-failed', this.#last, `${this.#portOf(target)}: ${why}`)
-      // It may be there again any moment; whoever else failed, too.
-      this.#tried = [target]
-    }
-  }
-
-  #drop(reason: DropReason, payload: Buffer | undefined, detail: string): void {
-    const { address, port } = this.client.sender
-    this.#owner.dropped(reason, formatHostPort(address, port), payload?.length ?? 0, detail)
-  }
-
-  #dropReply(reason: DropReason, bytes: Buffer, detail: string): void {
-    this.#owner.dropped(reason, this.#portOf(this.#target!), bytes.length, detail)
   }
 
   #leave(): void {
-    const given = this.#sender?.end() ?? 0
-    for (let i = 0; i < given; i++)
-      this.#drop('no-flow', undefined, 'the other end never said that it knows the flow')
-    this.#socket?.close()
-    this.#socket = undefined
-    this.#sender = undefined
+    this.#opening?.close()
+    this.#opening = this.#outlet = this.#last = undefined
     if (this.#target !== undefined) this.#target.open--
     this.#target = undefined
   }

@@ -63,9 +63,7 @@ function own({ address, port }: SocketAddress): SocketAddress {
 
 function markedHeader(client: SocketAddress, destination: SocketAddress): Buffer {
   const tlvs = [{ type: tlvType.UNIQUE_ID, value: newUniqueId() }, traceMark]
-  const { bytes } = encodeProxyV2(client, destination, tlvs)
-  bytes[13] = (bytes[13]! & 0xf0) | 2
-  return bytes
+  return encodeProxyV2(client, destination, tlvs, undefined, 'udp').bytes
 }
 
 /** What is shown of it is what it should be; a service may answer JSON of its own. */

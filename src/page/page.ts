@@ -184,7 +184,7 @@ function datagramNote({ datagrams }: Forward): Html | undefined {
   if (datagrams === undefined) return undefined
   const { received, sent, evicted } = datagrams
   const dropped = countsText(datagrams.dropped)
-  return html`<div class="key"><span>${sent} out</span><span>${formatCount(received, 'datagram')} in</span></div>${
+  return html`<div class="key"><span>${formatCount(sent, 'datagram')} out</span><span>${received} in</span></div>${
     dropped !== '' && html`<small class="warning wrap">dropped: ${dropped}</small>`
   }${evicted > 0 && html`<small class="warning wrap">ended to make room: ${formatCount(evicted, 'flow')}</small>`}`
 }

@@ -158,7 +158,7 @@ t.test('a UDP forward is told as one, and that it drops, and why', async t => {
   t.match(text, '0.0.0.0:53/udp, [::]:53/udp → 10.1.10.2:53')
   t.match(text, 'aria-label="Flows of dns: 1 now"')
   t.match(text, '<span>1 flow</span>')
-  t.match(text, '<span>30 out</span><span>31 datagrams in</span>')
+  t.match(text, '<span>30 datagrams out</span><span>31 in</span>')
   t.match(text, '<small class="warning wrap">dropped: 12 too-big, 3 backlog</small>')
   t.match(text, '<small class="warning wrap">ended to make room: 2 flows</small>')
   t.notMatch(text, 'PROXY header', 'what cannot be asked is not promised')
@@ -187,7 +187,9 @@ t.test('what is dropped, and what begins no flow, is an event each, however ofte
     { forward: 'dns', reason: 'denied', client: '192.0.2.1:53', detail: 'by deny' },
     'flow refused',
   )
+  reading.warn({ forward: 'dns', reason: 'no-flow', count: 2, detail: 'no header came' }, 'datagrams dropped')
   t.match(events.recent, [
+    { title: 'Dropped: no-flow', detail: /^dns: no header came$/ },
     { title: 'Refused: denied', detail: 'dns, client 192.0.2.1:53: by deny' },
     { title: 'Dropped: too-big', detail: 'dns, 1500 bytes from 192.0.2.1:53: 1392 fit', count: 3 },
   ])
