@@ -4,7 +4,7 @@ import { messageOf, systemCode } from '../errors.ts'
 import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
 import { payloadLimit } from '../sockets/mtu.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
-import type { Kept } from './kept.ts'
+import type { FarEnd } from './far-end.ts'
 import { type FlowTarget, FormSender, whyUnsent } from './sender.ts'
 
 /** Errors of a send that say nothing of the target. */
@@ -47,9 +47,9 @@ export class Outlet {
     return sourceOf(this.#socket)
   }
 
-  /** From now on it sends. @param kept what flows of the forward wait with for the far end's word. */
-  open(target: Omit<FlowTarget, 'mtuPayload'>, kept: Kept<FormSender>): void {
-    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source ?? '') }, kept)
+  /** From now on it sends. @param far what flows to the target know together of it. */
+  open(target: Omit<FlowTarget, 'mtuPayload'>, far: FarEnd<FormSender>): void {
+    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source ?? '') }, far)
     this.#socket.on('message', bytes => this.#reply(bytes, this.#sender!))
   }
 
@@ -90,6 +90,7 @@ export class Outlet {
 
   #failed(error: Error): void {
     const reason = ofOne[systemCode(error) ?? '']
+    this.#sender?.unsent()
     if (reason === undefined) this.#owner.failed(error)
     else this.#owner.unsent(reason, 0, messageOf(error))
   }

@@ -13,12 +13,14 @@ const greatestUnanswered = 32
 /** Milliseconds after which such a receiver is asked again: it may have been an end of ours that was down. */
 const askAgain = 1000
 /**
- * v2-alone: milliseconds of silence from the target, and since the header, after which the header comes again. A receiver
- * forgets after 30 s, but one that never got the header, or was restarted, would be silent until then.
+ * v2-alone: milliseconds without a datagram to the target after which the header comes again, for the receiver forgets. And
+ * milliseconds after which it comes again to one that has never answered, so many times: it may have been lost.
  */
+const aloneFor = 30_000
 const tellAgain = 1000
+const mostAgain = 3
 /**
- * v2-first: the header comes again a little before the receiver forgets. One too early costs the datagram; one too late
+ * The header comes again a little before the receiver forgets. One too early costs a datagram of v2-first; one too late
  * costs all datagrams until the client pauses, for the receiver drops them.
  */
 const early = 0.99
@@ -182,10 +184,14 @@ export class FormSender {
   #alone(payload: Buffer, now: number): Buffer | Unsent {
     // The receiver would take it for the header.
     if (hasSignature(payload)) return 'header-invalid'
-    if (now - this.#toldAt >= tellAgain && now - this.#heardAt >= tellAgain) {
+    const isDue = now - this.#sentAt >= aloneFor * early
+    const mayBeLost = this.#heardAt === Number.NEGATIVE_INFINITY && this.#unanswered <= mostAgain
+    if (isDue || (mayBeLost && now - this.#toldAt >= tellAgain)) {
+      this.#unanswered++
       this.#toldAt = now
       this.#pending.push(this.#header)
     }
+    this.#sentAt = now
     return bare
   }
 

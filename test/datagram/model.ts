@@ -1,5 +1,5 @@
 import { FarEnd } from '../../src/datagram/far-end.ts'
-import type { UdpForm } from '../../src/datagram/form.ts'
+import type { UdpForm } from '../../src/config/config.ts'
 import type { FlowSource } from '../../src/datagram/reading.ts'
 import { FormReceiver } from '../../src/datagram/receiver.ts'
 import { FormSender } from '../../src/datagram/sender.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { FarEnd } from '../../src/datagram/far-end.ts'
-import type { UdpForm } from '../../src/datagram/form.ts'
+import type { UdpForm } from '../../src/config/config.ts'
 import { type FlowTarget, FormSender } from '../../src/datagram/sender.ts'
 import { flowOf, knownAnswer, unknownAnswer } from '../../src/proxy/flow-mark.ts'
 import { encodeProxyV2, parseProxyHeader, type Tlv } from '../../src/proxy/proxy-header.ts'
