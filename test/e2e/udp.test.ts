@@ -14,6 +14,7 @@ const world = await udpWorld({
   gateway: `  dns: { protocol: udp, listen: ":53", target: "10.1.10.2:53" }
   balanced: { protocol: udp, listen: ":54", target: "10.1.10.2:53", acceptProxy: v2-every, trustedProxies: [203.0.113.7] }
   told: { protocol: udp, listen: ":55", target: "10.1.10.2:${every}", acceptProxy: v2-every, trustedProxies: [203.0.113.7] }
+  foreign: { protocol: udp, listen: ":57", target: "10.1.10.2:5320" }
   short: { protocol: udp, listen: ":56", target: "10.1.10.2:${every}", timeouts: { udp: 1s } }
 `,
   cluster: '  dns: { protocol: udp, listen: "tunnel:53", target: "127.0.0.1:53", sendProxy: v2-every }\n',
@@ -137,6 +138,28 @@ t.test('a sender that is trusted tells the client', async t => {
     if (dropped['no-flow'] < 2) throw new Error('still kept')
     t.match(dropped, { 'header-invalid': 2, 'no-flow': 2, 'untrusted-source': 1 })
   })
+})
+
+t.test('beside a far end of another kind every datagram keeps its header', async t => {
+  // On the cluster's tunnel address, where an end of ours would listen.
+  const program = join(import.meta.dirname, '../fixtures/udp-receiver.ts')
+  const foreign = world.cluster.start(process.execPath, [program, '10.1.10.2', 'v2-every:5320'], {
+    env: { NODE_OPTIONS: '', NODE_V8_COVERAGE: '' },
+  })
+  await foreign.logged(line => line.msg === 'receives')
+  // More than it takes to see that nobody answers as an end of ours.
+  const payloads = Array.from({ length: 40 }, (_, index) => randomBytes(index % 2 === 0 ? 64 : 1300))
+  const { replies } = await talk(client, {
+    host: address.gateway[4],
+    port: 57,
+    payloads: payloads.map(payload => payload.toString('hex')),
+    pause: 5,
+  })
+  t.match(
+    replies.map(saidOf),
+    payloads.map(payload => ({ client: address.client[4], digest: digest(payload) })),
+  )
+  t.notMatch(foreign.output, 'wrong')
 })
 
 t.test('unbound sees the client, and the one that kdig tells', async t => {
