@@ -1,5 +1,5 @@
 import { reference } from './contenders.ts'
-import type { NetworkName } from './options.ts'
+import type { NetworkName } from './network.ts'
 import { cellOf, type Row } from './summary.ts'
 
 /** What this program promises itself. */
@@ -29,6 +29,9 @@ const lossy = { ...ours, network: 'lossy' } as const
 const plain = { ...ours, contender: 'ours-plain' } as const
 const cubic = { ...lossy, contender: 'ours@cubic' } as const
 const idle = { ...ours, of: 'value', unit: 'KB', atMost: 6 } as const
+
+const udp = { ...ours, network: 'udp' } as const
+const flood = { ...udp, of: 'value', unit: 'of it without', atLeast: 0.9 } as const
 
 export const bars: readonly Bar[] = [
   { ...ours, title: 'keep-alive requests/s', keys: ['keep.rate'], atLeast: 1.25 },
@@ -69,11 +72,15 @@ export const bars: readonly Bar[] = [
   { ...lossy, title: 'p99 beside a download', keys: ['mix.p99'], atMost: 0.5 },
   { ...cubic, title: 'download, 1 stream', keys: ['bulk1.rate'], atLeast: 0.8 },
   { ...cubic, title: 'requests/s beside a download', keys: ['mix.rate'], atLeast: 0.9 },
+  { ...udp, title: 'datagrams/s, 64 and 1,200 bytes', keys: ['udp64.rate', 'udp1200.rate'], atLeast: 0.8 },
+  { ...udp, title: 'their delay, p99', keys: ['udp64.p99', 'udp1200.p99'], atMost: 1.5 },
+  { ...flood, title: 'TCP beside a flood of flows', keys: ['udpflood.requests', 'udpflood.download'] },
+  { ...flood, title: 'TCP beside a bounded flood', keys: ['udplimit.requests', 'udplimit.download'] },
 ]
 
 export function judge(rows: readonly Row[], bar: Bar): Verdict {
   const reached = bar.keys.map(key => {
-    const cell = cellOf(rows, { ...bar, key }, reference)
+    const cell = cellOf(rows, { ...bar, key }, reference[bar.network])
     return bar.of === 'ratio' ? cell?.ratio : cell?.median
   })
   if (reached.some(number => number === undefined)) return { bar, reached: undefined, good: false }

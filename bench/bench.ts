@@ -5,11 +5,12 @@ import { delimiter, join } from 'node:path'
 import { startBackend } from './backend.ts'
 import type { Setting, Trial } from './contender.ts'
 import { contenders } from './contenders.ts'
+import { startEcho } from './datagrams.ts'
 import { machine } from './machine.ts'
-import { longestTransfer, type TestName, tests, warmUp } from './measure.ts'
+import { isUdpTest, longestTransfer, type TestName, tests, warmUp } from './measure.ts'
 import type { Values } from './metric.ts'
-import { address, layNetwork, type Network, type Path, wireguardGo } from './network.ts'
-import { type Entry, type NetworkName, type Options, parseOptions, UsageError, usage } from './options.ts'
+import { address, layNetwork, type Network, type NetworkName, type Path, wireguardGo } from './network.ts'
+import { type Entry, type Options, parseOptions, UsageError, usage } from './options.ts'
 import { type Run, report, resultsFile } from './report.ts'
 import { retry } from './retry.ts'
 import type { Row } from './summary.ts'
@@ -29,13 +30,10 @@ interface Session {
 const sessions: readonly Session[] = [
   // Memory is measured in fresh processes, and traffic in others: the idle connections stay open.
   { network: 'clean', path: undefined, measures: isMemoryTest },
-  { network: 'clean', path: undefined, measures: test => !isMemoryTest(test) && test !== 'ttfb' },
+  { network: 'clean', path: undefined, measures: test => isTrafficTest(test) && test !== 'ttfb' },
   { network: 'clean', path: { delay: 20, loss: 0 }, measures: test => test === 'ttfb' },
-  {
-    network: 'lossy',
-    path: { delay: 20, loss: 0.01 },
-    measures: test => !isMemoryTest(test),
-  },
+  { network: 'lossy', path: { delay: 20, loss: 0.01 }, measures: isTrafficTest },
+  { network: 'udp', path: undefined, measures: isUdpTest },
 ]
 
 const stop = new AbortController()
@@ -67,17 +65,27 @@ async function bench(args: readonly string[]): Promise<number> {
     console.log(`\n${report(rows)}`)
     if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(run, null, 2)}\n`)
     if (stop.signal.aborted) return 1
-    if (options.writeResults) await writeFile(join(import.meta.dirname, 'RESULTS.md'), resultsFile(run))
+    if (options.writeResults) await writeResults(run)
     return rows.some(row => row.failure !== undefined) ? 1 : 0
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
+/** A table of datagrams takes a run of its own: it does not take the place of the others. */
+async function writeResults(run: Run): Promise<void> {
+  const isUdp = (row: Row) => row.network === 'udp'
+  for (const [name, rows] of [
+    ['RESULTS.md', run.rows.filter(row => !isUdp(row))],
+    ['RESULTS-UDP.md', run.rows.filter(isUdp)],
+  ] as const)
+    if (rows.length > 0) await writeFile(join(import.meta.dirname, name), resultsFile({ ...run, rows }))
+}
+
 async function measureAll(options: Options, folder: string): Promise<Row[]> {
   const rows: Row[] = []
   for (let round = 1; round <= options.rounds; round++)
-    for (const network of ['clean', 'lossy'] as const)
+    for (const network of ['clean', 'lossy', 'udp'] as const)
       for (const entry of rotated(options.entries[network], round - 1)) {
         if (stop.signal.aborted) return rows
         const began = performance.now()
@@ -103,7 +111,7 @@ async function measureOne(
 ): Promise<Row> {
   const values: Values = {}
   const row = { round, network, contender: entry.label, values }
-  let realClient = true
+  let realClient: boolean | undefined = true
   try {
     for (const session of sessions) {
       const wanted = options.tests.filter(test => session.network === network && session.measures(test))
@@ -119,26 +127,27 @@ async function measureOne(
   }
 }
 
-/** Adds to `values`; resolves to whether the backend saw the client's own address. */
+/** Adds to `values`; resolves to whether the backend saw the client's own address, where it can tell. */
 async function measureSession(
   { seconds, idle, cpuProfile }: Options,
   folder: string,
   what: { session: Session; entry: Entry; wanted: readonly TestName[]; values: Values },
-): Promise<boolean> {
+): Promise<boolean | undefined> {
   const { session, entry, wanted, values } = what
   await using network = await layNetwork(session.path, entry.variant)
   const interrupt = () => void network.lab.close()
   stop.signal.addEventListener('abort', interrupt, { once: true })
   try {
     await startBackend(network, folder, longestTransfer({ seconds }))
+    if (session.network === 'udp') await startEcho(network)
     const setting = settingOf(entry, session.network, cpuProfile)
     const started = await contenders[entry.name]!.contender.start(network, setting)
-    const client = await seenClient(network, started.url)
+    const client = started.url === undefined ? undefined : await seenClient(network, started.url)
     const trial: Trial = { network, started, seconds, idle, folder }
-    if (!wanted.some(isMemoryTest)) await warmUp(trial)
+    if (wanted.some(isTrafficTest)) await warmUp(trial)
     for (const test of wanted)
       for (const [name, value] of Object.entries(await tests[test](trial))) values[`${test}.${name}`] = value
-    return client === address.client
+    return session.network === 'udp' ? undefined : client === address.client
   } catch (error) {
     const tail = network.lab.output.trim().split('\n').slice(-10).join('\n')
     if (!stop.signal.aborted) console.error(tail)
@@ -149,17 +158,26 @@ async function measureSession(
 }
 
 /**
- * On the clean network everybody has BBR. On the lossy one it decides over everything, so each has there what it has
+ * Without loss everybody has BBR. On the lossy one it decides over everything, so each has there what it has
  * by itself: our ends set BBR on their routes, others get CUBIC, which most kernels have as default.
  */
 function settingOf(entry: Entry, network: NetworkName, cpuProfile: string | undefined): Setting {
-  const own = entry.name.startsWith('ours') || network === 'clean' ? 'bbr' : 'cubic'
-  return { variant: entry.variant, congestionControl: entry.variant.congestionControl ?? own, cpuProfile }
+  const own = entry.name.startsWith('ours') || network !== 'lossy' ? 'bbr' : 'cubic'
+  return {
+    variant: entry.variant,
+    congestionControl: entry.variant.congestionControl ?? own,
+    cpuProfile,
+    udp: network === 'udp',
+  }
 }
 
 /** Those that want fresh processes. */
 function isMemoryTest(test: TestName): boolean {
   return test === 'startup' || test === 'idle'
+}
+
+function isTrafficTest(test: TestName): boolean {
+  return !isMemoryTest(test) && !isUdpTest(test)
 }
 
 /** Waits until the first request passes; the client's address as the backend sees it. */
@@ -174,7 +192,7 @@ function requireMachine(): void {
   // A plain su leaves the sbin folders out.
   process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`
   const folders = process.env.PATH.split(delimiter)
-  const needed = ['ip', 'sysctl', 'ss', 'wg', 'curl', 'wrk', 'nginx', 'haproxy']
+  const needed = ['ip', 'sysctl', 'ss', 'wg', 'curl', 'wrk', 'nginx', 'haproxy', 'socat']
   const missing = needed.filter(name => !folders.some(folder => isExecutable(join(folder, name))))
   if (missing.length > 0)
     throw new Error(`missing on PATH: ${missing.join(', ')}; scripts/setup.sh bench installs them`)

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { port } from './backend.ts'
 import type { Contender, Setting } from './contender.ts'
+import { floodSources, udpPort } from './datagrams.ts'
 import { address, layWireguard, type Network } from './network.ts'
 import { binaryOf, tuneTunnel } from './variant.ts'
 
@@ -11,9 +12,10 @@ const defaultMtu = 1420
 /** Routing through wireguard-go, nothing else: an upper bound, without the PROXY protocol. */
 export const rawTunnel: Contender = {
   async start(network, setting) {
-    const pids = await tunnel(network, setting, [['203.0.113.0/24'], ['192.0.2.0/24']])
+    const pids = await tunnel(network, setting, [['203.0.113.0/24'], ['192.0.2.0/24', floodSources]])
     return {
       url: `http://${address.backend}:${port.plain}`,
+      udp: `${address.backend}:${udpPort}`,
       gateway: { program: undefined, tunnel: pids.gateway },
       pod: { program: undefined, tunnel: pids.pod },
     }
@@ -31,11 +33,35 @@ export function haproxy(program: () => string): Contender {
       const gateway = await start('gateway', '0.0.0.0:80', address.podTunnel)
       return {
         url: `http://${address.gateway}`,
+        udp: `${address.gateway}:${udpPort}`,
         gateway: { program: gateway, tunnel: pids.gateway },
         pod: { program: pod, tunnel: pids.pod },
       }
     },
   }
+}
+
+/**
+ * socat at both ends of wireguard-go: datagrams alone, a process for each client at each end. It makes one socket after the
+ * other, forgets a client after a minute of silence, as ours does, and tells nobody who the client is.
+ */
+export const socat: Contender = {
+  async start(network, setting) {
+    const pids = await tunnel(network, setting)
+    const start = (end: 'gateway' | 'pod', target: string) =>
+      network[end].start('socat', [
+        ...['-T', '60', `UDP4-LISTEN:${udpPort},fork,reuseaddr`, `UDP4:${target}:${udpPort}`],
+      ])
+    start('pod', address.backend)
+    start('gateway', address.podTunnel)
+    return {
+      url: undefined,
+      udp: `${address.gateway}:${udpPort}`,
+      // Its work is done in processes that come and go.
+      gateway: { program: undefined, tunnel: pids.gateway },
+      pod: { program: undefined, tunnel: pids.pod },
+    }
+  },
 }
 
 async function tunnel(

@@ -1,7 +1,7 @@
 import type { Network } from './network.ts'
 import type { Variant } from './variant.ts'
 
-/** What is measured: something that carries clients of 192.0.2.1:80 to the backend. */
+/** What is measured: something that carries clients of the gateway to the backend. */
 export interface Contender {
   /** Starts both ends; they need not be ready. */
   start(network: Network, setting: Setting): Promise<Started>
@@ -13,6 +13,8 @@ export interface Setting {
   readonly congestionControl: string
   /** A folder for V8's CPU profiles of our ends. */
   readonly cpuProfile: string | undefined
+  /** Whether it is to carry datagrams, too. */
+  readonly udp: boolean
 }
 
 /** The processes of one end, by their ids. */
@@ -26,8 +28,12 @@ export interface End {
 }
 
 export interface Started {
-  /** Where the client finds the backend's files. */
-  readonly url: string
+  /** Where the client finds the backend's files; nowhere with one that carries datagrams only. */
+  readonly url: string | undefined
+  /** Where the client finds the echo server, ADDRESS:PORT, if it carries datagrams. */
+  readonly udp: string
+  /** The same with a bound on new flows, where there is one. */
+  readonly udpLimited?: string
   /** Where the gateway, in its own namespace, says that it is alive. */
   readonly livez?: string
   readonly gateway: End

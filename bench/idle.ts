@@ -10,7 +10,7 @@ import { proportionalBytes } from './process.ts'
  * further one, of the second half. They stay open: nothing else is measured in these processes.
  */
 export async function idle({ network, started, idle: wanted }: Trial): Promise<Values> {
-  if (started.gateway.program === undefined) return {}
+  if (started.gateway.program === undefined || started.url === undefined) return {}
   const ends = [started.gateway.program, started.pod.program!]
   const { hostname: host } = new URL(started.url)
   const memory = () => ends.map(pid => proportionalBytes([pid]))

@@ -30,21 +30,24 @@ export function machine(env: NodeJS.ProcessEnv): Machine {
       'wg-punchhole': `${version} ${commit()}`.trim(),
       Node: process.version,
       'wireguard-go': readFileSync(`${wireguardGo}.version`, 'utf8').trim(),
-      HAProxy: firstLine('haproxy', '-v'),
-      nginx: firstLine('nginx', '-v'),
-      wrk: firstLine('wrk', '-v'),
+      HAProxy: versionOf('haproxy', '-v'),
+      nginx: versionOf('nginx', '-v'),
+      wrk: versionOf('wrk', '-v'),
+      socat: versionOf('socat', '-V'),
       ...Object.fromEntries(
         others.flatMap(([name, program, flag]) =>
-          program === undefined ? [] : [[name, firstLine(program, flag)]],
+          program === undefined ? [] : [[name, versionOf(program, flag)]],
         ),
       ),
     },
   }
 }
 
-function firstLine(program: string, flag: string): string {
+/** The first with a number: some name themselves before that. */
+function versionOf(program: string, flag: string): string {
   const { stdout, stderr } = spawnSync(program, [flag], { encoding: 'utf8' })
-  return `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n')[0]!.trim()
+  const lines = `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n')
+  return (lines.find(line => /\d/.test(line)) ?? lines[0]!).trim()
 }
 
 /** Of the sources; empty outside a repository. */

@@ -2,17 +2,19 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bigFile } from './backend.ts'
 import type { Trial } from './contender.ts'
+import { costed, ids, per } from './cost.ts'
+import { besideFlood, datagrams } from './datagrams.ts'
 import { idle } from './idle.ts'
 import { livezDuring } from './livez.ts'
 import type { Values } from './metric.ts'
-import { cpuTime, machineTime, residentBytes } from './process.ts'
+import { residentBytes } from './process.ts'
 
 /** Bulk differs more from one moment to the next than requests do: it is measured so many times as long. */
 const longer = 2
 /** Seconds by which a download is longer than the requests beside it. */
 const beyond = 1
 
-/** On a path without delay and loss, and on one with both. In this order. */
+/** In this order. */
 export const tests = {
   startup,
   idle,
@@ -25,6 +27,10 @@ export const tests = {
   mix,
   livez,
   ttfb: firstByte,
+  udp64: (trial: Trial) => datagrams(trial, 64),
+  udp1200: (trial: Trial) => datagrams(trial, 1200),
+  udpflood: (trial: Trial) => flooded(trial, trial.started.udp),
+  udplimit: (trial: Trial) => flooded(trial, trial.started.udpLimited),
 } as const
 
 export type TestName = keyof typeof tests
@@ -32,6 +38,11 @@ export const testNames = Object.keys(tests) as TestName[]
 
 export function isTest(name: string): name is TestName {
   return Object.hasOwn(tests, name)
+}
+
+/** Those of a UDP forward. */
+export function isUdpTest(name: TestName): boolean {
+  return name.startsWith('udp')
 }
 
 /** Without processes to look at there is nothing to say. */
@@ -116,6 +127,28 @@ async function livez(trial: Trial): Promise<Values> {
   )
 }
 
+/** What requests and a download reach beside a flood of new UDP flows, as a share of what they reach without it. */
+async function flooded(trial: Trial, udp: string | undefined): Promise<Values> {
+  if (trial.started.url === undefined || udp === undefined) return {}
+  await warmUp(trial)
+  const seconds = trial.seconds + transferTime(trial)
+  const rates = { requests: [0, 0], download: [0, 0] }
+  // In this order whatever makes the machine slower with time slows both.
+  for (const beside of [0, 1, 1, 0]) {
+    const work = async () => {
+      rates.requests[beside]! += (await requests(trial, 64)).rate ?? 0
+      rates.download[beside]! += (await download(trial, 1)).rate ?? 0
+    }
+    await (beside === 0 ? work() : besideFlood(trial.network, { udp, seconds }, work))
+  }
+  const share = ([alone, beside]: number[]) => beside! / alone!
+  return {
+    rate: rates.requests[1]! / 2,
+    requests: share(rates.requests),
+    download: share(rates.download),
+  }
+}
+
 /** Milliseconds from connecting to the answer's first byte, one new connection at a time. */
 async function firstByte(trial: Trial): Promise<Values> {
   const times: number[] = []
@@ -131,34 +164,6 @@ async function firstByte(trial: Trial): Promise<Values> {
 export async function warmUp(trial: Trial): Promise<void> {
   await wrk({ ...trial, seconds: 1 }, 64)
   await wrk({ ...trial, seconds: 3 }, 64, '-H', 'Connection: close')
-}
-
-interface Cpu {
-  readonly gateway: number
-  readonly pod: number
-  readonly tunnel: number
-  readonly machine: number
-}
-
-/** Runs it, and tells the milliseconds of CPU that each part and the whole machine used meanwhile. */
-async function costed<T>({ started }: Trial, run: () => Promise<T>): Promise<{ result: T; cpu: Cpu }> {
-  const { gateway, pod } = started
-  const read = () => [
-    cpuTime(ids(gateway.program)),
-    cpuTime(ids(pod.program)),
-    cpuTime(ids(gateway.tunnel, pod.tunnel)),
-    machineTime(),
-  ]
-  const before = read()
-  const result = await run()
-  const used = read().map((after, part) => after - before[part]!)
-  return { result, cpu: { gateway: used[0]!, pod: used[1]!, tunnel: used[2]!, machine: used[3]! } }
-}
-
-/** Of next to nothing, a megabyte or one request, there is no number: ticks of 10 ms would be all of it. */
-function per(cpu: Cpu, units: number): Values {
-  if (units <= 1e-3) return {}
-  return Object.fromEntries(Object.entries(cpu).map(([part, used]) => [`cpu.${part}`, used / units]))
 }
 
 interface WrkResult {
@@ -193,8 +198,4 @@ async function curl(trial: Trial, seconds: number, ...args: string[]): Promise<s
   const running = trial.network.client.start('curl', ['-s', '--max-time', String(seconds), ...args])
   await running.exited
   return running.output
-}
-
-function ids(...maybe: (number | undefined)[]): number[] {
-  return maybe.filter(pid => pid !== undefined)
 }

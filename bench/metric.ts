@@ -46,6 +46,18 @@ export const metrics: readonly Metric[] = [
     unit: 'ms',
     keys: ['startup.time.gateway', 'startup.time.pod'],
   },
+  ...[64, 1200].flatMap(size => [
+    { title: `datagrams of ${size} bytes, at most 0.1 % lost`, unit: '/s', keys: [`udp${size}.rate`] },
+    { title: 'their delay at half of that rate, median', unit: 'ms', keys: [`udp${size}.p50`] },
+    { title: 'their delay at half of that rate, p99', unit: 'ms', keys: [`udp${size}.p99`] },
+    { title: 'CPU of a datagram', unit: 'µs', keys: cpu(`udp${size}`) },
+  ]),
+  { title: 'beside 5,000 new flows/s: requests, 64 connections', unit: '/s', keys: ['udpflood.rate'] },
+  { title: 'their share of those without the flows', unit: '×', keys: ['udpflood.requests'] },
+  { title: 'the share of a download', unit: '×', keys: ['udpflood.download'] },
+  { title: 'beside as many, 100 let in: requests', unit: '/s', keys: ['udplimit.rate'] },
+  { title: 'their share of those without the flows', unit: '×', keys: ['udplimit.requests'] },
+  { title: 'the share of a download', unit: '×', keys: ['udplimit.download'] },
 ]
 
 function cpu(test: string): string[] {

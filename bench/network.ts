@@ -20,6 +20,9 @@ export interface Network extends AsyncDisposable {
   readonly backend: Host
 }
 
+/** `udp` is the clean one again, with datagrams. */
+export type NetworkName = 'clean' | 'lossy' | 'udp'
+
 /** What happens to each packet between gateway and pod. */
 export interface Path {
   /** Milliseconds, in each direction. */

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
-import { contenders } from './contenders.ts'
-import { isTest, type TestName, testNames } from './measure.ts'
+import { contenders, type Protocol } from './contenders.ts'
+import { isTest, isUdpTest, type TestName, testNames } from './measure.ts'
+import type { NetworkName } from './network.ts'
 import { knownVariants, parseVariant, type Variant } from './variant.ts'
 
 /** A contender as it was asked for: `NAME` or `NAME@VARIANT`. */
@@ -9,8 +10,6 @@ export interface Entry {
   readonly name: string
   readonly variant: Variant
 }
-
-export type NetworkName = 'clean' | 'lossy'
 
 export interface Options {
   readonly rounds: number
@@ -33,38 +32,52 @@ export const usage = `usage: node bench/bench.ts [options]
   --rounds N           default 5
   --seconds N          of each measurement, twice as long for transfers, default 2
   --idle N             idle connections, default 5000
-  --tests A,B          of ${testNames.join(' ')}
+  --tests A,B          of ${testNames.join(' ')}; default all but udp…
   --contenders A,B     of ${Object.keys(contenders).join(' ')}, each also as NAME@VARIANT
   --variant NAME=JSON  settings to try, see bench/README.md; there are ${Object.keys(knownVariants).join(' and ')}
   --loss, --no-loss    only the lossy network, or all but it
   --cpu-prof FOLDER    V8 profiles of our ends
   --out FILE           all numbers as JSON
-  --write-results      write bench/RESULTS.md`
+  --write-results      write bench/RESULTS.md, and RESULTS-UDP.md, of what was measured`
 
 /** @throws UsageError */
 export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): Options {
   const { values } = parse(args)
   const quick = values.quick ?? false
   const variants = { ...knownVariants, ...Object.fromEntries((values.variant ?? []).map(namedVariant)) }
-  const given = values.contenders?.split(',')
-  const entriesOf = (labels: readonly string[]) => labels.map(label => entryOf(label, variants, env))
+  const tests =
+    values.tests === undefined ? testNames.filter(test => !isUdpTest(test)) : testsOf(values.tests)
+  const entry = (label: string) => entryOf(label, variants, env)
+  const given = values.contenders?.split(',').map(entry)
+  const idle = given?.find(({ name }) => !contenders[name]!.protocols.some(one => isTested(tests, one)))
+  if (idle !== undefined)
+    throw new UsageError(`${idle.label} has no part in ${tests.join(' ')}; choose others with --tests`)
+  const entriesOf = (protocol: Protocol, names: readonly string[]) => {
+    if (!isTested(tests, protocol)) return []
+    const entries = given ?? names.filter(name => isThere(name.split('@')[0]!, env)).map(entry)
+    return entries.filter(({ name }) => contenders[name]!.protocols.includes(protocol))
+  }
   const ends = ['haproxy', 'ours', 'ours-plain']
-  const others = Object.keys(contenders).filter(name => isThere(name, env) && !ends.includes(name))
-  const clean = given ?? (quick ? ends : ['tunnel', ...ends, ...others.filter(name => name !== 'tunnel')])
-  const lossy = given ?? (quick ? ends : [...ends, 'ours@cubic'])
+  const others = Object.keys(contenders).filter(name => ![...ends, 'tunnel'].includes(name))
   return {
     rounds: count('rounds', values.rounds, quick ? 1 : 5),
     seconds: count('seconds', values.seconds, quick ? 1 : 2),
     idle: count('idle', values.idle, quick ? 500 : 5000),
-    tests: values.tests === undefined ? testNames : testsOf(values.tests),
+    tests,
     entries: {
-      clean: values.loss === true ? [] : entriesOf(clean),
-      lossy: values.loss === false ? [] : entriesOf(lossy),
+      clean: values.loss === true ? [] : entriesOf('tcp', quick ? ends : ['tunnel', ...ends, ...others]),
+      lossy: values.loss === false ? [] : entriesOf('tcp', quick ? ends : [...ends, 'ours@cubic']),
+      udp:
+        values.loss === true ? [] : entriesOf('udp', ['socat', 'ours', ...(quick ? [] : ['tunnel', 'frp'])]),
     },
     out: values.out,
     writeResults: values['write-results'] ?? false,
     cpuProfile: values['cpu-prof'],
   }
+}
+
+function isTested(tests: readonly TestName[], protocol: Protocol): boolean {
+  return tests.some(test => isUdpTest(test) === (protocol === 'udp'))
 }
 
 function parse(args: readonly string[]) {

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { endFolder, keyPairs } from '../test/lab/end.ts'
 import type { Running } from '../test/lab/lab.ts'
 import type { Contender, End, Setting, Started } from './contender.ts'
+import { limitedPort, udpPort } from './datagrams.ts'
 import { address, deviceOf, type Network } from './network.ts'
 import { childrenOf } from './process.ts'
 import { binaryOf, tuneTunnel, type Variant } from './variant.ts'
@@ -25,8 +26,8 @@ async function start(network: Network, setting: Setting, link: boolean): Promise
   const keys = keyPairs()
   const gateway = await startEnd(network, setting, 'gateway', {
     link,
-    listen: '0.0.0.0:80',
-    target: `${address.podTunnel}:80`,
+    listen: '0.0.0.0',
+    target: address.podTunnel,
     wgConf: [
       `[Interface]\nAddress = ${address.gatewayTunnel}\nPrivateKey = ${keys.gateway.privateKey}`,
       `ListenPort = 51820\n[Peer]\nPublicKey = ${keys.cluster.publicKey}`,
@@ -35,8 +36,8 @@ async function start(network: Network, setting: Setting, link: boolean): Promise
   })
   const pod = await startEnd(network, setting, 'pod', {
     link,
-    listen: 'tunnel:80',
-    target: `${address.backend}:80`,
+    listen: 'tunnel',
+    target: address.backend,
     wgConf: [
       `[Interface]\nAddress = ${address.podTunnel}\nPrivateKey = ${keys.cluster.privateKey}`,
       `[Peer]\nPublicKey = ${keys.gateway.publicKey}\nEndpoint = ${address.gatewayWan}:51820`,
@@ -49,6 +50,8 @@ async function start(network: Network, setting: Setting, link: boolean): Promise
   if (route || qdisc || txQueueLength) await tuneTunnel(network, setting.variant, setting.congestionControl)
   return {
     url: `http://${address.gateway}`,
+    udp: `${address.gateway}:${udpPort}`,
+    udpLimited: `${address.gateway}:${limitedPort}`,
     livez: `http://${adminAddress}/livez`,
     gateway: endOf(gateway),
     pod: endOf(pod),
@@ -57,7 +60,7 @@ async function start(network: Network, setting: Setting, link: boolean): Promise
 
 async function startEnd(
   network: Network,
-  { variant, congestionControl, cpuProfile }: Setting,
+  { variant, congestionControl, cpuProfile, udp }: Setting,
   end: 'gateway' | 'pod',
   { link, listen, target, wgConf }: { link: boolean; listen: string; target: string; wgConf: string[] },
 ): Promise<{ running: Running; startTime: number }> {
@@ -70,7 +73,10 @@ async function startEnd(
       congestionControl,
       ...(variant.mtu !== undefined && { mtu: variant.mtu }),
     },
-    forwards: { http: { listen, target } },
+    forwards: {
+      http: { listen: `${listen}:80`, target: `${target}:80` },
+      ...(udp && datagramForwards(listen, target)),
+    },
     ...(!link && { link: false }),
     admin: { listen: adminAddress },
     // HAProxy logs no connections either.
@@ -96,6 +102,15 @@ async function startEnd(
   // A handshake that meets a gateway which is not there yet is tried again only after 5 s.
   await running.logged(line => line.msg === 'running')
   return { running, startTime: performance.now() - began }
+}
+
+/** The gateway tells the pod who the client is, as it does by itself; the echo server would take no header off. */
+function datagramForwards(listen: string, target: string) {
+  const echo = { protocol: 'udp', target: `${target}:${udpPort}` }
+  return {
+    echo: { ...echo, listen: `${listen}:${udpPort}` },
+    limited: { ...echo, listen: `${listen}:${limitedPort}`, newConnectionsPerSecond: 100 },
+  }
 }
 
 function programOf(variant: Variant): string {

@@ -2,7 +2,7 @@ import { bars, judge } from './bar.ts'
 import { reference } from './contenders.ts'
 import type { Machine } from './machine.ts'
 import { type Metric, metrics } from './metric.ts'
-import type { NetworkName } from './options.ts'
+import type { NetworkName } from './network.ts'
 import { cellOf, type Row } from './summary.ts'
 
 /** A whole run, as `--out` writes it. */
@@ -19,9 +19,10 @@ export interface Run {
 const networks: readonly (readonly [NetworkName, string])[] = [
   ['clean', 'No delay, no loss'],
   ['lossy', '40 ms round trip, 1 % of the packets lost in each direction'],
+  ['udp', 'Datagrams, no delay, no loss'],
 ]
 
-/** `bench/RESULTS.md`. */
+/** `bench/RESULTS.md` or its like; of a run with rows. */
 export function resultsFile(run: Run): string {
   const { machine } = run
   const facts = [
@@ -39,7 +40,7 @@ export function resultsFile(run: Run): string {
   return `# Results of the last full run
 
 Written by \`npm run bench -- --write-results\`; [README.md](README.md) says what is measured and how. In parentheses the
-median of each round's ratio to ${reference} in that round. Only ratios travel to other machines.
+median of each round's ratio to ${[...new Set(run.rows.map(row => reference[row.network]))].join(' or ')} in that round. Only ratios travel to other machines.
 
 ${facts.map(([name, fact]) => `- ${name}: ${fact}`).join('\n')}
 
@@ -76,7 +77,8 @@ export function tableOf(rows: readonly Row[], network: NetworkName): string[][] 
     const known = here.flatMap(row => (row.contender === contender ? (row.realClient ?? []) : []))
     return known.length === 0 ? '–' : known.every(Boolean) ? 'yes' : 'no'
   })
-  return [['', ...contenders], ...lines, ["backend sees the client's address", ...seen]]
+  const last = seen.every(text => text === '–') ? [] : [["backend sees the client's address", ...seen]]
+  return [['', ...contenders], ...lines, ...last]
 }
 
 function cellText(
@@ -84,7 +86,7 @@ function cellText(
   at: { network: NetworkName; contender: string },
   { keys }: Metric,
 ): string {
-  const cells = keys.map(key => cellOf(rows, { ...at, key }, reference))
+  const cells = keys.map(key => cellOf(rows, { ...at, key }, reference[at.network]))
   if (cells.every(cell => cell === undefined)) return '–'
   const { ratio } = cells.at(-1) ?? {}
   const numbers = cells.map(cell => (cell === undefined ? '–' : number(cell.median)))
@@ -95,7 +97,7 @@ function cellText(
 function barsTable(rows: readonly Row[]): string[][] {
   const verdicts = bars.map(bar => judge(rows, bar)).filter(({ reached }) => reached !== undefined)
   return [
-    ['network', 'contender', 'bar', `asked, × ${reference} where no unit`, 'reached', 'good'],
+    ['network', 'contender', 'bar', 'asked, × the reference where no unit', 'reached', 'good'],
     ...verdicts.map(({ bar, reached, good }) => {
       const [sign, asked] = bar.atLeast === undefined ? ['≤', bar.atMost!] : ['≥', bar.atLeast]
       const unit = bar.unit === undefined ? '' : ` ${bar.unit}`

@@ -1,13 +1,13 @@
 import type { Values } from './metric.ts'
-import type { NetworkName } from './options.ts'
+import type { NetworkName } from './network.ts'
 
 /** What one contender reached in one round on one network. */
 export interface Row {
   readonly round: number
   readonly network: NetworkName
   readonly contender: string
-  /** Whether the backend saw the client's own address. */
-  readonly realClient?: boolean
+  /** Whether the backend saw the client's own address; the echo server does not look for it. */
+  readonly realClient?: boolean | undefined
   readonly values: Values
   /** Why something could not be measured. */
   readonly failure?: string

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import type { Running } from '../test/lab/lab.ts'
 import { port } from './backend.ts'
 import type { Contender, Started } from './contender.ts'
+import { udpPort } from './datagrams.ts'
 import { address, type Network } from './network.ts'
 
 /** Tunnels in user space, whose clients dial out of the pod over TCP; each as its own manual sets up one TCP port. */
 
 /** github.com/fatedier/frp. Over plain TCP with one shared connection, its default; with PROXY v2 towards the backend. */
 export const frp: Contender = {
-  async start(network) {
+  async start(network, { udp }) {
     const server = await file(network, 'frps.toml', 'bindPort = 7000\nlog.level = "error"\n')
     const client = await file(
       network,
@@ -25,7 +26,7 @@ localIP = "${address.backend}"
 localPort = ${port.proxy}
 remotePort = 80
 transport.proxyProtocolVersion = "v2"
-`,
+${udp ? frpDatagrams : ''}`,
     )
     return started(
       network.gateway.start(process.env.FRPS!, ['-c', server]),
@@ -33,6 +34,14 @@ transport.proxyProtocolVersion = "v2"
     )
   },
 }
+
+const frpDatagrams = `[[proxies]]
+name = "echo"
+type = "udp"
+localIP = "${address.backend}"
+localPort = ${udpPort}
+remotePort = ${udpPort}
+`
 
 /** github.com/rathole-org/rathole, over Noise. It does not tell the backend who the client is. */
 export const rathole: Contender = {
@@ -91,6 +100,7 @@ export const chisel: Contender = {
 function started(gateway: Running, pod: Running): Started {
   return {
     url: `http://${address.gateway}`,
+    udp: `${address.gateway}:${udpPort}`,
     gateway: { program: gateway.pid, tunnel: undefined },
     pod: { program: pod.pid, tunnel: undefined },
   }

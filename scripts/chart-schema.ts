@@ -3,7 +3,7 @@ import { type JsonSchema as Schema, toJsonSchema } from '@valibot/to-json-schema
 import { hostPortsPattern } from '../src/config/field.ts'
 import { forwardSchema } from '../src/config/forward-schema.ts'
 import { configSchema } from '../src/config/schema.ts'
-import { targetOrRoutes } from './schema.ts'
+import { isUdp, ofProtocol, targetOrRoutes } from './schema.ts'
 
 /**
  * Writes chart/values.schema.json: the chart's own values, with the program's config schema inside, so that
@@ -92,7 +92,7 @@ const dnsPolicy: Schema = { enum: ['', 'ClusterFirst', 'ClusterFirstWithHostNet'
 
 const servicePort: Schema = {
   type: 'object',
-  properties: { name, port, targetPort: port, protocol: { const: 'TCP' }, appProtocol: name },
+  properties: { name, port, targetPort: port, protocol: { enum: ['TCP', 'UDP'] }, appProtocol: name },
   required: ['name', 'port'],
   additionalProperties: false,
 }
@@ -141,7 +141,19 @@ function config(): Schema {
         : undefined,
     overrideSchema: ({ valibotSchema, jsonSchema: { anyOf, ...rest } }) =>
       valibotSchema === forwardSchema
-        ? { ...rest, if: targetOrRoutes, else: { const: 'given target, or routes, or both' } }
+        ? {
+            ...rest,
+            if: targetOrRoutes,
+            else: { const: 'given target, or routes, or both' },
+            allOf: [
+              {
+                if: isUdp,
+                // biome-ignore lint/suspicious/noThenProperty: JSON Schema's keyword
+                then: allowedWith('udp'),
+                else: allowedWith('tcp'),
+              },
+            ],
+          }
         : valibotSchema.type === 'union' && anyOf !== undefined
           ? { ...rest, if: { anyOf }, else: { const: messageOf(valibotSchema) } }
           : undefined,
@@ -150,6 +162,24 @@ function config(): Schema {
   admin.properties!.listen = { const: 'left out: the chart sets it, to :9586' }
   tunnel.properties!.wgConf = { const: 'left out: use tunnel.existingSecret or tunnel.wgConf of the chart' }
   return schema
+}
+
+/** The keys of a forward whose values depend on its protocol. */
+function allowedWith(protocol: 'tcp' | 'udp'): Schema {
+  const keys = Object.entries(ofProtocol[protocol] as Record<string, Schema>)
+  return {
+    properties: Object.fromEntries(
+      keys.map(([key, allowed]) => [
+        key,
+        { if: allowed, else: { const: `${wordsOf(allowed)}, with protocol: ${protocol}` } },
+      ]),
+    ),
+  }
+}
+
+function wordsOf({ enum: words, const: word, propertyNames }: Schema): string {
+  if (typeof propertyNames === 'object') return `a mapping of ${wordsOf(propertyNames)}`
+  return words === undefined ? `${word}` : words.join(', ')
 }
 
 /** What the program says is allowed. */

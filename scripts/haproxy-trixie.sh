@@ -14,15 +14,9 @@ mkdir -p "$(dirname "$folder")"
 exec 9>"$folder.lock"
 flock 9
 if [ ! -x "$folder/haproxy" ]; then
-  command -v mmdebstrap >/dev/null || fail 'mmdebstrap is missing: apt-get install mmdebstrap'
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  # As the machine itself judges the age of a mirror, and from its mirror.
-  options=()
-  while read -r setting; do options+=(--aptopt="$setting"); done < <(apt-config dump | grep -E '^Acquire::(Check-|http::Proxy|https::Proxy)')
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 -E '/debian/?$') || mirror=http://deb.debian.org/debian
-  mmdebstrap --variant=extract --include=haproxy "${options[@]}" "$suite" "$work/tree" \
-    "deb $mirror $suite main" "deb ${mirror%/}-security $suite-security main" >"$work/log" 2>&1 || { tail -n 30 "$work/log" >&2; fail 'mmdebstrap failed'; }
+  "$(dirname "$0")/debian-tree.sh" "$suite" "$work/tree" haproxy || fail 'it could not be unpacked'
   # With its own C library and loader: the machine's may be older.
   loader=$(cd "$work/tree" && find usr/lib -name 'ld-linux-*.so.*' -print -quit)
   libraries=usr/lib/$(basename "$(dirname "$(cd "$work/tree" && find usr/lib -name libc.so.6 -print -quit)")")

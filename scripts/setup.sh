@@ -10,8 +10,8 @@ fail() { say "$*" >&2 && exit 1; }
 
 # command:package
 demo='ip:iproute2'
-bench="$demo sysctl:procps curl:curl wg:wireguard-tools haproxy:haproxy nginx:nginx wrk:wrk"
-test="$bench nsenter:util-linux capsh:libcap2-bin iptables:iptables"
+bench="$demo sysctl:procps curl:curl wg:wireguard-tools haproxy:haproxy nginx:nginx wrk:wrk socat:socat"
+test="$bench nsenter:util-linux capsh:libcap2-bin iptables:iptables unbound:unbound kdig:knot-dnsutils"
 # With the CNI plugins, podman needs no other network stack: the one that the tests are made with.
 full="$test /usr/lib/cni/bridge:containernetworking-plugins podman:podman buildah:buildah runc:runc mmdebstrap:mmdebstrap chromium:chromium promtool:prometheus"
 case ${1-} in
@@ -52,7 +52,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   quietly apt-get -q update
   # In runlevel 1 a package does not start its service; systemd does not ask, so what it started is stopped.
   RUNLEVEL=1 quietly apt-get -q -y install --no-install-recommends "${missing[@]}"
-  for service in haproxy nginx prometheus; do
+  for service in haproxy nginx prometheus unbound; do
     [[ -d /run/systemd/system && " ${missing[*]} " == *" $service "* ]] && quietly systemctl disable --now "$service"
   done
 fi
@@ -73,7 +73,9 @@ node -e 'const [major, minor] = process.versions.node.split("."); process.exit(m
   fail "Node $(node --version) cannot run the program and node_modules has no newer one for $(uname -m); install Node 24.12 or newer"
 
 native/build.sh
-if [[ $1 != demo && bench/path.go -nt native/bin/path ]]; then quietly go build -trimpath -o native/bin/path bench/path.go; fi
+for program in path udp; do
+  if [[ $1 != demo && bench/$program.go -nt native/bin/$program ]]; then quietly go build -trimpath -o native/bin/$program bench/$program.go; fi
+done
 
 if [[ $1 == @(test|full) ]] && ! scripts/go-tools.sh --have >/dev/null; then
   say "building helm and kubeconform"
@@ -81,5 +83,7 @@ if [[ $1 == @(test|full) ]] && ! scripts/go-tools.sh --have >/dev/null; then
 fi
 if [[ $1 == full ]]; then
   quietly scripts/go-tools.sh caddy
+  quietly scripts/go-tools.sh coredns
   quietly scripts/back-ends.sh
+  quietly scripts/name-servers.sh
 fi

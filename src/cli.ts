@@ -17,7 +17,7 @@ const usage = `Usage: wg-punchhole COMMAND
                          one end, until SIGTERM or SIGINT; flags win over the file
   check [--config FILE] [--wg-conf FILE]
                          validate the config, keys and files included, and print what is wrong
-  init DIR --endpoint HOST[:PORT] --forward PORT[:TARGETPORT]... --target HOST [--subnet CIDR[,CIDR]] [--replicas N] [--inline]
+  init DIR --endpoint HOST[:PORT] --forward PORT[:TARGETPORT][/udp]... --target HOST [--subnet CIDR[,CIDR]] [--replicas N] [--inline]
                          the files of a gateway and a cluster end that belong together, keys made;
                          --replicas makes them for several pods, each with a key of its own;
                          --inline puts the cluster's keys into values.yaml instead of a Secret

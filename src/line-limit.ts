@@ -1,31 +1,33 @@
 import type { Log } from './log.ts'
 
-/** Lines of one reason within a window, unless it is said otherwise; and the window's milliseconds. */
-const usual = 20
-const window = 10_000
+/** Lines of one reason within a window, and the window's milliseconds, unless it is said otherwise. */
+const usual = { most: 20, window: 10_000 }
 
 /**
  * Lines that strangers can cause: the first few of each reason are written, of the others one line in ten seconds
- * tells how many. So a flood of connections is none of lines, and the line that explains it is not lost in it.
+ * (or another window) tells how many. So a flood of connections is none of lines, and the line that explains it is not lost in it.
  */
 export class LineLimit {
   readonly #log: Log
   readonly #message: string
   readonly #fields: object
   readonly #most: number
+  readonly #window: number
   /** Of this window, by reason. */
   readonly #counts = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined
 
   /**
    * @param fields also in the line that counts the others.
-   * @param most lines of one reason within ten seconds.
+   * @param most lines of one reason within the window.
+   * @param window milliseconds.
    */
-  constructor(log: Log, message: string, fields: object = {}, most = usual) {
+  constructor(log: Log, message: string, fields: object = {}, most = usual.most, window = usual.window) {
     this.#log = log
     this.#message = message
     this.#fields = fields
     this.#most = most
+    this.#window = window
   }
 
   warn(reason: string, fields: object): void {
@@ -39,7 +41,7 @@ export class LineLimit {
   #take(level: 'info' | 'warn', reason: string, fields: object): void {
     const count = (this.#counts.get(reason) ?? 0) + 1
     this.#counts.set(reason, count)
-    this.#timer ??= setTimeout(() => this.flush(), window).unref()
+    this.#timer ??= setTimeout(() => this.flush(), this.#window).unref()
     if (count <= this.#most) this.#log[level]({ ...this.#fields, ...fields }, this.#message)
   }
 

@@ -33,3 +33,15 @@ t.test('the count comes by itself, ten seconds after the first line', async t =>
   mock.timers.tick(20_000)
   t.equal(lines.length, 21)
 })
+
+t.test('one line in a minute, where that is asked for', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { log, lines } = recordingLog()
+  const limit = new LineLimit(log, 'datagrams dropped', {}, 1, 60_000)
+  for (let i = 0; i < 25; i++) limit.warn('too-big', { i })
+  mock.timers.tick(59_999)
+  t.equal(lines.length, 1)
+  mock.timers.tick(1)
+  t.match(lines.slice(1), [['warn', { more: { 'too-big': 24 } }, /^datagrams dropped: more/]])
+})

@@ -11,7 +11,8 @@ const layers = [
   ['hidden-clients', 'import', 'init', 'names', 'reload'],
   ['tunnel', 'link'],
   ['upstream'],
-  ['connection', 'datagram'],
+  ['connection'],
+  ['datagram'],
   ['forward'],
   ['admin'],
   ['page', 'doctor'],
@@ -157,6 +158,7 @@ t.test('whatever starts the program starts the built one', async t => {
 const wallClocks: Record<string, string> = {
   'src/clock.ts': 'makes times of day of moments',
   'src/admin/view.ts': 'ages of what another process dated',
+  'src/doctor/datagram.ts': 'ages of what another process dated',
   'src/doctor/forward.ts': 'ages of what another process dated',
   'src/doctor/peer.ts': 'ages of what another process dated, and whether the clock went back',
 }

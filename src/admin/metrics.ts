@@ -1,4 +1,5 @@
 import { stateOf } from '../upstream/status.ts'
+import { datagramMetrics } from './datagram-metrics.ts'
 import { headerMetrics } from './header-metrics.ts'
 import { type Metric, ofLinks, perForward, sample, single, targetCounts } from './metric.ts'
 import { processMetrics } from './process-metrics.ts'
@@ -62,14 +63,14 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_forward_connections_total',
     kind: 'counter',
-    help: 'Connections whose client is known, checks not among them.',
+    help: 'Connections whose client is known, checks not among them; of a UDP forward, flows: the datagrams of one client address and port.',
     labels: ['forward'],
     read: perForward(forward => forward.accepted),
   },
   {
     name: 'wg_punchhole_forward_connections_active',
     kind: 'gauge',
-    help: 'Connections open now.',
+    help: 'Connections open now; of a UDP forward, flows.',
     labels: ['forward'],
     read: perForward(forward => forward.active),
   },
@@ -97,7 +98,7 @@ export const metrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_forward_refused_total',
     kind: 'counter',
-    help: 'Connections ended before they were relayed.',
+    help: 'Connections ended before they were relayed; of a UDP forward, datagrams that could begin no flow.',
     labels: ['forward', 'reason'],
     read: ({ status }) =>
       status.forwards.flatMap(({ name, refused }) =>
@@ -105,6 +106,7 @@ export const metrics: readonly Metric[] = [
       ),
   },
   ...headerMetrics,
+  ...datagramMetrics,
   {
     name: 'wg_punchhole_forward_target_up',
     kind: 'gauge',

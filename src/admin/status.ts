@@ -1,8 +1,9 @@
 import { isoTime } from '../clock.ts'
-import type { ConnectionStatus, ForwardStatus } from '../connection/status.ts'
+import type { ConnectionStatus, DatagramCounts, ForwardStatus } from '../connection/status.ts'
 import type { LinkStatus } from '../link/links.ts'
 import type { ReloadStatus } from '../reload.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
+import { dropReasons } from '../upstream/drop-reason.ts'
 import { refusalReasons } from '../upstream/refusal-reason.ts'
 import type { TargetStatus } from '../upstream/status.ts'
 import { knownForwards, knownReasons } from './behind.ts'
@@ -126,9 +127,8 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
   const refused = refusalReasons.map(reason => [reason, forward.refused[reason]] as const)
   return {
     name: forward.name,
+    ...protocolOf(forward),
     listeners: forward.listeners,
-    acceptProxy: forward.acceptProxy,
-    sendProxy: forward.sendProxy,
     proxyHeaderLimit: forward.proxyHeaderLimit,
     balance: forward.balance,
     targets: forward.targets.map(
@@ -155,9 +155,34 @@ function datedForward(forward: ForwardStatus): Dated<ForwardStatus> {
   }
 }
 
+function protocolOf(forward: ForwardStatus) {
+  if (forward.protocol === 'tcp') {
+    const { protocol, acceptProxy, sendProxy } = forward
+    return { protocol, acceptProxy, sendProxy }
+  }
+  const { protocol, acceptProxy, sendProxy, datagrams } = forward
+  return { protocol, acceptProxy, sendProxy, datagrams: countsOf(datagrams) }
+}
+
+function countsOf({ received, sent, dropped, evicted }: DatagramCounts): DatagramCounts {
+  const drops = dropReasons.map(reason => [reason, dropped[reason]] as const)
+  return { received, sent, dropped: Object.fromEntries(drops) as DatagramCounts['dropped'], evicted }
+}
+
 function datedConnection(connection: ConnectionStatus): Dated<ConnectionStatus> {
-  const { forward, client, serverName, target, since, receivedBytes, sentBytes, id } = connection
-  return { forward, client, serverName, target, since: isoTime(since), receivedBytes, sentBytes, id }
+  const { forward, client, serverName, target, since, receivedBytes, sentBytes, datagrams, id } = connection
+  const counts = datagrams && { datagrams: { received: datagrams.received, sent: datagrams.sent } }
+  return {
+    forward,
+    client,
+    serverName,
+    target,
+    since: isoTime(since),
+    receivedBytes,
+    sentBytes,
+    ...counts,
+    id,
+  }
 }
 
 /** The first 8 characters of a public key, which is how people and metrics name a peer. */
@@ -180,4 +205,12 @@ export function targetText({
   const more = others.length > 0 ? ` and ${others.length} more` : ''
   const route = first === undefined ? '' : `, for ${first}${more}`
   return `${address}${name === undefined || address.startsWith(name) ? '' : ` (${name})`}${route}`
+}
+
+/** Counts by reason, those that are 0 left out: `12 too-big, 3 backlog`. */
+export function countsText(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([reason, count]) => `${count} ${reason}`)
+    .join(', ')
 }

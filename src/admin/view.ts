@@ -3,7 +3,7 @@ import { formatBytes, formatSeconds } from '../amount.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
 import { stateOf } from '../upstream/status.ts'
 import { visible } from '../visible.ts'
-import { type Dated, type EndStatus, shortKey, targetText, targetTrouble } from './status.ts'
+import { countsText, type Dated, type EndStatus, shortKey, targetText, targetTrouble } from './status.ts'
 
 /** The status of one end as text for a person. */
 
@@ -29,6 +29,7 @@ export function formatStatus(status: EndStatus, { color, now = Date.now() }: For
     status.tunnel === undefined ? [] : peerRows(status.tunnel, age),
     linkRows(status, age),
     forwardRows(status),
+    udpForwardRows(status),
     connectionRows(status, age),
   ]
   return sections
@@ -98,56 +99,78 @@ function linkRows({ links }: EndStatus, age: Age): Cell[][] {
   return titled(['link', 'role', 'state', 'age', 'RTT', 'streams', 'promoted'], rows)
 }
 
+const stateStyle = { up: 'green', down: 'red', unknown: 'dim' } as const
+
 function forwardRows({ forwards }: EndStatus): Cell[][] {
-  const style = { up: 'green', down: 'red', unknown: 'dim' } as const
-  const rows = forwards.flatMap((forward): Cell[][] => {
-    const { targets } = forward
-    const state = stateOf(targets)
-    const [first] = targets
-    const row = (target: Cell, error = ''): Cell[] => [
-      forward.name,
-      forward.listeners.join(', '),
-      target,
-      { text: state, style: style[state] },
-      `${forward.active}`,
-      `${forward.accepted}`,
-      `${Object.values(forward.refused).reduce((sum, count) => sum + count, 0)}`,
-      formatBytes(forward.receivedBytes),
-      formatBytes(forward.sentBytes),
-      error,
-    ]
-    const resets =
-      forward.headerResets > 0 ? `the target reset ${forward.headerResets} right behind the PROXY header` : ''
-    if (targets.length === 1) return [row(targetText(first!), targetTrouble(first!) ?? resets)]
-    const own = targets.map((target): Cell[] => {
-      const { state, active } = target
-      const open = { text: `${active}`, style: 'dim' as const }
-      const trouble = targetTrouble(target) ?? ''
-      return ['', '', targetText(target), { text: state, style: style[state] }, open, '', '', '', '', trouble]
+  const rows = forwards
+    .filter(({ protocol }) => protocol !== 'udp')
+    .flatMap((forward): Cell[][] => {
+      const { headerResets } = forward
+      const counts = [formatBytes(forward.receivedBytes), formatBytes(forward.sentBytes)]
+      const resets = headerResets > 0 ? `the target reset ${headerResets} right behind the PROXY header` : ''
+      return withTargets(forward, forward.listeners.join(', '), counts, resets)
     })
-    const up = targets.filter(({ state }) => state === 'up').length
-    return [row(`${up} of ${targets.length} up`, resets), ...own]
+  const counts = ['open', 'total', 'refused', 'received', 'sent']
+  return titled(['forward', 'listens on', 'target', 'state', ...counts, ''], rows)
+}
+
+/** Beside bytes, datagrams; and what of them went no further, and why. */
+function udpForwardRows({ forwards }: EndStatus): Cell[][] {
+  const rows = forwards.flatMap((forward): Cell[][] => {
+    if (forward.protocol !== 'udp') return []
+    const { received, sent, dropped, evicted } = forward.datagrams
+    const drops = countsText(dropped)
+    const counts: Cell[] = [
+      `${received} (${formatBytes(forward.receivedBytes)})`,
+      `${sent} (${formatBytes(forward.sentBytes)})`,
+      { text: `${evicted}`, style: evicted > 0 ? 'yellow' : 'dim' },
+      drops === '' ? { text: '0', style: 'dim' } : { text: drops, style: 'yellow' },
+    ]
+    const listeners = forward.listeners.map(listener => `${listener}/udp`).join(', ')
+    return withTargets(forward, listeners, counts, '')
   })
-  const header = [
-    'forward',
-    'listens on',
-    'target',
-    'state',
-    'open',
-    'total',
-    'refused',
-    'received',
-    'sent',
-    '',
+  const counts = ['flows', 'total', 'refused', 'received', 'sent', 'evicted', 'dropped']
+  return titled(['UDP forward', 'listens on', 'target', 'state', ...counts, ''], rows)
+}
+
+/** The row of a forward, and below it one for each of several targets. */
+function withTargets(
+  forward: EndStatus['forwards'][number],
+  listeners: string,
+  counts: readonly Cell[],
+  note: string,
+): Cell[][] {
+  const { name, targets, active, accepted, refused } = forward
+  const state = stateOf(targets)
+  const [first] = targets
+  const row = (target: Cell, trouble: string): Cell[] => [
+    name,
+    listeners,
+    target,
+    { text: state, style: stateStyle[state] },
+    `${active}`,
+    `${accepted}`,
+    `${Object.values(refused).reduce((sum, count) => sum + count, 0)}`,
+    ...counts,
+    trouble,
   ]
-  return titled(header, rows)
+  if (targets.length === 1) return [row(targetText(first!), targetTrouble(first!) ?? note)]
+  const own = targets.map((target): Cell[] => {
+    const { state, active } = target
+    const open = { text: `${active}`, style: 'dim' as const }
+    const trouble = targetTrouble(target) ?? ''
+    const blank = ['', '', ...counts.map(() => '')]
+    return ['', '', targetText(target), { text: state, style: stateStyle[state] }, open, ...blank, trouble]
+  })
+  const up = targets.filter(({ state }) => state === 'up').length
+  return [row(`${up} of ${targets.length} up`, note), ...own]
 }
 
 function connectionRows({ connections, connectionsTotal }: EndStatus, age: Age): Cell[][] {
   const rows = connections
     .slice(0, shownConnections)
     .map(connection => [
-      connection.client,
+      connection.datagrams === undefined ? connection.client : `${connection.client}/udp`,
       connection.forward,
       connection.target ?? 'none yet',
       age(connection.since),

@@ -74,23 +74,46 @@ export interface PeerConfig {
   readonly mayBeRouted: boolean
 }
 
-export interface ForwardConfig {
+export type ForwardConfig = TcpForwardConfig | UdpForwardConfig
+
+/** What a forward has whatever its protocol. */
+export interface CommonForwardConfig {
   readonly name: string
   /** `host` is a literal, a name, `tunnel` (every tunnel address) or empty (all addresses). */
   readonly listen: HostPorts
   /** Without targets where there are routes alone. */
   readonly upstream: UpstreamConfig
   readonly routes: readonly RouteConfig[]
-  /** Which header every connection must begin with; `any` is v1 or v2. */
-  readonly acceptProxy: false | 'any' | 'v1' | 'v2'
-  /** Who may send one. */
+  /** Who may send a PROXY header. */
   readonly trustedProxies: readonly Cidr[]
-  readonly sendProxy: false | 'v1' | 'v2'
   /** Bytes of a whole header of v2 that a target gets, at most. The header that crosses a link is not a target's. */
   readonly proxyHeaderLimit: number
-  readonly timeouts: Timeouts
   readonly limits: Limits
 }
+
+export interface TcpForwardConfig extends CommonForwardConfig {
+  readonly protocol: 'tcp'
+  /** Which header every connection must begin with; `any` is v1 or v2. */
+  readonly acceptProxy: false | 'any' | 'v1' | 'v2'
+  readonly sendProxy: false | 'v1' | 'v2'
+  readonly timeouts: Timeouts
+}
+
+/** Without routes; its targets are never checked. */
+export interface UdpForwardConfig extends CommonForwardConfig {
+  readonly protocol: 'udp'
+  /** How those who stand in front tell the client's address, and how the target is told. */
+  readonly acceptProxy: false | UdpForm
+  readonly sendProxy: false | UdpForm
+  readonly timeouts: UdpTimeouts
+}
+
+/**
+ * How datagrams carry the client's address: a PROXY v2 header before every one; before the first of a flow, and again after
+ * a pause; in a datagram of its own that comes first, and again after a pause; Cloudflare's Simple Proxy Protocol.
+ */
+export const udpForms = ['v2-every', 'v2-first', 'v2-alone', 'spp'] as const
+export type UdpForm = (typeof udpForms)[number]
 
 /** Where connections go that ask for a TLS server name; all others go to the forward's own upstream. */
 export interface RouteConfig {
@@ -120,7 +143,7 @@ export interface CheckConfig {
   readonly fall: number
 }
 
-/** Who is let in, by the client's real address, and how many; what is not there is not limited. */
+/** Who is let in, by the client's real address, and how many connections or flows; what is not there is not limited. */
 export interface Limits {
   readonly allow?: readonly Cidr[] | undefined
   readonly deny?: readonly Cidr[] | undefined
@@ -137,4 +160,12 @@ export interface Timeouts {
   /** 0: none. */
   readonly idle: number
   readonly halfClosed: number
+}
+
+/** Milliseconds. */
+export interface UdpTimeouts {
+  /** For how long nothing may come of a flow before it ends. */
+  readonly udp: number
+  /** With v2-first: after a pause of this length a receiver has forgotten who sent. */
+  readonly proxyFirst: number
 }

@@ -1,7 +1,7 @@
 import { domainToASCII } from 'node:url'
 import * as v from 'valibot'
 import { parseCidr } from '../address.ts'
-import { balances } from './config.ts'
+import { balances, udpForms } from './config.ts'
 import { choice, count, DURATION, duration, hostPorts, text } from './field.ts'
 import { parseRouteName } from './server-name.ts'
 
@@ -9,12 +9,11 @@ import { parseRouteName } from './server-name.ts'
 
 const timeoutsSchema = v.strictObject(
   {
-    connect: v.optional(duration('How long a target may take to answer a connect.'), '5s'),
+    connect: v.optional(duration('TCP: how long a target may take to answer a connect. Default: 5s.')),
     header: v.optional(
       duration(
-        'How long a client may take to send its whole PROXY header; and its TLS ClientHello, for routes.',
+        'TCP: how long a client may take to send its whole PROXY header; and its TLS ClientHello, for routes. Default: 5s.',
       ),
-      '5s',
     ),
     idle: v.optional(
       v.pipe(
@@ -28,13 +27,20 @@ const timeoutsSchema = v.strictObject(
           ],
           `none, or ${DURATION}`,
         ),
-        v.description('How long a connection may stay silent in both directions; none: for ever.'),
+        v.description(
+          'TCP: how long a connection may stay silent in both directions; none: for ever. Default: none.',
+        ),
       ),
-      'none',
     ),
-    halfClosed: v.optional(duration('How long one direction may outlive the other.'), '5m'),
+    halfClosed: v.optional(duration('TCP: how long one direction may outlive the other. Default: 5m.')),
+    udp: v.optional(duration('UDP: how long a flow may stay silent in both directions. Default: 60s.')),
+    proxyFirst: v.optional(
+      duration(
+        'UDP, with v2-first: after how long without a datagram the receiver has forgotten the client. Default: 10s.',
+      ),
+    ),
   },
-  'a mapping of connect, header, idle, halfClosed to durations',
+  'a mapping to durations: connect, header, idle, halfClosed; with protocol: udp: udp, proxyFirst',
 )
 
 const LISTEN = 'host:port, [v6]:port, :port (all addresses) or tunnel:port, ports 1 to 65535, a-b for a range'
@@ -56,6 +62,10 @@ const targets = v.pipe(
   v.description('Where connections go: one target, or a list of them.'),
   v.transform(given => (Array.isArray(given) ? given : [given])),
 )
+
+const FORMS = udpForms.join(', ')
+const ACCEPT_PROXY = `false, true (v1 or v2), v1, v2; with protocol: udp: false, true (v2-every), ${FORMS}`
+const SEND_PROXY = `false, v1, v2; with protocol: udp: false, ${FORMS}`
 
 const HEADER_LIMIT = 'a whole number of bytes from 52 to 1536'
 
@@ -94,7 +104,7 @@ const check = v.pipe(
     CHECK,
   ),
   v.description(
-    'How targets are tried without a client. Default with several targets: every 5s; with one only while it is down; false: never.',
+    'How targets are tried without a client. Default with several targets: every 5s; with one only while it is down; false: never, as with protocol: udp.',
   ),
 )
 
@@ -108,12 +118,12 @@ export const forwardSchema = v.strictObject(
     routes: v.optional(routes),
     balance: v.optional(choice('Which of several targets that are up gets a connection.', balances), 'first'),
     check: v.optional(check),
-    protocol: v.optional(choice('The protocol that is forwarded.', ['tcp']), 'tcp'),
+    protocol: v.optional(choice('The protocol that is forwarded.', ['tcp', 'udp']), 'tcp'),
     acceptProxy: v.optional(
       v.pipe(
-        v.union([v.boolean(), v.picklist(['v1', 'v2'])], 'false, true (v1 or v2), v1, v2'),
+        v.union([v.boolean(), v.picklist(['v1', 'v2', ...udpForms])], ACCEPT_PROXY),
         v.description(
-          'The PROXY header that every connection must begin with. Default: true (v1 or v2) on tunnel:, else false.',
+          'The PROXY header that every connection must begin with; with protocol: udp, how datagrams carry it. Default: true (v1 or v2; udp: v2-every) on tunnel:, else false.',
         ),
       ),
     ),
@@ -122,10 +132,11 @@ export const forwardSchema = v.strictObject(
     ),
     sendProxy: v.optional(
       v.pipe(
-        v.union([v.literal(false), v.picklist(['v1', 'v2'])], 'false, v1, v2'),
-        v.description('The PROXY header that the target gets.'),
+        v.union([v.literal(false), v.picklist(['v1', 'v2', ...udpForms])], SEND_PROXY),
+        v.description(
+          'The PROXY header that the target gets. Default: v2; with protocol: udp v2-every where all targets are addresses inside the tunnel, else false.',
+        ),
       ),
-      'v2',
     ),
     proxyHeaderLimit: v.optional(
       v.pipe(
@@ -140,14 +151,19 @@ export const forwardSchema = v.strictObject(
     ),
     allow: v.optional(cidrs('The only clients that are let in, by the address that a PROXY header tells.')),
     deny: v.optional(cidrs('Clients that are refused, before allow is looked at.')),
-    maxConnections: v.optional(count('How many connections may be open.')),
+    maxConnections: v.optional(count('How many connections may be open, or flows (default 4096).')),
     maxConnectionsPerClient: v.optional(
-      count('How many one client may have open: an IPv4 address, or an IPv6 /64.'),
+      count(
+        'How many one client may have open: an IPv4 address, or an IPv6 /64. Default with protocol: udp: 256.',
+      ),
     ),
     newConnectionsPerSecond: v.optional(
       count("How many may come in a second; at once at most one second's worth."),
     ),
-    timeouts: v.optional(v.pipe(timeoutsSchema, v.description('Time limits of each connection.')), {}),
+    timeouts: v.optional(
+      v.pipe(timeoutsSchema, v.description('Time limits of each connection, or flow.')),
+      {},
+    ),
   },
   'a mapping with listen and target, or routes, in it',
 )

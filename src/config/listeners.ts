@@ -5,6 +5,7 @@ import type { TunnelConfig } from './config.ts'
 export interface ListenerPlan {
   /** Where the config says so, as keys. */
   readonly path: readonly string[]
+  readonly protocol: 'tcp' | 'udp'
   readonly listen: HostPorts
 }
 
@@ -17,13 +18,13 @@ export interface Collision {
 
 /** Each listener that cannot be bound beside an earlier one, once. */
 export function collisions(plans: readonly ListenerPlan[], tunnel: TunnelConfig | undefined): Collision[] {
-  const ports = new Map<number, Taken>()
+  const ports = { tcp: new Map<number, Taken>(), udp: new Map<number, Taken>() }
   return plans.flatMap((later, index): Collision[] => {
     const hosts = addressesOf(later.listen.host, tunnel)
     let at = Infinity
     for (let port = later.listen.first; port <= later.listen.last; port++) {
-      const taken = ports.get(port) ?? new Map<string, number>()
-      ports.set(port, taken)
+      const taken = ports[later.protocol].get(port) ?? new Map<string, number>()
+      ports[later.protocol].set(port, taken)
       at = Math.min(at, ...hosts.map(host => firstOf(taken, host)))
       for (const host of hosts) take(taken, host, index)
     }

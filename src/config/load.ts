@@ -159,12 +159,20 @@ function reportCollisions(
   issues: Issues,
 ): void {
   const plans = forwards.map(
-    ({ name, listen }): ListenerPlan => ({ path: ['forwards', name, 'listen'], listen }),
+    ({ name, protocol, listen }): ListenerPlan => ({ path: ['forwards', name, 'listen'], protocol, listen }),
   )
   if (admin !== undefined)
-    plans.push({ path: adminListen, listen: { host: admin.host, first: admin.port, last: admin.port } })
+    plans.push({
+      path: adminListen,
+      protocol: 'tcp',
+      listen: { host: admin.host, first: admin.port, last: admin.port },
+    })
   if (link !== undefined)
-    plans.push({ path: ['link', 'port'], listen: { host: 'tunnel', first: link.port, last: link.port } })
+    plans.push({
+      path: ['link', 'port'],
+      protocol: 'tcp',
+      listen: { host: 'tunnel', first: link.port, last: link.port },
+    })
   for (const { earlier, later, port } of collisions(plans, tunnel)) {
     const place = document.place(earlier.path)
     const message = `found port ${port} at an address that ${earlier.path.join('.')} (${place}) listens on; move one of them to another port or address`

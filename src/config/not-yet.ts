@@ -8,17 +8,6 @@ const notYet: readonly { key: string; when?: (value: unknown) => boolean; instea
     when: value => value === 'netstack',
     instead: 'leave it out, the tunnel is a TUN device (tun)',
   },
-  {
-    key: 'forwards.*.protocol',
-    when: value => value === 'udp',
-    instead: 'leave the forward out, only tcp is forwarded',
-  },
-  {
-    key: 'forwards.*.sendProxy',
-    when: value => ['v2-first', 'v2-every', 'spp'].includes(value as string),
-    instead: 'use false, v1 or v2, only tcp is forwarded',
-  },
-  { key: 'forwards.*.timeouts.udp', instead: 'leave it out, only tcp is forwarded' },
 ]
 
 /** What to do in the place of this key with this value, when it is one that this version cannot serve. */

@@ -68,18 +68,19 @@ function placesOf({ targets }: UpstreamConfig, path: readonly string[]) {
   }))
 }
 
-function problemOf(host: string, { listen }: ForwardConfig, ways: Ways): string | undefined {
+function problemOf(host: string, { listen, protocol }: ForwardConfig, ways: Ways): string | undefined {
   const { tunnel, onLink, routed, allowed } = ways
   if (isOwn(host, tunnel)) return undefined
   const isOnLink = onLink.has(host)
-  if (routed.has(host) && tunnel.table !== 'auto' && !isOnLink) return unrouted(host, tunnel)
+  const refused = `${protocol === 'udp' ? 'flows' : 'connections'} to it are refused`
+  if (routed.has(host) && tunnel.table !== 'auto' && !isOnLink) return unrouted(host, tunnel, refused)
   if (isOnLink && !allowed.has(host))
     return "which is in the tunnel's subnet and in no peer's AllowedIPs: nothing that is sent there arrives; add it to those of the peer that has it"
   // A target of what comes out of the tunnel is not meant to be in it.
   if (listen.host === 'tunnel' || !isUnnamed(host, ways)) return undefined
   const short = 'which only a prefix covers that is too short to be routed'
   return isUnrouted(host, ways)
-    ? `${short}: until a route leads there through ${tunnel.interface}, connections to it are refused; name the peer's own address in tunnel.probe.addresses`
+    ? `${short}: until a route leads there through ${tunnel.interface}, ${refused}; name the peer's own address in tunnel.probe.addresses`
     : `${short}: it is reached outside of the tunnel; if it is a peer's, name it in tunnel.probe.addresses`
 }
 
@@ -99,9 +100,8 @@ function isOwn(host: string, { addresses }: TunnelConfig): boolean {
   return addresses.some(({ address }) => address === host) || isLinkLocal(host) || isLoopback(host)
 }
 
-function unrouted(host: string, { interface: name, table }: TunnelConfig): string {
-  const refused = 'until one does, connections to it are refused'
+function unrouted(host: string, { interface: name, table }: TunnelConfig, refused: string): string {
   return table === 'off'
-    ? `a peer's, and with Table = off no route leads there: ${refused}; make one (ip route add ${host} dev ${name}) as soon as the tunnel is up, or leave out Table`
-    : `a peer's, to which a route leads only in table ${table}: ${refused}; see that a rule leads there (ip rule add to ${host} lookup ${table}), or leave out Table`
+    ? `a peer's, and with Table = off no route leads there: until one does, ${refused}; make one (ip route add ${host} dev ${name}) as soon as the tunnel is up, or leave out Table`
+    : `a peer's, to which a route leads only in table ${table}: until one does, ${refused}; see that a rule leads there (ip rule add to ${host} lookup ${table}), or leave out Table`
 }

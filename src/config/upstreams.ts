@@ -1,5 +1,5 @@
 import { formatHostPorts, type HostPorts, specialKindOf } from '../address.ts'
-import type { ForwardConfig, TunnelConfig, UpstreamConfig } from './config.ts'
+import type { CommonForwardConfig, TunnelConfig, UpstreamConfig } from './config.ts'
 import type { ConfigDocument } from './document.ts'
 import type { ForwardSection } from './forward-schema.ts'
 import { leadsTo } from './listeners.ts'
@@ -19,7 +19,7 @@ export interface UpstreamSource {
 /** `item` is the place in a list or a mapping. */
 export type ReportKey = (key: keyof ForwardSection, message: string, ...item: string[]) => void
 
-type Upstreams = Pick<ForwardConfig, 'upstream' | 'routes'>
+type Upstreams = Pick<CommonForwardConfig, 'upstream' | 'routes'>
 
 /** Where the connections of a forward go: to its target, and by their TLS server name to those of its routes. */
 export function resolveUpstreams(source: UpstreamSource, report: ReportKey): Upstreams {
@@ -31,7 +31,7 @@ export function resolveUpstreams(source: UpstreamSource, report: ReportKey): Ups
   checkCount([target, ...Object.values(routes)], report)
   for (const [name, targets] of Object.entries(routes))
     checkTargets(targets, source, (message, ...item) => report('routes', message, name, ...item))
-  if (isRange(listen) && check !== undefined && check !== false)
+  if (isRange(listen) && check !== undefined && check !== false && source.section.protocol === 'tcp')
     report(
       'check',
       `found with the ports ${ports(listen)}; allowed: false, what one port answers says nothing of the others; leave it out`,
@@ -48,10 +48,10 @@ export function resolveUpstreams(source: UpstreamSource, report: ReportKey): Ups
 /** One target is left alone while it answers; of several each is tried. */
 function upstreamOf(
   targets: readonly HostPorts[],
-  { balance, check, listen }: ForwardSection,
+  { balance, check, listen, protocol }: ForwardSection,
 ): UpstreamConfig {
   const several = targets.length > 1 ? { interval: 5000, rise: 2, fall: 3 } : 'passive'
-  return { targets, balance, check: isRange(listen) ? false : (check ?? several) }
+  return { targets, balance, check: isRange(listen) || protocol === 'udp' ? false : (check ?? several) }
 }
 
 /** Names know no case, and no dot at their end. */
@@ -99,7 +99,7 @@ function checkCount(lists: readonly (readonly HostPorts[])[], report: ReportKey)
 
 function checkTarget(
   target: HostPorts,
-  { section: { listen }, tunnel }: UpstreamSource,
+  { section: { listen, protocol }, tunnel }: UpstreamSource,
   report: (message: string) => void,
 ): void {
   const kind = specialKindOf(target.host)
@@ -110,7 +110,7 @@ function checkTarget(
     report(`found ports ${ports(target)}; allowed: those of listen, ${ports(listen)}, where one is a range`)
   else if (leadsTo(listen, target, tunnel))
     report(
-      `found ${formatHostPorts(target)}, where this forward itself listens: each connection would come in again for ever; name where the service is, or move listen to another port or address`,
+      `found ${formatHostPorts(target)}, where this forward itself listens: each ${protocol === 'udp' ? 'datagram' : 'connection'} would come in again for ever; name where the service is, or move listen to another port or address`,
     )
 }
 

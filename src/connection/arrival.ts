@@ -1,4 +1,4 @@
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import type { Arrival } from '../link/acceptor.ts'
 import type { ResetReason } from '../link/reset-reason.ts'
 import { ProxyHeaderError, parseProxyHeader } from '../proxy/proxy-header.ts'
@@ -9,7 +9,7 @@ import { Client } from './client.ts'
 
 /** The forward that a stream is for. */
 interface Receiver {
-  readonly config: ForwardConfig
+  readonly config: TcpForwardConfig
   readonly descriptors: Descriptors
   readonly share: Share
   /** Whether a PROXY header from this address is believed. */

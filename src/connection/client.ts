@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { SocketAddress } from '../address.ts'
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import { checkHeader } from '../proxy/check-header.ts'
 import {
   encodeProxyV1,
@@ -86,7 +86,7 @@ export class Client {
   }
 
   /** Gives it a UNIQUE_ID if it has none and one can be sent on: LOCAL stays bare, v1 has no room for it. */
-  identify(sendProxy: ForwardConfig['sendProxy']): void {
+  identify(sendProxy: TcpForwardConfig['sendProxy']): void {
     if (sendProxy !== 'v2' || this.isCheck || this.#anonymous) return
     const { tlvs, id } = withUniqueId(this.#tlvs, newUniqueId)
     this.isIdOwn ||= this.id === undefined

@@ -1,11 +1,11 @@
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import { type Leg, loopOf } from '../upstream/comebacks.ts'
 import type { Loops } from '../upstream/loops.ts'
 import type { Client } from './client.ts'
 
 /** The connection. */
 export interface LineageOwner {
-  readonly forward: { readonly config: Pick<ForwardConfig, 'acceptProxy'>; readonly loops: Loops }
+  readonly forward: { readonly config: Pick<TcpForwardConfig, 'acceptProxy'>; readonly loops: Loops }
   /** Its client's neighbour may have lost sight of it, or has closed it. */
   readonly isForsaken: boolean
   /** It ends: its client was sent again. */

@@ -1,4 +1,4 @@
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import type { Session } from '../link/session.ts'
 import type { Log } from '../log.ts'
 import type { Share } from '../sockets/shares.ts'
@@ -9,7 +9,7 @@ import type { Admission } from './admission.ts'
 import type { Counters } from './counters.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { ConnectionLines } from './lines.ts'
-import type { ConnectionStatus, ForwardStatus } from './status.ts'
+import type { ConnectionStatus, TcpForwardStatus } from './status.ts'
 import type { Tracing } from './trace.ts'
 
 /** What a forward has open: it lasts until it has told that it has ended. */
@@ -29,7 +29,7 @@ export interface OpenConnection {
 
 /** The forward that a connection belongs to. */
 export interface ConnectionOwner {
-  readonly config: ForwardConfig
+  readonly config: TcpForwardConfig
   readonly upstreams: Upstreams
   readonly counters: Counters
   readonly admission: Admission
@@ -45,7 +45,7 @@ export interface ConnectionOwner {
   readonly linkTo: (address: string) => Session | undefined
   /** What is told of this end to who traces a connection. */
   readonly tracing: Tracing
-  status(): ForwardStatus
+  status(): TcpForwardStatus
   trusts(address: string): boolean
   ended(connection: OpenConnection): void
 }

@@ -1,14 +1,43 @@
-import type { Balance } from '../config/config.ts'
+import type { Balance, UdpForm } from '../config/config.ts'
+import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { TargetStatus } from '../upstream/status.ts'
 
-/** What a forward shows of itself: read by the admin server. Times are on performance.now()'s clock, sizes are bytes. */
-export interface ForwardStatus {
+/**
+ * What a forward shows of itself: read by the admin server. Times are on performance.now()'s clock, sizes are bytes. Of a
+ * UDP forward a connection is a flow: the datagrams of one client address and port.
+ */
+export type ForwardStatus = TcpForwardStatus | UdpForwardStatus
+
+export interface TcpForwardStatus extends CommonForwardStatus {
+  readonly protocol: 'tcp'
+  readonly acceptProxy: false | 'any' | 'v1' | 'v2'
+  readonly sendProxy: false | 'v1' | 'v2'
+  readonly datagrams?: undefined
+}
+
+export interface UdpForwardStatus extends CommonForwardStatus {
+  readonly protocol: 'udp'
+  readonly acceptProxy: false | UdpForm
+  readonly sendProxy: false | UdpForm
+  readonly datagrams: DatagramCounts
+}
+
+/** What a UDP forward counts beside its flows. */
+export interface DatagramCounts {
+  /** From clients, that went to a target. */
+  readonly received: number
+  /** From targets, that went to a client. */
+  readonly sent: number
+  readonly dropped: Readonly<Record<DropReason, number>>
+  /** Flows that had to go because there was no room for another one. */
+  readonly evicted: number
+}
+
+export interface CommonForwardStatus {
   readonly name: string
   /** Bound addresses, `host:port` or `host:first-last`. */
   readonly listeners: readonly string[]
-  readonly acceptProxy: false | 'any' | 'v1' | 'v2'
-  readonly sendProxy: false | 'v1' | 'v2'
   /** Bytes of a whole header of v2 that a target gets, at most. */
   readonly proxyHeaderLimit: number
   readonly balance: Balance
@@ -27,11 +56,11 @@ export interface ForwardStatus {
   readonly droppedTlvs: number
   /** Connections that their target reset right behind the header, before a byte of its own. */
   readonly headerResets: number
-  /** Connections ended before they were relayed, by reason. */
+  /** Connections ended before they were relayed, datagrams that could begin no flow; by reason. */
   readonly refused: Readonly<Record<RefusalReason, number>>
 }
 
-/** A connection that is open now. */
+/** A connection that is open now, or a flow. */
 export interface ConnectionStatus {
   readonly forward: string
   /** `ip:port` of the real client. */
@@ -42,6 +71,8 @@ export interface ConnectionStatus {
   readonly since: number
   readonly receivedBytes: number
   readonly sentBytes: number
+  /** Of a flow, how many it is: counted as those of its forward. */
+  readonly datagrams?: Pick<DatagramCounts, 'received' | 'sent'> | undefined
   /** UNIQUE_ID in hex, where there is one. */
   readonly id: string | undefined
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHostPort } from '../address.ts'
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import { Dial } from '../upstream/dial.ts'
 import type { Loops } from '../upstream/loops.ts'
 import type { Verdict } from '../upstream/status.ts'
@@ -10,7 +10,7 @@ import type { Upstream } from '../upstream/upstream.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 import type { Ways } from '../ways.ts'
 import type { Client } from './client.ts'
-import type { ForwardStatus } from './status.ts'
+import type { TcpForwardStatus } from './status.ts'
 
 /** The answer to a marked connection. */
 
@@ -22,7 +22,7 @@ export interface End {
 }
 
 /** Judges a target, `ip:port`, of a forward. */
-export type Judge = (forward: ForwardStatus, target: string) => Promise<Verdict | undefined>
+export type Judge = (forward: TcpForwardStatus, target: string) => Promise<Verdict | undefined>
 
 /** What is told, as one line of JSON. */
 export interface TraceAnswer extends End {
@@ -33,7 +33,7 @@ export interface TraceAnswer extends End {
   readonly destination: string
   /** UNIQUE_ID in hex. */
   readonly id: string | undefined
-  readonly sendProxy: ForwardConfig['sendProxy']
+  readonly sendProxy: TcpForwardConfig['sendProxy']
   readonly target: string
   /** Milliseconds that the target took to accept a connection, or why it did not. */
   readonly targetMs: number | undefined
@@ -54,12 +54,12 @@ export interface Tracing {
 }
 
 interface Traced {
-  readonly config: ForwardConfig
+  readonly config: TcpForwardConfig
   readonly upstreams: Upstreams
   readonly tracing: Tracing
   readonly loops: Loops
   readonly ways: Ways
-  status(): ForwardStatus
+  status(): TcpForwardStatus
 }
 
 /** Answers and closes. Never rejects. */

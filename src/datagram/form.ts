@@ -1,6 +1,3 @@
-/** How the client's address is told with datagrams. */
-export type UdpForm = 'v2-every' | 'v2-first' | 'v2-alone' | 'spp'
-
 /** What a datagram is sent with, or begins with, where it is bare. */
 export const bare: Buffer = Buffer.alloc(0)
 

@@ -1,9 +1,11 @@
 import type { SocketAddress } from '../address.ts'
+import type { UdpForm } from '../config/config.ts'
 import { flowTlv, flowTlvLength, readAnswer } from '../proxy/flow-mark.ts'
 import { encodeProxyV2, hasSignature, parseProxyHeader, type Tlv } from '../proxy/proxy-header.ts'
 import { encodeSpp, isSppReply, sppLength } from '../proxy/spp.ts'
 import type { FarEnd } from './far-end.ts'
-import { bare, none, type UdpForm } from './form.ts'
+import { bare, none } from './form.ts'
+import type { Kept } from './kept.ts'
 
 /** Bytes of the longest addresses, IPv6, with what comes before them. */
 const leastLimit = 52
@@ -39,7 +41,14 @@ export interface FlowTarget {
 }
 
 /** Why a payload does not go out. `kept`: not yet, it waits for the far end's word. */
-export type Unsent = 'too-big' | 'backlog' | 'header-invalid' | 'kept'
+export type Unsent = keyof typeof whyUnsent | 'kept'
+
+/** For people. */
+export const whyUnsent = {
+  'too-big': 'with its header it does not leave in one piece',
+  backlog: 'too many wait for the other end to know their flow',
+  'header-invalid': 'it begins as a PROXY header does, and its target would take it for one',
+} as const
 
 /** Tells the client's address to the target of one flow, in the form that it takes, and reads its replies. Pure. */
 export class FormSender {
@@ -47,7 +56,8 @@ export class FormSender {
   readonly #mtuPayload: number
   readonly #proxyFirst: number
   readonly #nonce: Buffer | undefined
-  readonly #far: FarEnd<FormSender>
+  readonly #far: FarEnd
+  readonly #kept: Kept<FormSender>
   readonly #headerOf: (isAlone: boolean) => Buffer
   /** Before a payload, and as a datagram of its own. */
   #header = bare
@@ -63,16 +73,21 @@ export class FormSender {
   #unanswered = 0
   #pending: Buffer[] = []
 
-  /** @param far one for each target, which its flows have together */
+  /**
+   * @param far one for each target, which its flows have together
+   * @param kept of the forward: what its flows wait with for the far end's word
+   */
   constructor(
     { form, client, destination, tlvs, limit, mtuPayload, proxyFirst, nonce }: FlowTarget,
-    far: FarEnd<FormSender>,
+    far: FarEnd,
+    kept: Kept<FormSender>,
   ) {
     this.#form = form
     this.#mtuPayload = mtuPayload
     this.#proxyFirst = proxyFirst * early
     this.#nonce = limit < leastLimit + flowTlvLength ? undefined : nonce
     this.#far = far
+    this.#kept = kept
     this.#headerOf = isAlone => {
       if (form === false) return bare
       if (form === 'spp') return encodeSpp(client, destination)
@@ -136,7 +151,7 @@ export class FormSender {
     this.#wasKnown = true
     this.#unanswered = 0
     this.#far.known()
-    const kept = this.#far.kept.take(this)
+    const kept = this.#kept.take(this, now)
     if (kept.length > 0 && !this.#hasSentBare) this.#ownBare()
     this.#pending.push(...kept)
     return answer.reply.length > 0 ? answer.reply : 'answer'
@@ -148,9 +163,9 @@ export class FormSender {
     this.#toldAt = Number.NEGATIVE_INFINITY
   }
 
-  /** The flow has ended: gives up what it kept, and says how many datagrams that were. */
-  end(): number {
-    return this.#far.kept.take(this).length
+  /** The flow has ended: gives up what waits. */
+  end(): void {
+    this.#kept.drop(this)
   }
 
   #encode(): void {
@@ -189,7 +204,7 @@ export class FormSender {
     }
     const fits = this.#fits(payload)
     if (!fits && (isLikeHeader || !this.#mayAsk(now))) return 'too-big'
-    if (!fits && !this.#far.kept.keep(this, payload, now)) return 'backlog'
+    if (!fits && !this.#kept.keep(this, payload, now)) return 'backlog'
     this.#unanswered++
     this.#toldAt = now
     if (fits) return this.#header

@@ -3,13 +3,14 @@ import { Owners } from '../admin/behind.ts'
 import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
 import { formatSeconds } from '../amount.ts'
 import { readHost } from '../config/host.ts'
-import type { ForwardStatus } from '../connection/status.ts'
+import type { ForwardStatus, TcpForwardStatus, UdpForwardStatus } from '../connection/status.ts'
 import type { TraceAnswer } from '../connection/trace.ts'
 import { Names } from '../names/names.ts'
 import { raiseOpenFiles } from '../sockets/descriptors.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { TargetStatus, Verdict } from '../upstream/status.ts'
+import { datagramTargetFinding, dropFindings } from './datagram.ts'
 import { type Finding, failed, unknown, warning } from './finding.ts'
 import { type HeaderSender, headerFinding, longestHeader } from './header.ts'
 import { nameFix, routeFix } from './host.ts'
@@ -34,7 +35,7 @@ export async function forwardFindings(status: EndStatus): Promise<Finding[]> {
       ...(await targetFindings(status, forward)),
       ...trustFindings(status, forward),
       ...refusedFindings(status, forward),
-      ...resetFindings(forward),
+      ...(forward.protocol === 'udp' ? dropFindings(status, forward) : resetFindings(forward)),
       ...(await clientFindings(status, forward)),
     ]),
   )
@@ -47,11 +48,11 @@ async function targetFindings({ tunnel }: EndStatus, forward: Forward): Promise<
 }
 
 async function targetFinding(
-  forward: HeaderSender,
+  forward: HeaderSender | Dated<UdpForwardStatus>,
   target: Target,
   tunnel: EndStatus['tunnel'],
 ): Promise<Finding[]> {
-  const { name, targets, sendProxy } = forward
+  const { name, targets } = forward
   const { address, error = '', behind, since } = target
   const step = targets.length === 1 ? `target of ${name}` : `target ${address} of ${name}`
   const where = parseHostPorts(address)
@@ -69,12 +70,18 @@ async function targetFinding(
     if (loop !== undefined)
       return [failed(step, `${address} does not take connections: ${loop.found}`, loop.fix)]
     const age = formatSeconds((Date.now() - Date.parse(since)) / 1000)
-    const found = `${address} has taken no connection for ${age}: ${error}`
+    const what = forward.protocol === 'udp' ? 'datagram' : 'connection'
+    const found = `${address} has taken no ${what} for ${age}: ${error}`
     return [failed(step, found, targetFix(error, where.host, peer))]
   }
   if (addresses.length === 0) return [failed(step, `${where.host} has no address`, nameFix(where.host))]
   const loop = loopFinding(step, address, addresses, forward, tunnel)
   if (loop !== undefined) return [loop]
+  if (forward.protocol === 'udp') {
+    const way = { address: addresses[0]!, port: where.first }
+    return [await datagramTargetFinding(step, target, way, peer)]
+  }
+  const { sendProxy } = forward
   const answer = sendProxy === false ? undefined : await otherEnd(addresses[0]!, where.first)
   if (answer !== undefined) {
     const reached = `another end of ours answers at ${address}, and reaches its target ${answer.target}`
@@ -180,7 +187,12 @@ function refusedFindings({ startedAt }: EndStatus, { name, refused }: Forward): 
 }
 
 /** What the target's own reactions do not show: it may reset clients of some addresses, or of long names. */
-function resetFindings({ name, headerResets, proxyHeaderLimit, sendProxy }: Forward): Finding[] {
+function resetFindings({
+  name,
+  headerResets,
+  proxyHeaderLimit,
+  sendProxy,
+}: Dated<TcpForwardStatus>): Finding[] {
   if (headerResets === 0) return []
   const limit = sendProxy === 'v2' ? ` (forwards.${name}.proxyHeaderLimit is ${proxyHeaderLimit})` : ''
   return [

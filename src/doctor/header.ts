@@ -1,5 +1,5 @@
 import { familyOf, parseHostPorts } from '../address.ts'
-import type { ForwardStatus } from '../connection/status.ts'
+import type { TcpForwardStatus } from '../connection/status.ts'
 import type { TargetStatus } from '../upstream/status.ts'
 import { type Finding, failed, ok, unknown } from './finding.ts'
 import type { HeaderVerdict } from './target.ts'
@@ -8,7 +8,10 @@ import type { HeaderVerdict } from './target.ts'
 
 /** What of a forward decides over the headers that it sends. */
 export interface HeaderSender
-  extends Pick<ForwardStatus, 'name' | 'acceptProxy' | 'listeners' | 'sendProxy' | 'proxyHeaderLimit'> {
+  extends Pick<
+    TcpForwardStatus,
+    'protocol' | 'name' | 'acceptProxy' | 'listeners' | 'sendProxy' | 'proxyHeaderLimit'
+  > {
   readonly targets: readonly Pick<TargetStatus, 'routes'>[]
 }
 

@@ -5,7 +5,10 @@ import { createServer } from 'node:net'
 import { familyOf, formatHostPort, type HostPorts } from '../address.ts'
 import type { Config, TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
+import { UdpListener } from '../forward/udp-listener.ts'
+import type { Log } from '../log.ts'
 import { Names } from '../names/names.ts'
+import { Descriptors } from '../sockets/descriptors.ts'
 import { listen } from '../sockets/listen.ts'
 import { findBinary } from '../tunnel/binary.ts'
 import { checkRunFolder } from '../tunnel/bring-up.ts'
@@ -86,27 +89,60 @@ export function nameFix(host: string): string {
 
 async function listenerFindings({ forwards, admin }: Config): Promise<Finding[]> {
   const wanted = [
-    ...forwards.map(({ name, listen }) => ({ step: `listener of ${name}`, listen })),
-    { step: 'admin listener', listen: { host: admin.host, first: admin.port, last: admin.port } },
+    ...forwards.map(({ name, protocol, listen }) => ({ step: `listener of ${name}`, protocol, listen })),
+    {
+      step: 'admin listener',
+      protocol: 'tcp' as const,
+      listen: { host: admin.host, first: admin.port, last: admin.port },
+    },
   ]
   const findings: Finding[] = []
-  for (const { step, listen: where } of wanted) {
+  for (const { step, protocol, listen: where } of wanted) {
     // Those of the tunnel come with it.
     if (where.host === 'tunnel') continue
-    findings.push(await findingOf(step, `${portsOf(where)} can be had`, () => bindAll(where)))
+    const isUdp = protocol === 'udp'
+    const fine = `${portsOf(where)}${isUdp ? '/udp' : ''} can be had`
+    findings.push(await findingOf(step, fine, () => bindAll(where, isUdp ? bindUdp : bindTcp)))
   }
   return findings
 }
 
-async function bindAll({ host, first, last }: HostPorts): Promise<void> {
-  for (let port = first; port <= last; port++) {
-    const server = createServer()
-    try {
-      await listen(server, host, port)
-    } finally {
-      server.close()
-    }
+async function bindAll(
+  { host, first, last }: HostPorts,
+  bind: (host: string, port: number) => Promise<void>,
+): Promise<void> {
+  for (let port = first; port <= last; port++) await bind(host, port)
+}
+
+async function bindTcp(host: string, port: number): Promise<void> {
+  const server = createServer()
+  try {
+    await listen(server, host, port)
+  } finally {
+    server.close()
   }
+}
+
+/**
+ * As a start does it: all addresses are one socket for each. A socket for all at once would not come to stand beside one
+ * that another program has on an address of its own (systemd-resolved has 127.0.0.53:53).
+ */
+async function bindUdp(host: string, port: number): Promise<void> {
+  const descriptors = new Descriptors(Number.POSITIVE_INFINITY)
+  const listener = new UdpListener(host, port, () => {}, { log: nobody, descriptors })
+  try {
+    await listener.open()
+  } finally {
+    listener.close()
+  }
+}
+
+const nobody: Log = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+  isLevelEnabled: () => false,
 }
 
 function portsOf({ host, first, last }: HostPorts): string {

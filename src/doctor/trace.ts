@@ -1,25 +1,27 @@
 import { formatHostPort, parseHostPorts, type SocketAddress } from '../address.ts'
 import { ask } from '../admin/client.ts'
 import { type Dated, type EndStatus, shortKey } from '../admin/status.ts'
-import type { ForwardStatus } from '../connection/status.ts'
+import type { TcpForwardStatus } from '../connection/status.ts'
 import type { TraceAnswer } from '../connection/trace.ts'
 import { usageError } from '../errors.ts'
 import { answerTimeout } from '../flags.ts'
 import { Names } from '../names/names.ts'
 import { stateOf } from '../upstream/status.ts'
+import { datagramTraceFindings } from './datagram-trace.ts'
 import { type Finding, failed, ok, unknown } from './finding.ts'
 import { ownAddress, sendMarked } from './marked.ts'
 import { otherEndFinding } from './other-end.ts'
 import { reach } from './reach.ts'
 
-type Forward = Dated<ForwardStatus>
+type Forward = Dated<TcpForwardStatus>
 
 /** Milliseconds for an answer. */
 const patience = 3000
 
 /**
  * Follows one connection through a forward of the end that runs here, hop by hop: to the listener as a client, and on
- * to the target with a header that is marked. Another end of ours answers a marked one with what it saw.
+ * to the target with a header that is marked. Another end of ours answers a marked one with what it saw. Of a UDP forward
+ * it is one datagram.
  */
 export async function traceFindings(
   status: EndStatus,
@@ -32,6 +34,7 @@ export async function traceFindings(
     throw usageError(
       `no forward is called "${name}"; there are ${status.forwards.map(({ name }) => name).join(', ')}`,
     )
+  if (forward.protocol === 'udp') return datagramTraceFindings(status, forward)
   const listener = await listenerHop(forward, url)
   return [listener.finding, ...(await targetHops(status, forward, listener.client))]
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatHostPort } from '../address.ts'
+import type { ForwardConfig } from '../config/config.ts'
 import { Deadlines } from '../connection/deadlines.ts'
 import type { ConnectionStatus, ForwardStatus } from '../connection/status.ts'
 import type { Arrival } from '../link/acceptor.ts'
@@ -10,13 +11,16 @@ import { reset } from '../sockets/reset.ts'
 import { Comebacks } from '../upstream/comebacks.ts'
 import { WayBack } from '../upstream/way-back.ts'
 import { Doors } from './doors.ts'
-import { Forward, type ForwardOptions } from './forward.ts'
+import type { Forward, ForwardOptions } from './forward.ts'
 import type { Listener } from './listener.ts'
-import { type Change, Listeners } from './listeners.ts'
+import { type Change, Listeners, type Taker } from './listeners.ts'
 import { Peers } from './peers.ts'
 import { type ForwardPlan, keyOf, linkPlan, wantedBy } from './plan.ts'
 import { Reached } from './reached.ts'
 import { Routes } from './routes.ts'
+import { TcpForward } from './tcp-forward.ts'
+import { UdpForward } from './udp-forward.ts'
+import type { Receive } from './udp-listener.ts'
 
 export interface ForwarderOptions
   extends Omit<ForwardOptions, 'deadlines' | 'linkTo' | 'peers' | 'targetChanged' | 'loops'>,
@@ -34,7 +38,7 @@ const lookEvery = 10_000
  * Each client connection becomes one connection to the target, with a PROXY header in front where the forward sends
  * one. What this does not do: no TLS, no HTTP, no retry once a byte has been sent, no address without a header.
  */
-export class Forwarder {
+export class Forwarder implements Taker {
   readonly #options: ForwardOptions
   readonly #deadlines = new Deadlines()
   readonly #peers: Peers
@@ -52,7 +56,7 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     const { log, witness, descriptors, ways } = options
-    this.#listeners = new Listeners((key, socket) => this.#accept(key, socket), options)
+    this.#listeners = new Listeners(this, options)
     this.#doors = new Doors(this.#listeners, this.#routes, () => this.#forwards.values())
     this.#peers = new Peers(descriptors.peers)
     this.#links = new Links({
@@ -81,7 +85,7 @@ export class Forwarder {
       targetChanged: forward => this.#changed(forward),
     }
     this.#looks = setInterval(() => {
-      for (const { connections } of this.#all()) connections.look()
+      for (const forward of this.#all()) forward.look()
     }, lookEvery).unref()
   }
 
@@ -91,12 +95,7 @@ export class Forwarder {
    * connections kept; those left out get their time to finish.
    */
   async prepare(plan: ForwardPlan): Promise<Change> {
-    const forwards = new Map(
-      plan.forwards.map(config => [
-        config.name,
-        this.#forwards.get(config.name) ?? new Forward(config, this.#options),
-      ]),
-    )
+    const forwards = new Map(plan.forwards.map(config => [config.name, this.#forwardOf(config)]))
     const wanted = wantedBy(plan, forwards)
     const { commit: open, rollback } = await this.#listeners.prepare(wanted)
     const commit = () => {
@@ -104,7 +103,7 @@ export class Forwarder {
       this.#routes.set(wanted)
       for (const config of plan.forwards) forwards.get(config.name)?.configure(config, plan.tunnelAddresses)
       for (const [name, forward] of this.#forwards)
-        if (!forwards.has(name)) this.#retire(forward, plan.drainTimeout)
+        if (forwards.get(name) !== forward) this.#retire(forward, plan.drainTimeout)
       this.#forwards = forwards
       this.#options.descriptors.forwards.configure([...forwards.values()].map(({ share }) => share))
       this.#peers.configure(plan.peers)
@@ -114,17 +113,32 @@ export class Forwarder {
     return { commit, rollback }
   }
 
-  #accept(key: string, socket: Socket): void {
+  /** One that stays, unless it is of the other protocol now. */
+  #forwardOf(config: ForwardConfig): Forward {
+    const known = this.#forwards.get(config.name)
+    if (known?.config.protocol === config.protocol) return known
+    return config.protocol === 'tcp'
+      ? new TcpForward(config, this.#options)
+      : new UdpForward(config, this.#options)
+  }
+
+  accept(key: string, socket: Socket): void {
     const route = this.#routes.of(key)
     if (route === 'link') this.#links.accept(socket)
-    else if (route !== undefined) route.forward.accept(socket, route.offset)
+    else if (route?.forward instanceof TcpForward) route.forward.accept(socket, route.offset)
     else reset(socket.on('error', () => {})) // Before the first commit, or after the last.
+  }
+
+  receive(key: string, ...[bytes, sender, door]: Parameters<Receive>): void {
+    const route = this.#routes.of(key)
+    if (route === 'link' || !(route?.forward instanceof UdpForward)) return
+    route.forward.receive(bytes, sender, door, route.offset)
   }
 
   #arrived(arrival: Arrival): void {
     const { localAddress, port } = arrival
-    const route = this.#routes.at(localAddress, port)
-    if (route === undefined || route === 'link') {
+    const route = this.#routes.at('tcp', localAddress, port)
+    if (route === undefined || route === 'link' || !(route.forward instanceof TcpForward)) {
       const detail = `nothing listens on ${formatHostPort(localAddress, port)}`
       arrival.stream.abort({ reason: this.#isDraining ? 'draining' : 'no-listener', detail })
     } else route.forward.acceptStream(arrival, route.offset)
@@ -158,15 +172,19 @@ export class Forwarder {
   async drain(signal: AbortSignal, delay = 0): Promise<void> {
     this.goaway()
     const [links, clients] = [this.#listenersOf('link'), this.#listenersOf('clients')]
+    const { udp } = this.#listeners
     const linksClosed = Promise.all(links.map(listener => listener.drain(signal)))
     if (delay > 0) await sleep(delay, undefined, { signal }).catch(() => {})
     // None is opened again from here on.
     this.#listeners.forget()
     await Promise.all([linksClosed, ...clients.map(listener => listener.drain(signal))])
     this.#options.log.info({ connections: this.active }, 'listeners closed')
-    this.#routes.set([])
+    this.#routes.closeTcp()
     this.#links.drain()
     await Promise.all(this.#all().map(forward => forward.drain(signal)))
+    // Flows are answered through them.
+    for (const listener of udp) listener.close()
+    this.#routes.set([])
     await this.#links.close(signal)
     clearInterval(this.#looks)
     this.#deadlines.close()
@@ -174,12 +192,12 @@ export class Forwarder {
 
   #listenersOf(whose: 'link' | 'clients'): Listener[] {
     const isLink = (listener: Listener) => this.#routes.of(keyOf(listener)) === 'link'
-    return this.#listeners.all.filter(listener => isLink(listener) === (whose === 'link'))
+    return this.#listeners.tcp.filter(listener => isLink(listener) === (whose === 'link'))
   }
 
   /** Open connections. */
   get active(): number {
-    return this.#all().reduce((sum, forward) => sum + forward.connections.size, 0)
+    return this.#all().reduce((sum, forward) => sum + forward.opened.size, 0)
   }
 
   status(): ForwardStatus[] {
@@ -187,7 +205,7 @@ export class Forwarder {
   }
 
   connections(): ConnectionStatus[] {
-    return this.#all().flatMap(forward => forward.connections.status())
+    return this.#all().flatMap(forward => forward.opened.status())
   }
 
   reasons(): Reason[] {

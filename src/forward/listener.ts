@@ -23,6 +23,7 @@ const patience = 3000
 
 /** One address and port where clients connect. */
 export class Listener {
+  readonly protocol = 'tcp'
   /** Empty: all addresses. */
   readonly host: string
   readonly port: number

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Reason } from '../reason.ts'
 import { Listener, type ListenerOptions } from './listener.ts'
 import { keyOf, type Wanted } from './plan.ts'
+import { type Receive, UdpListener } from './udp-listener.ts'
 
 /** A change that is prepared: new listeners are bound, nothing else has happened. Exactly one of the two is called. */
 export interface Change {
@@ -9,14 +10,20 @@ export interface Change {
   rollback(): Promise<void>
 }
 
-/** The listeners of an end, by address and port. */
-export class Listeners {
-  readonly #accept: (key: string, socket: Socket) => void
-  readonly #options: ListenerOptions
-  readonly #open = new Map<string, Listener>()
+/** Who takes what comes to a listener, which is told by its key. */
+export interface Taker {
+  accept(key: string, socket: Socket): void
+  receive(key: string, ...received: Parameters<Receive>): void
+}
 
-  constructor(accept: (key: string, socket: Socket) => void, options: ListenerOptions) {
-    this.#accept = accept
+/** The listeners of an end, by protocol, address and port. */
+export class Listeners {
+  readonly #taker: Taker
+  readonly #options: ListenerOptions
+  readonly #open = new Map<string, Listener | UdpListener>()
+
+  constructor(taker: Taker, options: ListenerOptions) {
+    this.#taker = taker
     this.#options = options
   }
 
@@ -27,23 +34,25 @@ export class Listeners {
   async prepare(wanted: readonly Wanted[]): Promise<Change> {
     const keys = new Set(wanted.map(keyOf))
     const obsolete = [...this.#open.values()].filter(listener => !keys.has(keyOf(listener)))
-    const opened: Listener[] = []
-    const closed: Listener[] = []
+    const opened: (Listener | UdpListener)[] = []
+    const closed: (Listener | UdpListener)[] = []
     const rollback = async () => {
       for (const listener of opened) listener.close()
       for (const listener of closed) await listener.open()
     }
     try {
-      for (const { host, port } of wanted) {
-        const key = keyOf({ host, port })
+      for (const want of wanted) {
+        const { protocol, port } = want
+        const key = keyOf(want)
         if (this.#open.has(key)) continue
         // `:80` and `192.0.2.1:80` exclude each other: what goes makes room for what comes.
         for (const listener of obsolete) {
-          if (listener.port !== port || closed.includes(listener)) continue
+          if (listener.protocol !== protocol || listener.port !== port) continue
+          if (closed.includes(listener)) continue
           listener.close()
           closed.push(listener)
         }
-        const listener = new Listener(host, port, this.#acceptAt(key), this.#options)
+        const listener = this.#new(want)
         await listener.open()
         opened.push(listener)
       }
@@ -62,16 +71,29 @@ export class Listeners {
   }
 
   /** Not made in `prepare`: a listener would keep all that is known there, every listener that there was among it. */
-  #acceptAt(key: string): (socket: Socket) => void {
-    return socket => this.#accept(key, socket)
+  #new(want: Wanted): Listener | UdpListener {
+    const { protocol, host, port } = want
+    const key = keyOf(want)
+    const taker = this.#taker
+    return protocol === 'tcp'
+      ? new Listener(host, port, socket => taker.accept(key, socket), this.#options)
+      : new UdpListener(host, port, (...received) => taker.receive(key, ...received), this.#options)
   }
 
+  /** Of connections. */
   of(key: string): Listener | undefined {
-    return this.#open.get(key)
+    const listener = this.#open.get(key)
+    return listener?.protocol === 'tcp' ? listener : undefined
   }
 
-  get all(): Listener[] {
-    return [...this.#open.values()]
+  /** Of connections. */
+  get tcp(): Listener[] {
+    return [...this.#open.values()].filter(listener => listener.protocol === 'tcp')
+  }
+
+  /** Of datagrams. */
+  get udp(): UdpListener[] {
+    return [...this.#open.values()].filter(listener => listener.protocol === 'udp')
   }
 
   /** They are let go, to be closed by who has them: none is opened again. */
@@ -80,6 +102,6 @@ export class Listeners {
   }
 
   reasons(): Reason[] {
-    return this.all.flatMap(listener => listener.reasons())
+    return this.tcp.flatMap(listener => listener.reasons())
   }
 }

@@ -25,6 +25,11 @@ export class Peers {
     this.#shares.configure([...this.#byKey.values()])
   }
 
+  /** Whether it is one's. */
+  has(address: string): boolean {
+    return this.#places.find(address) !== undefined
+  }
+
   /** The longest prefix says it, as in WireGuard. IPv4-mapped IPv6 is to be un-mapped. */
   of(address: string): Share {
     return this.#places.find(address)?.share ?? this.#strangers

@@ -29,8 +29,9 @@ export interface LinkEnds {
 /** Whose the connections are that come to an address and port, and how far into its range the port is. */
 export type Route = { readonly forward: Forward; readonly offset: number } | 'link'
 
-/** Where a forward wants connections from. */
+/** Where a forward wants connections or datagrams from. */
 export interface Wanted {
+  readonly protocol: ForwardConfig['protocol']
   readonly host: string
   readonly port: number
   readonly route: Route
@@ -64,13 +65,14 @@ export function literalTargets({ forwards }: Pick<Config, 'forwards'>): string[]
 
 export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forward>): Wanted[] {
   const { tunnelAddresses, link } = plan
-  const wanted = plan.forwards.flatMap(({ name, listen }) => {
+  const wanted = plan.forwards.flatMap(({ name, protocol, listen }) => {
     const hosts = listen.host === 'tunnel' ? tunnelAddresses : [listen.host]
     const ports = Array.from({ length: listen.last - listen.first + 1 }, (_, i) => listen.first + i)
     const forward = forwards.get(name)!
     return hosts.flatMap(host =>
       ports.map(
         (port): Wanted => ({
+          protocol,
           host,
           port,
           route: { forward, offset: port - listen.first },
@@ -79,15 +81,15 @@ export function wantedBy(plan: ForwardPlan, forwards: ReadonlyMap<string, Forwar
     )
   })
   if (link !== undefined)
-    for (const host of tunnelAddresses) wanted.push({ host, port: link.port, route: 'link' })
+    for (const host of tunnelAddresses) wanted.push({ protocol: 'tcp', host, port: link.port, route: 'link' })
   return wanted
 }
 
 /** Links go to the peers that forwards with a PROXY header send to. */
 export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined {
   if (link === undefined) return undefined
-  const targets = forwards.flatMap(({ sendProxy, upstream, routes }) =>
-    sendProxy === false
+  const targets = forwards.flatMap(({ protocol, sendProxy, upstream, routes }) =>
+    protocol === 'udp' || sendProxy === false
       ? []
       : [upstream, ...routes.map(route => route.upstream)].flatMap(({ targets }) => targets),
   )
@@ -101,6 +103,6 @@ export function linkPlan({ forwards, link }: ForwardPlan): LinkPlan | undefined 
   }
 }
 
-export function keyOf({ host, port }: { readonly host: string; readonly port: number }): string {
-  return `${host} ${port}`
+export function keyOf({ protocol, host, port }: Pick<Wanted, 'protocol' | 'host' | 'port'>): string {
+  return `${protocol} ${host} ${port}`
 }

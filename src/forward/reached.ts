@@ -16,14 +16,14 @@ export class Reached {
   inUse(): string[] {
     const forwards = this.#forwards()
     const targets = forwards.flatMap(({ upstreams }) => upstreams.targets.map(({ address }) => address))
-    const neighbours = forwards.flatMap(({ connections }) => connections.addresses)
+    const neighbours = forwards.flatMap(({ opened }) => opened.addresses)
     return [...this.#links.addresses, ...targets, ...neighbours]
   }
 
   /** Resets what is connected with this address, links first: what they would still send is dropped with them. */
   cut(address: string, why: string): void {
     this.#links.cut(address, why)
-    for (const { connections } of this.#forwards()) connections.cut(address, why)
+    for (const { opened } of this.#forwards()) opened.cut(address, why)
   }
 
   /** What is sent to this address goes through the tunnel again. */

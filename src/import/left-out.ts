@@ -142,9 +142,11 @@ export function proxyReason(words: readonly string[]): string | undefined {
 
 /** One word, two words (`timeout queue`) or the whole line is the key. */
 function reasonOf(reasons: Readonly<Record<string, string>>, words: readonly string[]): string | undefined {
+  // There is none behind a bare `no`.
+  const [first = ''] = words
   const prefixes = Object.keys(reasons).filter(key => key.endsWith('/'))
   const key =
-    [words[0]!, words.slice(0, 2).join(' '), words.join(' ')].find(key => Object.hasOwn(reasons, key)) ??
-    prefixes.find(key => words[0]!.startsWith(key.slice(0, -1)))
+    [first, words.slice(0, 2).join(' '), words.join(' ')].find(key => Object.hasOwn(reasons, key)) ??
+    prefixes.find(key => first.startsWith(key.slice(0, -1)))
   return key === undefined ? undefined : reasons[key]
 }

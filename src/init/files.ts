@@ -1,6 +1,7 @@
 import { formatHostPort } from '../address.ts'
 import { generatePresharedKey, generatePrivateKey, publicKeyOf } from '../config/keys.ts'
-import { formatPorts, type Pair } from './pair.ts'
+import { type Forward, formatPorts } from './forwards.ts'
+import type { Pair } from './pair.ts'
 
 /** The files of both ends: path below the pair's folder to content. Each call makes new keys. */
 export function filesOf(pair: Pair): ReadonlyMap<string, string> {
@@ -32,11 +33,16 @@ tunnel:
   wgConf: wg0.conf
 forwards:
 ${forwards
-  .map(({ name, listen }) => {
+  .map(({ name, protocol, listen }) => {
     const targets = cluster.map(([address]) => `"${hostPorts(address!, formatPorts(listen))}"`)
-    return `  ${name}: { listen: ":${formatPorts(listen)}", target: ${targets.length > 1 ? `[${targets.join(', ')}]` : targets[0]} }\n`
+    return `  ${name}: { ${ofProtocol(protocol)}listen: ":${formatPorts(listen)}", target: ${targets.length > 1 ? `[${targets.join(', ')}]` : targets[0]} }\n`
   })
   .join('')}`
+}
+
+/** The key, where it is not the default. */
+function ofProtocol(protocol: Forward['protocol']): string {
+  return protocol === 'udp' ? 'protocol: udp, ' : ''
 }
 
 function gatewayWgConf({ gateway, cluster, endpoint }: Pair, keys: Keys): string {
@@ -111,14 +117,25 @@ image:
   repository: registry.example.com/wg-punchhole # where you pushed the image
 ${replicas}tunnel:
 ${inline ? `  # Holds keys. Keep this file secret.\n${inlined(wgConfs)}` : `  existingSecret: ${secretName} # secret.yaml\n`}config:
-  # The targets must expect a PROXY protocol header, from ${wgConfs.length > 1 ? "these pods' addresses" : "this pod's address"}.
-  forwards:
-${forwards
-  .map(
-    ({ name, listen, target: ports }) =>
-      `    ${name}: { listen: "tunnel:${formatPorts(listen)}", target: "${hostPorts(target, formatPorts(ports))}" }\n`,
-  )
-  .join('')}`
+${expectedOf(forwards, wgConfs.length > 1)}  forwards:
+${forwards.map(forward => clusterForward(forward, target)).join('')}`
+}
+
+/** A line on what the targets get; each of UDP has one of its own. */
+function expectedOf(forwards: readonly Forward[], several: boolean): string {
+  const ofTcp = forwards.filter(({ protocol }) => protocol === 'tcp').length
+  if (ofTcp === 0) return ''
+  const targets = ofTcp < forwards.length ? 'The targets of TCP' : 'The targets'
+  const senders = several ? "these pods' addresses" : "this pod's address"
+  return `  # ${targets} must expect a PROXY protocol header, from ${senders}.\n`
+}
+
+/** What a receiver of datagrams takes is not known here, and a header that it does not expect would be its client's data. */
+function clusterForward({ name, protocol, listen, target: ports }: Forward, target: string): string {
+  const places = `listen: "tunnel:${formatPorts(listen)}", target: "${hostPorts(target, formatPorts(ports))}"`
+  return protocol === 'udp'
+    ? `    # Bare datagrams; which sendProxy tells this server the clients' addresses: docs/udp.md\n    ${name}: { protocol: udp, ${places}, sendProxy: false }\n`
+    : `    ${name}: { ${places} }\n`
 }
 
 /** One file as text, several as a list by the pods' ordinals. */

@@ -3,7 +3,8 @@ import { isAbsolute, join } from 'node:path'
 import { familyOf } from '../address.ts'
 import { filesOf } from './files.ts'
 import { writeFolder } from './folder.ts'
-import { formatPorts, type Pair, parsePair } from './pair.ts'
+import { formatPorts } from './forwards.ts'
+import { type Pair, parsePair } from './pair.ts'
 
 /**
  * Writes the files of a gateway and a cluster end that belong together, keys made.
@@ -24,7 +25,7 @@ export function nextSteps(pair: Pair, files: readonly string[], isRoots: boolean
   const cluster = (name: string) => quote(join(pair.folder, 'cluster', name))
   const ports = [
     `${pair.endpoint.port}/udp`,
-    ...pair.forwards.map(({ listen }) => `${formatPorts(listen)}/tcp`),
+    ...pair.forwards.map(({ listen, protocol }) => `${formatPorts(listen)}/${protocol}`),
   ]
   const mount = quote(`${explicit(join(pair.folder, 'gateway'))}:/etc/wg-punchhole:ro`)
   return `Wrote ${files.map(file => join(pair.folder, file)).join(', ')}
@@ -41,8 +42,19 @@ For the cluster, with image.repository in ${cluster('values.yaml')} set to where
 kubectl create namespace edge && kubectl label namespace edge pod-security.kubernetes.io/enforce=privileged
 ${pair.inline ? '' : `kubectl -n edge apply -f ${cluster('secret.yaml')} && `}helm -n edge install home ./chart --values ${cluster('values.yaml')} --wait
 
-${pair.target} must expect PROXY protocol headers from the pod${pair.cluster.length > 1 ? 's' : ''}.
-${isSearchedFor(pair.target) ? searchedFor(pair.target) : ''}`
+${receiverSteps(pair, cluster('values.yaml'))}${isSearchedFor(pair.target) ? searchedFor(pair.target) : ''}`
+}
+
+/** What the target has to know of the header that it gets, or that it gets none. */
+function receiverSteps({ forwards, target, cluster }: Pair, values: string): string {
+  const has = (protocol: 'tcp' | 'udp') => forwards.some(forward => forward.protocol === protocol)
+  const tcp = has('tcp')
+    ? `${target} must expect PROXY protocol headers from the pod${cluster.length > 1 ? 's' : ''}.\n`
+    : ''
+  const udp = has('udp')
+    ? `Over UDP it is not told the clients' addresses yet: servers differ in the form that they take, docs/udp.md has a table; write it as sendProxy in ${values}.\n`
+    : ''
+  return tcp + udp
 }
 
 /** A name without a dot at its end. */

@@ -11,7 +11,7 @@ import {
 } from '../address.ts'
 import { found } from '../config/issue.ts'
 import { usageError } from '../errors.ts'
-import { mostListeners } from '../sockets/descriptors.ts'
+import { type Forward, parseForwards, refuseTooMany } from './forwards.ts'
 
 /** What the flags of `init` say of a gateway and a cluster end that belong together. */
 export interface Pair {
@@ -30,23 +30,9 @@ export interface Pair {
   readonly inline: boolean
 }
 
-/** TCP ports, both included: the world's at the gateway, the tunnel's, and those of the target. */
-export interface Forward {
-  readonly name: string
-  readonly listen: Ports
-  readonly target: Ports
-}
-
-interface Ports {
-  readonly first: number
-  readonly last: number
-}
-
 const defaultPort = 51820
 const defaultSubnet = '10.1.10.0/24'
 const mostReplicas = 99
-/** Ports of every end's own: health and metrics, and the connection to the other end. */
-const ownPorts = [9586, 9587]
 /** No address of these is one for a tunnel: this host, link-local, multicast, reserved. */
 const unusable = [
   '0.0.0.0/8',
@@ -63,8 +49,7 @@ export function parsePair(args: readonly string[]): Pair {
   const { values, positionals } = parseFlags(args)
   const folder = parseFolder(positionals)
   const endpoint = parseEndpoint(required(values.endpoint, '--endpoint HOST[:PORT]'))
-  const forwards = required(values.forward, '--forward PORT[:TARGETPORT]').map(parseForward)
-  refuseOverlaps(forwards)
+  const forwards = parseForwards(required(values.forward, '--forward PORT[:TARGETPORT][/udp]'), endpoint.port)
   const target = parseTarget(required(values.target, '--target HOST'))
   const subnets = parseSubnets(values.subnet ?? defaultSubnet)
   refuseTooMany(forwards, subnets.length)
@@ -127,64 +112,6 @@ function parseEndpoint(text: string): Pair['endpoint'] {
       `--endpoint: ${found(text)}; allowed: HOST or HOST:PORT, where HOST is a name, an IPv4 address or [an IPv6 address] and PORT is 1 to 65535`,
     )
   return { host: parsed.host, port: parsed.first }
-}
-
-function parseForward(text: string): Forward {
-  if (/\/udp$/i.test(text))
-    throw usageError(
-      `--forward: ${found(text)}, udp is not supported yet; leave it out, only tcp is forwarded`,
-    )
-  const [from = '', to = from, ...more] = text.split(':')
-  const [listen, target] = [parsePorts(from), parsePorts(to)]
-  if (listen === undefined || target === undefined || more.length > 0)
-    throw usageError(
-      `--forward: ${found(text)}; allowed: PORT, PORT:TARGETPORT or a range FIRST-LAST, ports 1 to 65535`,
-    )
-  const ranges = listen.first !== listen.last || target.first !== target.last
-  if (ranges && (listen.first !== target.first || listen.last !== target.last))
-    throw usageError(`--forward: ${found(text)}; allowed: a range is forwarded to the same ports`)
-  const taken = ownPorts.find(port => listen.first <= port && port <= listen.last)
-  if (taken !== undefined)
-    throw usageError(
-      `--forward: ${found(text)}; allowed: any port but ${ownPorts.join(' and ')}, the program's own`,
-    )
-  return { name: nameOf(listen), listen, target }
-}
-
-function parsePorts(text: string): Ports | undefined {
-  const ports = parseHostPorts(`:${text}`)
-  return ports && { first: ports.first, last: ports.last }
-}
-
-function nameOf(ports: Ports): string {
-  const text = formatPorts(ports)
-  return { 80: 'http', 443: 'https' }[text] ?? `tcp-${text}`
-}
-
-/** `443`, `8000-8010`. */
-export function formatPorts({ first, last }: Ports): string {
-  return first === last ? `${first}` : `${first}-${last}`
-}
-
-function refuseOverlaps(forwards: readonly Forward[]): void {
-  const sorted = forwards.map(({ listen }) => listen).sort((a, b) => a.first - b.first || a.last - b.last)
-  let before: Ports | undefined
-  for (const ports of sorted) {
-    if (before !== undefined && ports.first <= before.last)
-      throw usageError(
-        `--forward: found port ${ports.first} twice, in ${formatPorts(before)} and ${formatPorts(ports)}; allowed: each port once`,
-      )
-    before = ports
-  }
-}
-
-/** The cluster's end listens on each of its addresses. */
-function refuseTooMany(forwards: readonly Forward[], addresses: number): void {
-  const ports = forwards.reduce((sum, { listen }) => sum + listen.last - listen.first + 1, 0)
-  if (ports * addresses > mostListeners)
-    throw usageError(
-      `--forward: found ${ports} ports; allowed: ${Math.floor(mostListeners / addresses)} in all; list the ports that are used`,
-    )
 }
 
 function parseTarget(text: string): string {

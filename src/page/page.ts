@@ -1,5 +1,5 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
-import { shortKey, targetText, targetTrouble } from '../admin/status.ts'
+import { countsText, shortKey, targetText, targetTrouble } from '../admin/status.ts'
 import { formatBytes, formatCount } from '../amount.ts'
 import type { ForwardStatus } from '../connection/status.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
@@ -109,10 +109,15 @@ function picture({ health: { status }, tunnel, forwards, links, connectionsTotal
   const [up, unknown] = (['up', 'unknown'] as const).map(
     is => all.filter(({ state }) => state === is).length,
   ) as [number, number]
+  const flows = forwards.reduce(
+    (sum, { datagrams, active }) => (datagrams === undefined ? sum : sum + active),
+    0,
+  )
+  const connections = formatCount(Math.max(0, connectionsTotal - flows), 'open connection')
   const clients: Hop = {
     tone: connectionsTotal > 0 ? 'good' : 'quiet',
     name: 'Clients',
-    detail: formatCount(connectionsTotal, 'open connection'),
+    detail: flows > 0 ? `${connections}, ${formatCount(flows, 'flow')}` : connections,
   }
   const here: Hop = { tone: health[status], name: 'This end', detail: status }
   const targets: Hop = {
@@ -161,21 +166,32 @@ function peerCard(peer: Peer, now: number): Html {
 }
 
 function forwardCard(forward: Forward, { history, now }: PageParts): Html {
-  const { name, active, accepted } = forward
+  const { name, active, accepted, datagrams } = forward
+  const [unit, units] = datagrams === undefined ? ['open connection', 'Open connections'] : ['flow', 'Flows']
   const how = howOf(forward.targets)
   const series = history.of(name)
   const [received, sent] = [series.received.at(-1) ?? 0, series.sent.at(-1) ?? 0]
-  const refused = Object.entries(forward.refused).filter(([, count]) => count > 0)
-  return html`<section class="card"><div class="top"><h3>${name}</h3>${state(how.tone, how.word)}</div>
+  const refused = countsText(forward.refused)
+  return html`<section class="card"><div class="top"><h3>${name}${datagrams !== undefined && html` <span class="soft">UDP</span>`}</h3>${state(how.tone, how.word)}</div>
 ${targetList(forward, now)}${headerNote(forward)}
-${spark(`Open connections of ${name}: ${active} now`, series.active)}<div class="key"><span>${formatCount(active, 'open connection')}</span><span>${accepted} in all</span></div>
+${spark(`${units} of ${name}: ${active} now`, series.active)}<div class="key"><span>${formatCount(active, unit!)}</span><span>${accepted} in all</span></div>
 ${spark(`Bytes a second of ${name}: ${formatBytes(sent)} out, ${formatBytes(received)} in`, series.sent, series.received)}<div class="key"><span>out ${formatBytes(sent)}/s</span><span>in ${formatBytes(received)}/s</span></div>
-${refused.length > 0 && html`<small class="warning wrap">refused: ${refused.map(([reason, count]) => `${count} ${reason}`).join(', ')}</small>`}</section>`
+${datagramNote(forward)}${refused !== '' && html`<small class="warning wrap">refused: ${refused}</small>`}</section>`
+}
+
+/** What a UDP forward counts; of what went no further, why. */
+function datagramNote({ datagrams }: Forward): Html | undefined {
+  if (datagrams === undefined) return undefined
+  const { received, sent, evicted } = datagrams
+  const dropped = countsText(datagrams.dropped)
+  return html`<div class="key"><span>${formatCount(sent, 'datagram')} out</span><span>${received} in</span></div>${
+    dropped !== '' && html`<small class="warning wrap">dropped: ${dropped}</small>`
+  }${evicted > 0 && html`<small class="warning wrap">ended to make room: ${formatCount(evicted, 'flow')}</small>`}`
 }
 
 /** Where it sends; of several targets each with its state. */
-function targetList({ listeners, targets }: Forward, now: number): Html {
-  const from = listeners.join(', ')
+function targetList({ protocol, listeners, targets }: Forward, now: number): Html {
+  const from = listeners.map(listener => (protocol === 'udp' ? `${listener}/udp` : listener)).join(', ')
   const trouble = (target: Dated<TargetStatus>) => {
     const { behind, judged } = target
     const lost = targetTrouble(target)
@@ -195,8 +211,12 @@ function targetList({ listeners, targets }: Forward, now: number): Html {
   )}`
 }
 
-/** That a target takes connections says nothing of the header. */
-function headerNote({ sendProxy, targets }: Forward): Html | undefined {
+/** That a target takes connections says nothing of the header. Of one over UDP nothing is known before it answers. */
+function headerNote({ protocol, sendProxy, targets }: Forward): Html | undefined {
+  if (protocol === 'udp')
+    return targets.some(({ state, behind }) => state === 'unknown' && behind === undefined)
+      ? html`<small>whether the target is there, the first client's answer shows</small>`
+      : undefined
   const isOpen =
     sendProxy !== false && targets.some(({ state, judged }) => state === 'up' && judged === undefined)
   if (!isOpen) return undefined

@@ -14,6 +14,7 @@ h2{font-size:13px;font-weight:600;color:var(--soft);margin:28px 0 8px;text-trans
 h3{font-size:15px;font-weight:600;overflow-wrap:anywhere}
 .soft,small{color:var(--soft);font-size:13px}
 .wrap{overflow-wrap:anywhere}
+.card>small{display:block}
 .mark{width:12px;height:12px;margin-right:6px;vertical-align:-1px;fill:currentColor;flex:none}
 .state{white-space:nowrap;font-weight:600}
 .good{color:var(--good)}.warning{color:var(--warning)}.bad{color:var(--bad)}.quiet{color:var(--quiet)}

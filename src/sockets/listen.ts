@@ -25,15 +25,15 @@ export async function listen(server: Server, host: string, port: number): Promis
     const code = systemCode(error)
     if (host === '' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL'))
       return listen(server, '0.0.0.0', port)
-    throw new EndError(
-      'LISTEN_FAILED',
-      `cannot listen on ${formatHostPort(host, port)}: ${causes[code ?? ''] ?? messageOf(error)}`,
-      {
-        fix: fixes[code ?? ''] ?? 'Change the listen address',
-        cause: error,
-      },
-    )
+    throw listenFailed(host, port, error)
   }
+}
+
+/** `LISTEN_FAILED`, for whatever was to be bound. */
+export function listenFailed(host: string, port: number, cause: unknown): EndError {
+  const code = systemCode(cause) ?? ''
+  const message = `cannot listen on ${formatHostPort(host, port)}: ${causes[code] ?? messageOf(cause)}`
+  return new EndError('LISTEN_FAILED', message, { fix: fixes[code] ?? 'Change the listen address', cause })
 }
 
 const causes: Record<string, string> = {
@@ -44,7 +44,8 @@ const causes: Record<string, string> = {
 }
 
 const fixes: Record<string, string> = {
-  EADDRINUSE: 'Stop what listens there (`ss -ltnp` shows it; often HAProxy or nginx), or choose another port',
+  EADDRINUSE:
+    'Stop what listens there (`ss -lntup` shows it; often HAProxy or nginx), or choose another port',
   EACCES:
     'Add the capability NET_BIND_SERVICE, or set the sysctl net.ipv4.ip_unprivileged_port_start=0 for the container',
   EADDRNOTAVAIL:

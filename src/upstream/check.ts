@@ -1,5 +1,4 @@
 import type { CheckConfig } from '../config/config.ts'
-import type { Knock } from './knock.ts'
 import type { Target } from './target.ts'
 
 /** Milliseconds between two tries of a target that is down, where nothing else is configured. */
@@ -11,9 +10,15 @@ const least = 100
 /** For so long (ms) a target that nobody stands in for is expected back at any moment. */
 const atFirst = 60_000
 
+/** One try of a target. */
+export interface Try {
+  /** Nobody is told any more. */
+  cancel(): void
+}
+
 export interface CheckOwner {
   /** One try; it is told what became of it. */
-  knock(target: Target, told: (error: string | undefined) => void): Knock
+  knock(target: Target, told: (error: string | undefined) => void): Try
   /** Another target is up. */
   isServed(): boolean
 }
@@ -27,7 +32,7 @@ export class Check {
   readonly #owner: CheckOwner
   readonly #isPassive: boolean
   readonly #config: CheckConfig
-  #knock: Knock | undefined
+  #knock: Try | undefined
   #timer: NodeJS.Timeout | undefined
   /** Answers, or failures, in a row that have changed nothing yet. */
   #rises = 0

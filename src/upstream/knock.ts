@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import type { ForwardConfig } from '../config/config.ts'
+import type { TcpForwardConfig } from '../config/config.ts'
 import { messageOf, systemCode } from '../errors.ts'
 import { frame } from '../link/frame.ts'
 import type { Reset } from '../link/reset-reason.ts'
@@ -26,7 +26,7 @@ export interface KnockOptions {
 
 /** The forward that a target is tried for. */
 export interface Knocker extends Sender {
-  readonly config: ForwardConfig
+  readonly config: TcpForwardConfig
   readonly descriptors: Descriptors
   readonly loops: Loops
   readonly ways: Ways

@@ -5,13 +5,14 @@ import type { Target } from './target.ts'
 
 /** A forward, as far as its ways are concerned. */
 export interface Sender {
-  readonly config: Pick<ForwardConfig, 'listen'>
+  readonly config: Pick<ForwardConfig, 'protocol' | 'listen'>
   readonly upstreams: { readonly targets: readonly Target[] }
 }
 
 /** Where a connection that this end makes to an address and port arrives, if it arrives at this end. */
 interface Arrivals {
   to(
+    protocol: ForwardConfig['protocol'],
     address: string,
     port: number,
   ): { readonly forward: Sender; readonly offset: number } | 'link' | undefined
@@ -78,7 +79,7 @@ export class WayBack {
 
   /** A forward with several targets leads to where all of them do. */
   #leadsTo(goal: Sender, address: string, port: number, seen: Set<Sender>): boolean {
-    const route = this.#routes.to(address, port)
+    const route = this.#routes.to(goal.config.protocol, address, port)
     if (route === undefined || route === 'link') return false
     const { forward, offset } = route
     if (forward === goal) return true

@@ -104,6 +104,13 @@ t.test('the values', async t => {
   t.equal(value('forward_dropped_tlvs_total', https), 4)
   t.equal(value('forward_refused_total', '{forward="https",reason="untrusted-source"}'), 0)
   t.equal(value('forward_refused_total', '{forward="https",reason="header-invalid"}'), 1)
+  t.same(families.get('wg_punchhole_forward_datagrams_total')?.samples, {
+    '{forward="dns",direction="received"}': 31,
+    '{forward="dns",direction="sent"}': 30,
+  })
+  t.equal(value('forward_datagrams_dropped_total', '{forward="dns",reason="too-big"}'), 12)
+  t.equal(value('forward_datagrams_dropped_total', '{forward="dns",reason="no-flow"}'), 0)
+  t.same(families.get('wg_punchhole_forward_flows_evicted_total')?.samples, { '{forward="dns"}': 2 })
   t.same(families.get('wg_punchhole_links_up')?.samples, { '': 1 })
   t.same(families.get('wg_punchhole_link_streams')?.samples, { '': 5 })
   t.same(families.get('wg_punchhole_link_streams_promoted')?.samples, { '': 1 })
@@ -113,7 +120,11 @@ t.test('the values', async t => {
     '{forward="ssh",state="down"}': 1,
     '{forward="new",state="unknown"}': 1,
   })
-  t.same(families.get('wg_punchhole_forward_target_up')?.samples, { [https]: 1, '{forward="ssh"}': 0 })
+  t.same(families.get('wg_punchhole_forward_target_up')?.samples, {
+    [https]: 1,
+    '{forward="ssh"}': 0,
+    '{forward="dns"}': 1,
+  })
   t.equal(value('log_lines_dropped_total'), 9)
   t.ok(value('process_resident_memory_bytes')! > 2 ** 20)
   t.ok(value('tunnel_process_resident_memory_bytes')! > 2 ** 20)

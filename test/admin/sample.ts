@@ -1,6 +1,7 @@
 import type { EndParts } from '../../src/admin/status.ts'
 import { momentOf } from '../../src/clock.ts'
-import type { ForwardStatus } from '../../src/connection/status.ts'
+import type { TcpForwardStatus, UdpForwardStatus } from '../../src/connection/status.ts'
+import { dropReasons } from '../../src/upstream/drop-reason.ts'
 import { refusalReasons } from '../../src/upstream/refusal-reason.ts'
 
 /** An end with everything in it. */
@@ -69,10 +70,11 @@ const tunnel = {
   ],
 }
 
-export function forward(name: string, state: 'unknown' | 'up' | 'down'): ForwardStatus {
+export function forward(name: string, state: 'unknown' | 'up' | 'down'): TcpForwardStatus {
   const counts: Partial<Record<string, number>> = { 'header-invalid': 1, 'target-failed': 77 }
   const refused = refusalReasons.map(reason => [reason, counts[reason] ?? 0])
   return {
+    protocol: 'tcp',
     name,
     listeners: ['0.0.0.0:443', '[::]:443'],
     acceptProxy: false,
@@ -96,8 +98,26 @@ export function forward(name: string, state: 'unknown' | 'up' | 'down'): Forward
     sentBytes: 20_971_520,
     droppedTlvs: 4,
     headerResets: 0,
-    refused: Object.fromEntries(refused),
+    refused: Object.fromEntries(refused) as TcpForwardStatus['refused'],
   }
+}
+
+/** Its target answers; too long datagrams come, and more flows than there is room for. */
+export const dns: UdpForwardStatus = {
+  ...forward('dns', 'up'),
+  protocol: 'udp',
+  listeners: ['0.0.0.0:53', '[::]:53'],
+  targets: [{ ...forward('dns', 'up').targets[0]!, address: '10.1.10.2:53' }],
+  sendProxy: 'v2-every',
+  acceptProxy: false,
+  datagrams: {
+    received: 31,
+    sent: 30,
+    dropped: Object.fromEntries(
+      dropReasons.map(reason => [reason, { 'too-big': 12, backlog: 3 }[reason as string] ?? 0]),
+    ) as UdpForwardStatus['datagrams']['dropped'],
+    evicted: 2,
+  },
 }
 
 export function parts(changes: Partial<EndParts> = {}): EndParts {
@@ -129,7 +149,7 @@ export function parts(changes: Partial<EndParts> = {}): EndParts {
       },
     },
     tunnel,
-    forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown')],
+    forwards: [forward('https', 'up'), forward('ssh', 'down'), forward('new', 'unknown'), dns],
     links: [
       {
         address: '10.1.10.2',

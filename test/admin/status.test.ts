@@ -1,6 +1,7 @@
 import t from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
 import { wallTime } from '../../src/clock.ts'
+import type { ForwardStatus } from '../../src/connection/status.ts'
 import { bare, forward, lost, parts, peer, secret, started } from './sample.ts'
 
 t.test('times are ISO text, also where there is none', async t => {
@@ -48,13 +49,27 @@ t.test('the newest 200 connections, newest first, and how many there are', async
 
 t.test('what a part carries beyond its type is not shown', async t => {
   const given = parts({
-    forwards: parts().forwards.map(forward => ({
-      ...forward,
+    forwards: parts().forwards.map(forward => {
+      const { datagrams, refused, targets } = forward
+      const laced = datagrams && {
+        ...datagrams,
+        [secret]: 1,
+        dropped: { ...datagrams.dropped, [secret]: 1 },
+      }
+      const [key, more] = [{ key: secret }, { [secret]: 1 }]
+      return {
+        ...forward,
+        ...key,
+        targets: targets.map(target => ({ ...target, key: secret })),
+        refused: { ...refused, ...more },
+        datagrams: laced,
+      } as object as ForwardStatus
+    }),
+    connections: parts().connections.map(connection => ({
+      ...connection,
       key: secret,
-      targets: forward.targets.map(target => ({ ...target, key: secret })),
-      refused: { ...forward.refused, [secret]: 1 },
+      datagrams: { received: 1, sent: 1, [secret]: 1 },
     })),
-    connections: parts().connections.map(connection => ({ ...connection, key: secret })),
   })
   t.match(JSON.stringify(given), secret)
   t.notMatch(JSON.stringify(endStatus(given)), secret)

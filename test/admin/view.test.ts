@@ -3,7 +3,7 @@ import t from 'tap'
 import { endStatus } from '../../src/admin/status.ts'
 import { formatStatus } from '../../src/admin/view.ts'
 import { wallTime } from '../../src/clock.ts'
-import { bare, lost, parts, secret, started } from './sample.ts'
+import { bare, dns, lost, parts, secret, started } from './sample.ts'
 
 const now = wallTime(started) + 60_000
 const given = parts({
@@ -36,6 +36,9 @@ forward  listens on             target         state    open  total  refused  re
 https    0.0.0.0:443, [::]:443  10.1.10.2:443  up       1     7      78       2.0 KiB   20 MiB
 ssh      0.0.0.0:443, [::]:443  10.1.10.2:443  down     1     7      78       2.0 KiB   20 MiB  connect ECONNREFUSED 10.1.10.2:443
 new      0.0.0.0:443, [::]:443  10.1.10.2:443  unknown  1     7      78       2.0 KiB   20 MiB
+
+UDP forward  listens on                   target        state  flows  total  refused  received      sent         evicted  dropped
+dns          0.0.0.0:53/udp, [::]:53/udp  10.1.10.2:53  up     1      7      78       31 (2.0 KiB)  30 (20 MiB)  2        12 too-big, 3 backlog
 
 connection         forward  target         age   received  sent
 203.0.113.7:50000  https    10.1.10.2:443  10 s  512 B     1.0 KiB`,
@@ -98,6 +101,28 @@ t.test('several targets have a line each', async t => {
   t.match(text, /^https +0\.0\.0\.0:443, \[::\]:443 +1 of 2 up +up +1 +7 /m)
   t.match(text, /^ +10\.1\.10\.2:443 +down +0 +ECONNREFUSED$/m)
   t.match(text, /^ +10\.1\.10\.4:443 \(pods\.example\) +up +3$/m)
+})
+
+t.test('of a UDP forward several targets have a line each, too, and nothing dropped is a 0', async t => {
+  const [target] = dns.targets
+  const targets = [target!, { ...target!, address: '192.0.2.3:53', state: 'down' as const, error: 'refused' }]
+  const dropped = Object.fromEntries(Object.keys(dns.datagrams.dropped).map(reason => [reason, 0]))
+  const datagrams = { ...dns.datagrams, dropped: dropped as typeof dns.datagrams.dropped, evicted: 0 }
+  const flow = { ...parts().connections[0]!, forward: 'dns', datagrams: { received: 1, sent: 1 } }
+  const status = endStatus(parts({ forwards: [{ ...dns, targets, datagrams }], connections: [flow] }))
+  const text = formatStatus(status, { color: false, now })
+  t.match(text, /^dns +.*\/udp +1 of 2 up +up +1 .* 0 +0$/m)
+  t.match(text, /^ +192\.0\.2\.3:53 +down +1 +refused$/m)
+  t.match(text, /^203\.0\.113\.7:50000\/udp +dns /m)
+  t.notMatch(text, /^forward /m, 'there is no other')
+})
+
+t.test('an end of an older version has no UDP forwards', async t => {
+  const { protocol: _, ...old } = endStatus(parts()).forwards[0]!
+  const status = JSON.parse(JSON.stringify({ ...endStatus(parts()), forwards: [old] }))
+  const text = formatStatus(status, { color: false, now })
+  t.match(text, /^https .* up /m)
+  t.notMatch(text, 'UDP forward')
 })
 
 t.test('behind a peer that is not reached nothing is up or down, and one line is the fault', async t => {

@@ -82,7 +82,10 @@ t.test('what is off by default', { skip }, async t => {
   })
 
   t.test('hairpin Service', async t => {
-    t.same(objects.get('Service/punchhole').spec.ports, [{ name: 'https', port: 443, targetPort: 8443 }])
+    t.same(objects.get('Service/punchhole').spec.ports, [
+      { name: 'https', port: 443, targetPort: 8443 },
+      { name: 'dns', port: 53, targetPort: 5353, protocol: 'UDP' },
+    ])
   })
 
   t.test('NetworkPolicy', async t => {
@@ -92,9 +95,12 @@ t.test('what is off by default', { skip }, async t => {
     t.same(admin.ports, [{ port: 'admin' }])
     t.same(admin.from[0], everything.networkPolicy.adminFrom[0])
     t.match(objects.get('Pod/punchhole-test').metadata.labels, admin.from[1].podSelector.matchLabels)
-    t.same(service, { ports: [{ port: 8443 }] })
+    t.same(service, { ports: [{ port: 8443 }, { port: 5353, protocol: 'UDP' }] })
     t.same(rest, [])
-    t.match(spec.egress[0].ports, [{ port: 53 }, { port: 53 }])
+    t.same(spec.egress[0].ports, [
+      { port: 53, protocol: 'UDP' },
+      { port: 53, protocol: 'TCP' },
+    ])
     t.same(spec.egress.slice(1), everything.networkPolicy.egress)
 
     const closed = await render({ ...minimal, networkPolicy: { enabled: true } })

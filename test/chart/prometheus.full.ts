@@ -40,6 +40,7 @@ t.test('the alerts and the dashboard, by what Prometheus scraped', { skip }, asy
     `forwards:
   http: { listen: ":80", target: "10.1.10.2:80" }
   closed: { listen: ":81", target: "10.1.10.2:80", allow: [192.0.2.0/24] }
+  dns: { protocol: udp, listen: ":53", target: "10.1.10.2:53", acceptProxy: v2-every, trustedProxies: [203.0.113.0/24] }
 `,
   )
   const cluster = await startOurs(
@@ -107,6 +108,16 @@ t.test('the alerts and the dashboard, by what Prometheus scraped', { skip }, asy
   const visit = (port: number) =>
     world.client.exec('curl', '-s', '--max-time', '5', `http://203.0.113.1:${port}/`).catch(() => '')
 
+  /** Without the header that its forward requires. */
+  const datagrams = (count: number) =>
+    world.client.run(async count => {
+      const { createSocket } = await import('node:dgram')
+      const socket = createSocket('udp4')
+      for (let i = 0; i < count; i++)
+        await new Promise(resolve => socket.send('x', 53, '203.0.113.1', resolve))
+      socket.close()
+    }, count)
+
   await t.test('all is well: each rule can be evaluated, and none fires', async t => {
     await visit(80)
     await retry(async () => {
@@ -122,6 +133,7 @@ t.test('the alerts and the dashboard, by what Prometheus scraped', { skip }, asy
 
   await t.test('what an alert is about makes it fire, with its text; the dashboard shows it', async t => {
     for (let i = 0; i < 30; i++) await visit(81)
+    await datagrams(300)
     for (let i = 0; i < 4; i++) {
       const from = gateway.log.length
       const pid = await world.gateway.exec('pgrep', '-f', `wireguard-go -f ${world.interfaces.gateway}$`)
@@ -133,6 +145,7 @@ t.test('the alerts and the dashboard, by what Prometheus scraped', { skip }, asy
     const alerts = await until(t, {
       fire: [
         'WgPunchholeDegraded punchhole-1 backend-down',
+        'WgPunchholeDropping punchhole-0 dns',
         'WgPunchholeRefusing punchhole-0 closed',
         'WgPunchholeTargetDown punchhole-1 http',
         'WgPunchholeTunnelRestarts punchhole-0',

@@ -34,6 +34,22 @@ t.test('the rules are right, and fire when they should', { skip }, async t => {
         input_series: [
           { series: `wg_punchhole_ready{${end}}`, values: '1x4 0x10' },
           { series: `wg_punchhole_forward_target_up{${end},forward="web"}`, values: '1x4 0x20' },
+          {
+            series: `wg_punchhole_forward_datagrams_dropped_total{${end},forward="dns",reason="too-big"}`,
+            values: '0+20x40',
+          },
+          {
+            series: `wg_punchhole_forward_datagrams_total{${end},forward="dns",direction="received"}`,
+            values: '0+500x40',
+          },
+          {
+            series: `wg_punchhole_forward_datagrams_dropped_total{${end},forward="game",reason="too-big"}`,
+            values: '0+20x40',
+          },
+          {
+            series: `wg_punchhole_forward_datagrams_total{${end},forward="game",direction="received"}`,
+            values: '0+9000x40',
+          },
           { series: `wg_punchhole_tunnel_process_restarts_total{${end}}`, values: '0 1 2 3 4x20' },
         ],
         alert_rule_test: [
@@ -44,6 +60,9 @@ t.test('the rules are right, and fire when they should', { skip }, async t => {
           expect('WgPunchholeTunnelRestarts', '1m'),
           expect('WgPunchholeTunnelRestarts', '6m', { ...here, severity: 'warning' }),
           expect('WgPunchholeAbsent', '6m'),
+          expect('WgPunchholeDropping', '15m'),
+          // One in 25 of one forward; one in 450 of the other is no alert.
+          expect('WgPunchholeDropping', '30m', { pod: 'punchhole-0', severity: 'warning', forward: 'dns' }),
         ],
       },
     ],

@@ -49,6 +49,7 @@ t.test('each listener with the first one before it that it cannot be beside', as
       const plans = list.map(
         ({ host, first, last }, index): ListenerPlan => ({
           path: [`${index}`],
+          protocol: 'tcp',
           listen: parseHostPorts(`${host}:${first}-${last}`)!,
         }),
       )

@@ -1,5 +1,5 @@
 import { fromNumber, type SocketAddress } from '../../src/address.ts'
-import type { UdpForm } from '../../src/datagram/form.ts'
+import type { UdpForm } from '../../src/config/config.ts'
 
 /** What a receiver has to make of datagrams, written a second time: slow, and word for word from the rules. */
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { UdpForm } from '../../src/datagram/form.ts'
+import type { UdpForm } from '../../src/config/config.ts'
 import type { Told } from '../../src/datagram/reading.ts'
 import { FormReceiver } from '../../src/datagram/receiver.ts'
 import { flowTlv, knownAnswer, unknownAnswer } from '../../src/proxy/flow-mark.ts'

@@ -10,7 +10,7 @@ import { parts } from '../admin/sample.ts'
 
 /** Targets of every kind, and what the doctor says of the header that they are sent. */
 
-const forward = endStatus(parts()).forwards[0]!
+const forward = endStatus(parts()).forwards.find(forward => forward.protocol === 'tcp')!
 
 type Speaks = (socket: Socket) => void
 

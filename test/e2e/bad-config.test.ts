@@ -84,11 +84,11 @@ const cases: Readonly<Record<string, Case>> = {
     says: [/^%\/wg0\.conf:6:14: error: Peer\.AllowedIPs: .*covers the peer's endpoint.*narrow it/],
   },
   'an unknown key, one of a later version, and all errors at once': {
-    config: `${tunnel}forwards: { web: { listen: ":80", target: "10.1.10.2:80", protocol: udp, lisen: 1 } }
+    config: `${tunnel.replace(' }', ', mode: netstack }')}forwards: { web: { listen: ":80", target: "10.1.10.2:80", lisen: 1 } }
 adminn: { listen: ":1" }
 `,
     says: [
-      /^%\/config\.yaml:2:\d+: error: forwards\.web\.protocol: not supported yet/,
+      /^%\/config\.yaml:1:\d+: error: tunnel\.mode: not supported yet/,
       /^%\/config\.yaml:2:\d+: error: forwards\.web\.lisen: unknown key; did you mean listen\?/,
       /^%\/config\.yaml:3:1: error: adminn: unknown key; did you mean admin\?/,
     ],

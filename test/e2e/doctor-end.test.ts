@@ -17,6 +17,7 @@ const forwards = {
   http: { listen: ":80", target: "10.1.10.2:80" }
   lost: { listen: ":81", target: "10.1.10.2:81" }
   bare: { listen: ":82", target: "10.1.10.2:82" }
+  dns: { protocol: udp, listen: ":53", target: "10.1.10.2:53" }
 `,
   cluster: `forwards:
   http: { listen: "tunnel:80", target: "127.0.0.1:8080" }
@@ -25,6 +26,7 @@ const forwards = {
   down: { listen: "tunnel:84", target: "127.0.0.1:9" }
   nowhere: { listen: "tunnel:85", target: "service.invalid:80" }
   long: { listen: "tunnel:86", target: "127.0.0.1:8080", proxyHeaderLimit: 1536 }
+  dns: { protocol: udp, listen: "tunnel:53", target: "127.0.0.1:5353" }
 `,
 }
 
@@ -203,6 +205,38 @@ t.test('--trace: hop by hop, what each end saw', async t => {
     'http://127.0.0.1:9586',
   )
   t.match([wrong.code, wrong.output], [2, /no forward is called "x"; there are http, lost/])
+})
+
+t.test('--trace of a UDP forward: one marked datagram, which goes no further than the other end', async t => {
+  const { findings } = await doctor('gateway', '--trace', '--forward', 'dns')
+  t.match(
+    findings.filter(({ step }) => step.startsWith('hop')),
+    [
+      { step: 'hop 1: client → dns', state: 'unknown', found: /:53\/udp: .* not tried$/ },
+      {
+        step: 'hop 2: dns → 10.1.10.2:53',
+        state: 'ok',
+        found:
+          /^seen from 10\.1\.10\.1:\d+ in .* ms, PROXY v2 \(v2-every\) tells 10\.1\.10\.1:\d+, id [0-9a-f]{32}, MTU 1420 here, 1420 there$/,
+      },
+      {
+        step: 'hop 3: dns → 127.0.0.1:5353',
+        state: 'unknown',
+        found: /^without a header.*; udp: nobody answers unless asked/,
+      },
+    ],
+  )
+  t.match(
+    findings.find(({ step }) => step === 'target of dns'),
+    { state: 'unknown', found: /leave from 10\.1\.10\.1, to peer .*; udp: nobody answers unless asked/ },
+  )
+  const status = await world.cluster.exec('curl', '-s', 'http://127.0.0.1:9586/status.json')
+  const dns = JSON.parse(status).forwards.find(({ name }: { name: string }) => name === 'dns')
+  t.match(dns, { protocol: 'udp', accepted: 0, datagrams: { received: 0, sent: 0, evicted: 0 } })
+  t.same(
+    Object.entries(dns.datagrams.dropped).filter(([, count]) => count !== 0),
+    [],
+  )
 })
 
 /** The cluster end with another wg0.conf. */

@@ -11,7 +11,10 @@ t.teardown(() => lab.close())
 const host = await lab.host('end')
 const name = `${lab.id}w`
 const keys = keyPairs()
-const forwards = 'forwards: { web: { listen: ":8080", target: "10.1.10.1:80" } }\n'
+const forwards = `forwards:
+  web: { listen: ":8080", target: "10.1.10.1:80" }
+  dns: { protocol: udp, listen: ":8080", target: "10.1.10.1:53" }
+`
 const tunnel = `tunnel: { wgConf: wg0.conf, interface: ${name}, stateDir: . }\n`
 const wgConf = `[Interface]
 Address = 10.1.10.2
@@ -52,7 +55,7 @@ t.test('nothing is wrong, but that no end runs', async t => {
     findings.map(({ step }) => step),
     [
       ...['config', 'running end', 'tunnel device', 'capability', 'run folder', 'wireguard-go', 'interface'],
-      ...['UDP port', 'listener of web', 'admin listener'],
+      ...['UDP port', 'listener of web', 'listener of dns', 'admin listener'],
     ],
   )
 })
@@ -104,25 +107,29 @@ t.test('ports that are taken, and one below 1024 without the right', async t => 
     const { createSocket } = await import('node:dgram')
     const tcp = createServer()
     const udp = createSocket('udp4')
+    const dns = createSocket('udp4')
     await new Promise<void>(resolve => tcp.listen(8080, () => resolve()))
     await new Promise<void>(resolve => udp.bind(51820, () => resolve()))
-    state.set('holders', [tcp, udp])
+    await new Promise<void>(resolve => dns.bind(8080, () => resolve()))
+    state.set('holders', [tcp, udp, dns])
   }, undefined)
   const { code, findings } = await doctor()
   t.equal(code, 1)
   t.match(failures(findings), [
     { step: 'UDP port', found: /51820 .*EADDRINUSE/, fix: /systemctl stop wg-quick@wg0/ },
-    { step: 'listener of web', found: /8080.*in use/, fix: /ss -ltnp/ },
+    { step: 'listener of web', found: /8080.*in use/, fix: /ss -lntup/ },
+    { step: 'listener of dns', found: /8080.*in use/, fix: /ss -lntup/ },
   ])
   await host.run((_, { state }) => {
     for (const holder of state.get('holders') as { close(): void }[]) holder.close()
   }, undefined)
 
   const low = join(folder, 'low.yaml')
-  await writeFile(low, tunnel + forwards.replace(':8080', ':80'))
+  await writeFile(low, tunnel + forwards.replace(':8080', ':80').replace(':8080', ':53'))
   const denied = await doctor({ config: low, wrapper: without('net_bind_service') })
   t.match(failures(denied.findings), [
     { step: 'listener of web', found: /no right/, fix: /NET_BIND_SERVICE/ },
+    { step: 'listener of dns', found: /53.*no right/, fix: /NET_BIND_SERVICE/ },
   ])
 })
 

@@ -140,7 +140,7 @@ for (const [protocol, port, message] of [
   [
     'tcp',
     8080,
-    /cannot listen on :8080: the port is in use \(EADDRINUSE\)\. Stop what listens there \(`ss -ltnp`/,
+    /cannot listen on :8080: the port is in use \(EADDRINUSE\)\. Stop what listens there \(`ss -lntup`/,
   ],
   [
     'tcp',

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { HostPorts } from '../../src/address.ts'
-import type { ForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
+import type { ForwardConfig, TcpForwardConfig, UpstreamConfig } from '../../src/config/config.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
@@ -21,9 +21,10 @@ export const to = (...targets: readonly HostPorts[]): UpstreamConfig => ({
 })
 
 /** A forward from a free port of 127.0.0.1 to `target`, without headers, unless `changes` says otherwise. */
-export function config(target: number, changes: Partial<ForwardConfig> = {}): ForwardConfig {
+export function config(target: number, changes: Partial<TcpForwardConfig> = {}): TcpForwardConfig {
   return {
     name: 'web',
+    protocol: 'tcp',
     listen: at('127.0.0.1', 0),
     upstream: to(at('127.0.0.1', target)),
     routes: [],

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { ForwardConfig } from '../../src/config/config.ts'
+import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2, parseProxyHeader, uniqueIdOf } from '../../src/proxy/proxy-header.ts'
 import { at, Backend, config, eventually, forwarding, open, outcome, to } from './bench.ts'
 
@@ -13,7 +13,7 @@ const gateway = { address: '203.0.113.1', port: 443 }
 
 async function world(
   t: Test,
-  changes: Partial<ForwardConfig>,
+  changes: Partial<TcpForwardConfig>,
   resolve?: (host: string) => Promise<readonly string[]>,
 ) {
   const backend = await Backend.listen(t)

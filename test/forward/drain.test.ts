@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { ForwardConfig } from '../../src/config/config.ts'
+import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
 import {
   at,
@@ -22,7 +22,7 @@ const gateway = { address: '10.1.10.1', port: 80 }
 const never = new AbortController().signal
 
 /** One that takes PROXY headers; its target answers each connection and ends it. */
-async function behind(t: Test, changes: Partial<ForwardConfig> = {}) {
+async function behind(t: Test, changes: Partial<TcpForwardConfig> = {}) {
   const backend = await Backend.listen(t)
   backend.server.on('connection', socket => socket.end('served'))
   return forwarding(t, [config(backend.port, { acceptProxy: 'any', ...changes })])
@@ -75,7 +75,7 @@ t.test('the delay ends with the drain time', async t => {
 
 t.test('who has somebody before it', async t => {
   const backend = await Backend.listen(t)
-  const hasFront = async (...forwards: ForwardConfig[]) =>
+  const hasFront = async (...forwards: TcpForwardConfig[]) =>
     (await forwarding(t, forwards, { tunnel: ['127.0.0.1'] })).forwarder.hasFront
   const plain = config(backend.port)
   t.notOk(await hasFront(plain), 'clients come by themselves')

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { ForwardConfig } from '../../src/config/config.ts'
+import type { TcpForwardConfig } from '../../src/config/config.ts'
 import type { Arrival } from '../../src/link/acceptor.ts'
 import { Links } from '../../src/link/links.ts'
 import { parseProxyHeader } from '../../src/proxy/proxy-header.ts'
@@ -33,8 +33,8 @@ const [farA, farB] = ['127.0.0.2', '127.0.0.3'] as const
 const nowhere = '127.0.0.9'
 
 interface World {
-  readonly a?: Partial<ForwardConfig>
-  readonly b?: Partial<ForwardConfig>
+  readonly a?: Partial<TcpForwardConfig>
+  readonly b?: Partial<TcpForwardConfig>
   /** Until then the first far end has no address for its target. */
   readonly gate?: Promise<void>
   /** Whether the second one takes links. */
@@ -46,7 +46,7 @@ interface World {
 async function world(t: Test, { a, b, gate, linkB = true, order = [farA, farB] }: World = {}) {
   const [port, linkPort, closed] = [await freePort(), await freePort(), await freePort()]
   const backend = await Backend.listen(t)
-  const far = (address: string, target: number, link: boolean, changes?: Partial<ForwardConfig>) => {
+  const far = (address: string, target: number, link: boolean, changes?: Partial<TcpForwardConfig>) => {
     const upstream = to(at(`target.${address}`, target))
     const forward = config(target, { listen: at('tunnel', port), upstream, acceptProxy: 'any', ...changes })
     const resolve = async (host: string) => {

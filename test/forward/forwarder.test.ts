@@ -104,7 +104,7 @@ t.test('an address that is taken: what was bound is let go', async t => {
   await t.rejects(forwarder.prepare(plan(wanted)), {
     code: 'LISTEN_FAILED',
     message: /cannot listen on 127\.0\.0\.1:\d+: the port is in use/,
-    fix: /ss -ltnp/,
+    fix: /ss -lntup/,
   })
   t.notOk(await connects(free))
   t.same(

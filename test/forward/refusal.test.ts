@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import type { ForwardConfig } from '../../src/config/config.ts'
+import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1 } from '../../src/proxy/proxy-header.ts'
 import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
 
@@ -11,7 +11,7 @@ const gateway = { address: '203.0.113.1', port: 443 }
 
 async function world(
   t: Test,
-  changes: Partial<ForwardConfig>,
+  changes: Partial<TcpForwardConfig>,
   resolve?: (host: string) => Promise<readonly string[]>,
 ) {
   const backend = await Backend.listen(t)
@@ -20,7 +20,7 @@ async function world(
 
 async function refused(
   t: Test,
-  changes: Partial<ForwardConfig>,
+  changes: Partial<TcpForwardConfig>,
   bytes: Buffer | undefined,
   reason: string,
   detail: RegExp,

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import type { ForwardConfig, RouteConfig } from '../../src/config/config.ts'
+import type { RouteConfig, TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV2, parseProxyHeader } from '../../src/proxy/proxy-header.ts'
 import { tlvType } from '../../src/proxy/tlv.ts'
 import { ServerNames } from '../../src/upstream/server-names.ts'
@@ -20,7 +20,7 @@ const route = (name: string, ...ports: number[]): RouteConfig => ({
 })
 
 /** Backends for `www.example.com`, for all below `example.com`, and for the rest. */
-async function world(t: Test, changes: Partial<ForwardConfig> = {}) {
+async function world(t: Test, changes: Partial<TcpForwardConfig> = {}) {
   const [www, below, rest] = [await Backend.listen(t), await Backend.listen(t), await Backend.listen(t)]
   const routes = [route('www.example.com', www.port), route('*.example.com', below.port)]
   const bench = await forwarding(t, [config(rest.port, { routes, ...changes })])

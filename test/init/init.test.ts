@@ -62,6 +62,7 @@ async function judged(t: Test, pair: string, replicas: number) {
 for (const [what, more, replicas = 1] of [
   ['the smallest pair', []],
   ['with everything', ['--forward', '80:8080', '--forward', '8000-8010', '--subnet', '10.9.0.0/16']],
+  ['UDP, too', ['--forward', '53', '--forward', '53:5353/udp', '--forward', '500-510/udp']],
   ['keys inline', ['--inline']],
   ['both families', ['--subnet', '10.9.0.0/16,fd00:10::/64']],
   [
@@ -118,6 +119,7 @@ for (const [what, more, replicas = 1] of [
 t.test('the chart takes the values', { skip: chart.skip }, async t => {
   for (const more of [
     ['--forward', '80:8080', '--forward', '8000-8010'],
+    ['--forward', '53:5353/udp'],
     ['--inline'],
     ['--replicas', '3'],
     ['--replicas', '3', '--inline'],
@@ -277,6 +279,36 @@ t.test('the commands are those of the documents', async t => {
   t.match(steps, 'kubectl -n edge apply -f cluster/secret.yaml')
   t.notMatch(text(flags('x', '--inline')), 'secret.yaml &&')
 })
+
+t.test(
+  'UDP: the ends agree on a form, and the target gets bare datagrams until a person says otherwise',
+  async t => {
+    const pair = join(scratchFolder(), 'pair')
+    const steps = init(flags(pair, '--forward', '53:5353/udp', '--replicas', '2'))
+    const { gateway, clusters } = await judged(t, pair, 2)
+    const dns = ({ forwards }: Config) => forwards.find(({ name }) => name === 'udp-53')
+    t.match(dns(gateway), { protocol: 'udp', acceptProxy: false, sendProxy: 'v2-every' })
+    for (const cluster of clusters)
+      t.match(dns(cluster), {
+        protocol: 'udp',
+        acceptProxy: 'v2-every',
+        sendProxy: false,
+        upstream: { targets: [{ host: 'traefik.dmz.svc', first: 5353 }] },
+      })
+    t.match(
+      read(pair, 'cluster/values.yaml'),
+      /# Bare datagrams; which sendProxy .*: docs\/udp\.md\n {4}udp-53: /,
+    )
+    t.match(steps, 'Its firewall must let in 51820/udp, 443/tcp, 53/udp.')
+    t.match(steps, /PROXY protocol headers from the pods\.\nOver UDP .* docs\/udp\.md/)
+    t.match(read(pair, 'cluster/values.yaml'), '  # The targets of TCP must expect')
+    const alone = ['--endpoint', 'gw', '--forward', '53/udp', '--target', 'dns']
+    const bare = join(scratchFolder(), 'pair')
+    t.notMatch(init([bare, ...alone]), 'must expect')
+    t.notMatch(read(bare, 'cluster/values.yaml'), 'must expect')
+    t.notMatch(nextSteps(parsePair(flags('pair')), everyFile, false), 'Over UDP')
+  },
+)
 
 t.test('paths stand in the commands as one word', async t => {
   const text = (folder: string) => nextSteps(parsePair(flags(folder)), everyFile, false)

@@ -14,7 +14,14 @@ t.test('defaults', async t => {
   t.same(parsePair(flags('pair')), {
     folder: 'pair',
     endpoint: { host: 'gateway.example.com', port: 51820 },
-    forwards: [{ name: 'https', listen: { first: 443, last: 443 }, target: { first: 443, last: 443 } }],
+    forwards: [
+      {
+        name: 'https',
+        protocol: 'tcp',
+        listen: { first: 443, last: 443 },
+        target: { first: 443, last: 443 },
+      },
+    ],
     target: 'traefik.dmz.svc',
     gateway: ['10.1.10.1'],
     cluster: [['10.1.10.2']],
@@ -35,24 +42,31 @@ t.test('endpoints', async t => {
 })
 
 t.test('forwards', async t => {
-  for (const [text, name, listen, target] of [
+  for (const [text, name, listen, target, protocol = 'tcp'] of [
     ['80', 'http', [80, 80], [80, 80]],
     ['80:8080', 'http', [80, 80], [8080, 8080]],
     ['65535:1', 'tcp-65535', [65535, 65535], [1, 1]],
     ['8000-8010', 'tcp-8000-8010', [8000, 8010], [8000, 8010]],
     ['8000-8010:8000-8010', 'tcp-8000-8010', [8000, 8010], [8000, 8010]],
+    ['53/udp', 'udp-53', [53, 53], [53, 53], 'udp'],
+    ['53:5353/UDP', 'udp-53', [53, 53], [5353, 5353], 'udp'],
+    ['443/udp', 'udp-443', [443, 443], [443, 443], 'udp'],
+    ['9586-9587/udp', 'udp-9586-9587', [9586, 9587], [9586, 9587], 'udp'],
   ] as const) {
     const [[forward]] = [parsePair(withFlag('forward', text)).forwards]
     t.same(forward, {
       name,
+      protocol,
       listen: { first: listen[0], last: listen[1] },
       target: { first: target[0], last: target[1] },
     })
   }
-  const { forwards } = parsePair(flags('pair', '--forward', '80', '--forward', '444-450'))
+  const { forwards } = parsePair(
+    flags('pair', '--forward', '80', '--forward', '444-450', '--forward', '443/udp'),
+  )
   t.same(
     forwards.map(({ name }) => name),
-    ['https', 'http', 'tcp-444-450'],
+    ['https', 'http', 'tcp-444-450', 'udp-443'],
   )
 })
 
@@ -152,6 +166,14 @@ t.test('a wrong flag is a usage error that says what was found and what is allow
       '9586',
       '9000-9999',
       '9587:80',
+      '/udp',
+      '53/udp/udp',
+      '53/udp:53',
+      '53/sctp',
+      '0/udp',
+      '51820/udp',
+      '51000-52000/udp',
+      '1-2:3-4/udp',
     ],
     target: ['', '10.1.10.2', 'a:80', '[a]', 'a b', 'a"b', '256.1.1.1', '[::1]:80'],
     subnet: [
@@ -188,9 +210,19 @@ t.test('a wrong flag is a usage error that says what was found and what is allow
   }
 })
 
-t.test('what is not supported yet is refused by name', async t => {
-  for (const args of [withFlag('forward', '53/udp'), withFlag('forward', '53:5353/UDP')])
-    t.throws(() => parsePair(args), { code: 'USAGE', message: /not supported yet/ })
+t.test('each UDP port once, and not the one that WireGuard has', async t => {
+  const both = ['--forward', '53-60/udp', '--forward', '60/udp']
+  t.throws(() => parsePair(flags('pair', ...both)), {
+    code: 'USAGE',
+    message: '--forward: found port 60 twice for UDP, in 53-60 and 60; allowed: each port once',
+  })
+  const moved = ['pair', '--endpoint', 'gw:53', '--target', 'dns', '--forward']
+  t.throws(() => parsePair([...moved, '53/udp']), {
+    code: 'USAGE',
+    message: /any UDP port but 53, WireGuard's/,
+  })
+  t.match(parsePair([...moved, '51820/udp']).forwards, [{ name: 'udp-51820' }])
+  t.match(parsePair([...moved, '53']).forwards, [{ name: 'tcp-53' }])
 })
 
 t.test('missing and unknown', async t => {

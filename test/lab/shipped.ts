@@ -1,3 +1,4 @@
+import { dirname, join } from 'node:path'
 import type { Test } from 'tap'
 import type { Result } from './execute.ts'
 
@@ -8,7 +9,7 @@ import type { Result } from './execute.ts'
 
 /** One end with a tunnel and a forward, ready, and how to ask it where it runs. */
 export interface Place {
-  /** The flags of `run` that say where its files are. */
+  /** The flags of `run` that say where its files are, `--config` first; wg0.conf lies beside that one. */
   readonly files: readonly string[]
   /** A folder that can be written. */
   readonly writable: string
@@ -51,6 +52,8 @@ const haproxyCfg = `listen web
   timeout server 1m
   server web 192.0.2.1:80 send-proxy-v2
 `
+/** So long that it is judged in a thread of its own, which is a file of its own. */
+const greatConfig = `forwards: { web: { listen: ":8081", target: "192.0.2.1:80" } }\n# ${'-'.repeat(40 * 1024)}\n`
 const privateKey = 'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk='
 
 interface Command {
@@ -64,9 +67,14 @@ interface Command {
 
 function commands({ files, writable }: Place): readonly Command[] {
   const pair = ['--endpoint', 'gateway.example', '--forward', '80', '--target', 'web.site.svc.cluster.local.']
+  const wgConf = join(dirname(files[1]!), 'wg0.conf')
   return [
     { args: ['run', ...files], code: 1, says: /another wg-punchhole already runs interface/ },
     { args: ['check', ...files], says: /: valid\n$/ },
+    {
+      args: ['check', '--config', `${writable}/great.yaml`, '--wg-conf', wgConf],
+      says: /great\.yaml: valid\n$/,
+    },
     { args: ['init', `${writable}/pair-${Date.now()}`, ...pair], says: /pair-\d+/ },
     { args: ['import', `${writable}/haproxy.cfg`], says: /^forwards:\n +web:/m },
     { args: ['genkey'], says: /^[A-Za-z0-9+/]{43}=\n$/ },
@@ -110,7 +118,9 @@ export async function checkShipped(t: Test, place: Place): Promise<void> {
 
   await t.test('every command', async t => {
     const table = commands(place)
-    await place.run(['sh', '-c', `cat >'${place.writable}/haproxy.cfg'`], haproxyCfg)
+    const inputs = { 'haproxy.cfg': haproxyCfg, 'great.yaml': greatConfig }
+    for (const [name, text] of Object.entries(inputs))
+      await place.run(['sh', '-c', `cat >'${place.writable}/${name}'`], text)
     for (const { args, stdin = '', code = 0, says } of table) {
       const result = await place.run([...place.program, ...args], stdin)
       t.match(

@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { readings } from '../../src/page/events.ts'
+import { readings } from '../../src/page/readings.ts'
 
 t.test('each message that is an event is one that the program logs', async t => {
   const sources = globSync('src/**/*.ts')

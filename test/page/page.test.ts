@@ -6,7 +6,7 @@ import { Events } from '../../src/page/events.ts'
 import { History, samples } from '../../src/page/history.ts'
 import { statusPage } from '../../src/page/page.ts'
 import { contentSecurityPolicy, script, style } from '../../src/page/style.ts'
-import { forward, lost, parts, peer, secret, started } from '../admin/sample.ts'
+import { dns, forward, lost, parts, peer, secret, started } from '../admin/sample.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
 const now = wallTime(started) + 60_000
@@ -104,7 +104,7 @@ t.test('the path begins with the tunnel where this end is called through it', as
 t.test('one fault is red, what is behind it is not, and nothing old is shown as if it were now', async t => {
   const text = statusPage({ status: endStatus(lost()), history, events: [], now })
   t.match(text, /<li class="hop bad">.*?<b>Tunnel<\/b><small>0 of 2 peers up<\/small>/)
-  t.match(text, /<li class="hop quiet">.*?<b>Targets<\/b><small>0 of 3 up, 3 unknown<\/small>/)
+  t.match(text, /<li class="hop quiet">.*?<b>Targets<\/b><small>0 of 4 up, 4 unknown<\/small>/)
   t.match(text, /one-way: port/)
   t.match(text, /Last answer<\/dt><dd><time[^>]*>2 s ago/)
   t.match(text, /Round trip<\/dt><dd>–</)
@@ -148,6 +148,51 @@ t.test('that a target takes connections says nothing of the header', async t => 
   t.match(refused, /<span class="bad">it does not expect the header<\/span> \(<time[^>]*>2 min ago/)
   t.notMatch(refused, 'whether the PROXY header')
   t.match(judgedAs('ok', 'it takes the header'), /<h3>web<\/h3><span class="state good">/)
+})
+
+t.test('a UDP forward is told as one, and that it drops, and why', async t => {
+  const card = (text: string) =>
+    /<section class="card"><div class="top"><h3>dns.*?<\/section>/s.exec(text)?.[0] ?? ''
+  const text = card(page())
+  t.match(text, /<h3>dns <span class="soft">UDP<\/span><\/h3><span class="state good">/)
+  t.match(text, '0.0.0.0:53/udp, [::]:53/udp → 10.1.10.2:53')
+  t.match(text, 'aria-label="Flows of dns: 1 now"')
+  t.match(text, '<span>1 flow</span>')
+  t.match(text, '<span>30 datagrams out</span><span>31 in</span>')
+  t.match(text, '<small class="warning wrap">dropped: 12 too-big, 3 backlog</small>')
+  t.match(text, '<small class="warning wrap">ended to make room: 2 flows</small>')
+  t.notMatch(text, 'PROXY header', 'what cannot be asked is not promised')
+  t.match(page(), '<small>0 open connections, 1 flow</small>')
+  const none = Object.fromEntries(Object.keys(dns.datagrams.dropped).map(reason => [reason, 0])) as never
+  const targets = [{ ...dns.targets[0]!, state: 'unknown' as const }]
+  const calm = { ...dns, targets, datagrams: { ...dns.datagrams, dropped: none, evicted: 0 } }
+  const status = endStatus({ ...parts(), forwards: [calm] })
+  const told = card(statusPage({ status, history, events: [], now }))
+  t.notMatch(told, /dropped|make room/)
+  t.match(told, 'whether the target is there, ')
+})
+
+t.test('what is dropped, and what begins no flow, is an event each, however often', async t => {
+  const events = new Events({ now: () => 0 })
+  const reading = events.readAlong(recordingLog().log)
+  const dropped = {
+    forward: 'dns',
+    reason: 'too-big',
+    sender: '192.0.2.1:53',
+    bytes: 1500,
+    detail: '1392 fit',
+  }
+  for (let i = 0; i < 3; i++) reading.warn(dropped, 'datagrams dropped')
+  reading.warn(
+    { forward: 'dns', reason: 'denied', client: '192.0.2.1:53', detail: 'by deny' },
+    'flow refused',
+  )
+  reading.warn({ forward: 'dns', reason: 'no-flow', count: 2, detail: 'no header came' }, 'datagrams dropped')
+  t.match(events.recent, [
+    { title: 'Dropped: no-flow', detail: /^dns: no header came$/ },
+    { title: 'Refused: denied', detail: 'dns, client 192.0.2.1:53: by deny' },
+    { title: 'Dropped: too-big', detail: 'dns, 1500 bytes from 192.0.2.1:53: 1392 fit', count: 3 },
+  ])
 })
 
 t.test('the events of a path say which direction is lost, and what was done', async t => {

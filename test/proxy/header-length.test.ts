@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:tls'
 import t, { type Test } from 'tap'
-import type { ForwardConfig } from '../../src/config/config.ts'
+import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { judge, reactionsOf } from '../../src/doctor/target.ts'
 import { encodeProxyV2, parseProxyHeader, type Tlv } from '../../src/proxy/proxy-header.ts'
 import {
@@ -79,7 +79,7 @@ const name = (length: number) => {
 
 t.test('nginx with TLS: names of every length are served, told where they fit', async t => {
   const target = await nginx(t)
-  const base: Partial<ForwardConfig> = {
+  const base: Partial<TcpForwardConfig> = {
     listen: at('', 0),
     sendProxy: 'v2',
     upstream: to(),
@@ -121,7 +121,7 @@ t.test('nginx with TLS: names of every length are served, told where they fit', 
 })
 
 /** Two ends of ours with a link between them, before a target. */
-async function linked(t: Test, farChanges: Partial<ForwardConfig> = {}) {
+async function linked(t: Test, farChanges: Partial<TcpForwardConfig> = {}) {
   const backend = await Backend.listen(t)
   const [linkPort, port] = [await freePort(), await freePort()]
   const behind = { listen: at('127.0.0.2', port), acceptProxy: 'any', sendProxy: 'v2' } as const

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { CheckConfig, ForwardConfig } from '../../src/config/config.ts'
+import type { CheckConfig, TcpForwardConfig } from '../../src/config/config.ts'
 import { Check } from '../../src/upstream/check.ts'
 import type { Knock } from '../../src/upstream/knock.ts'
 import { Target } from '../../src/upstream/target.ts'
@@ -63,7 +63,7 @@ const refused = async (port: number, host?: string) => (await outcome(dial(port,
 async function world(
   t: Test,
   target: Service,
-  changes: Partial<ForwardConfig> & { check?: CheckConfig | 'passive' },
+  changes: Partial<TcpForwardConfig> & { check?: CheckConfig | 'passive' },
 ) {
   const { check = 'passive', ...rest } = changes
   const upstream = { ...to(at('127.0.0.1', target.port)), check }

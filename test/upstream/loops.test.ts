@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { ForwardConfig } from '../../src/config/config.ts'
+import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2, type Tlv } from '../../src/proxy/proxy-header.ts'
 import {
   at,
@@ -201,7 +201,7 @@ t.test('a client that sends nothing, and one that speaks slowly, are no loop', a
 })
 
 /** A circle of ends, each sending to the next and the last to the first. */
-async function circle(t: Test, forwards: readonly Partial<ForwardConfig>[]) {
+async function circle(t: Test, forwards: readonly Partial<TcpForwardConfig>[]) {
   const ports = await Promise.all(forwards.map(freePort))
   return Promise.all(
     forwards.map((changes, i) =>

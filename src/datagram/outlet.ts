@@ -1,0 +1,107 @@
+import type { Socket } from 'node:dgram'
+import type { SocketAddress } from '../address.ts'
+import { messageOf, systemCode } from '../errors.ts'
+import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
+import { payloadLimit } from '../sockets/mtu.ts'
+import type { DropReason } from '../upstream/drop-reason.ts'
+import type { FarEnd } from './far-end.ts'
+import type { Kept } from './kept.ts'
+import { type FlowTarget, FormSender, whyUnsent } from './sender.ts'
+
+/** Errors of a send that say nothing of the target. */
+const ofOne: Readonly<Record<string, DropReason>> = {
+  EMSGSIZE: 'too-big',
+  EAGAIN: 'backlog',
+  ENOBUFS: 'backlog',
+}
+
+/** The flow. */
+export interface OutletOwner {
+  /** The target has sent this to the client. */
+  replied(payload: Buffer): void
+  /** What the client has sent goes no further. */
+  unsent(reason: DropReason, bytes: number, detail: string): void
+  /** A reply goes no further. */
+  dropped(reason: DropReason, bytes: number, detail: string): void
+  /** Nobody listens there, or nothing can be sent there. */
+  failed(error: Error): void
+}
+
+/** A flow's way to one target: a socket that nobody else has, and the form in which the target is told the client. */
+export class Outlet {
+  readonly #owner: OutletOwner
+  readonly #socket: Socket
+  #sender: FormSender | undefined
+  #isClosed = false
+  /** Node tells what becomes of a send at once, ECONNREFUSED above all, to a callback or to nobody. */
+  readonly #onSent = (error: Error | null) => {
+    if (error !== null && !this.#isClosed) this.#failed(error)
+  }
+
+  constructor({ address, port }: SocketAddress, owner: OutletOwner) {
+    this.#owner = owner
+    this.#socket = connectDatagrams(address, port, this.#onSent)
+  }
+
+  /** The address that it sends from; `undefined` where it could not connect, of which `failed` is told. */
+  get source(): string | undefined {
+    return sourceOf(this.#socket)
+  }
+
+  /**
+   * From now on it sends.
+   * @param far of the target
+   * @param kept what flows of the forward wait with for the far end's word
+   */
+  open(target: Omit<FlowTarget, 'mtuPayload'>, far: FarEnd, kept: Kept<FormSender>): void {
+    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source ?? '') }, far, kept)
+    this.#socket.on('message', bytes => this.#reply(bytes, this.#sender!))
+  }
+
+  /** Whether it was sent, or will be. */
+  send(payload: Buffer, now: number): boolean {
+    if (this.#socket.getSendQueueSize() > mostQueued)
+      return this.#unsent('backlog', payload, 'more comes than leaves this host')
+    const sender = this.#sender!
+    const header = sender.wrap(payload, now)
+    this.#sendOwn(sender)
+    if (header === 'kept') return true
+    if (typeof header === 'string') return this.#unsent(header, payload, whyUnsent[header])
+    this.#socket.send(header.length === 0 ? payload : [header, payload], this.#onSent)
+    return true
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#socket.close()
+    this.#sender?.end()
+  }
+
+  /** Headers alone, and what has waited for the far end's word. */
+  #sendOwn(sender: FormSender): void {
+    for (const datagram of sender.take()) this.#socket.send(datagram, this.#onSent)
+  }
+
+  #reply(bytes: Buffer, sender: FormSender): void {
+    const payload = sender.reply(bytes, performance.now())
+    if (payload === 'answer') this.#sendOwn(sender)
+    else if (payload === 'reply-header')
+      this.#owner.dropped(payload, bytes.length, 'it has not the header of its flow')
+    else this.#owner.replied(payload)
+  }
+
+  #failed(error: Error): void {
+    const reason = ofOne[systemCode(error) ?? '']
+    if (reason === undefined) {
+      // Who listens there next knows nothing.
+      this.#sender?.unsent()
+      this.#owner.failed(error)
+    } else this.#owner.unsent(reason, 0, messageOf(error))
+  }
+
+  #unsent(reason: DropReason, { length }: Buffer, detail: string): false {
+    this.#owner.unsent(reason, length, detail)
+    return false
+  }
+}

@@ -1,0 +1,232 @@
+import { formatHostPort } from '../address.ts'
+import type { Admission } from '../connection/admission.ts'
+import type { Counters } from '../connection/counters.ts'
+import type { ConnectionStatus } from '../connection/status.ts'
+import type { Log } from '../log.ts'
+import type { Descriptors } from '../sockets/descriptors.ts'
+import type { Share } from '../sockets/shares.ts'
+import type { DropReason } from '../upstream/drop-reason.ts'
+import type { RefusalReason } from '../upstream/refusal-reason.ts'
+import type { Target } from '../upstream/target.ts'
+import type { DatagramCounters } from './counters.ts'
+import type { Door } from './door.ts'
+import { FarEnd } from './far-end.ts'
+import { Flow } from './flow.ts'
+import type { FlowClient, FlowOwner } from './flow-owner.ts'
+import { Flows } from './flows.ts'
+import { Kept } from './kept.ts'
+import { type FlowEnd, type FlowLines, tellDropped, tellEnded, tellRefused } from './lines.ts'
+import type { FormSender } from './sender.ts'
+
+/** Milliseconds between two looks for flows that have been idle for long enough. */
+const lookEvery = 250
+/** Milliseconds of silence after which a flow is over for an end that drains. */
+const quiet = 1000
+
+/** The forward that the flows are of. */
+export interface TableOwner extends Omit<FlowOwner, 'kept' | 'farEndOf' | 'used' | 'dropped' | 'refused'> {
+  readonly log: Log
+  readonly logConnections: () => boolean
+  readonly lines: FlowLines
+  readonly counters: Counters
+  readonly datagrams: DatagramCounters
+  readonly admission: Admission
+  readonly descriptors: Descriptors
+  readonly share: Share
+  /** The peer through whose tunnel a datagram from this address came, if it came through the tunnel. */
+  peerOf(address: string): Share | undefined
+  /** Why nobody may come from this address now. */
+  shutFor(address: string): string | undefined
+  /** A flow begins whose datagrams come from this address. */
+  began(address: string): void
+  ended(flow: Flow): void
+}
+
+/** The flows of a forward. A datagram goes to its own, or begins one: at a bound, in the place of one that has long been idle. */
+export class FlowTable implements FlowOwner {
+  readonly #owner: TableOwner
+  readonly kept = new Kept<FormSender>()
+  readonly #farEnds = new WeakMap<Target, FarEnd>()
+  readonly #flows = new Flows<Flow>()
+  readonly #peers = new WeakMap<Flow, Share>()
+  #timer: NodeJS.Timeout | undefined
+  #drained: (() => void) | undefined
+
+  constructor(owner: TableOwner) {
+    this.#owner = owner
+  }
+
+  get config(): FlowOwner['config'] {
+    return this.#owner.config
+  }
+
+  get upstreams(): FlowOwner['upstreams'] {
+    return this.#owner.upstreams
+  }
+
+  get loops(): FlowOwner['loops'] {
+    return this.#owner.loops
+  }
+
+  get ways(): FlowOwner['ways'] {
+    return this.#owner.ways
+  }
+
+  get size(): number {
+    return this.#flows.size
+  }
+
+  /** The flow that has this key, which is used now. */
+  use(key: string, now: number): Flow | undefined {
+    return this.#flows.use(key, now)
+  }
+
+  /** Begins a flow; `undefined` where there may be none, which is counted and told. */
+  begin(key: string, client: FlowClient, door: Door, offset: number, now: number): Flow | undefined {
+    const { admission, counters, descriptors, share, config } = this.#owner
+    const { client: source, sender } = client
+    const flow = new Flow(this, key, client, door, offset)
+    const shut = this.#owner.shutFor(sender.address)
+    if (shut !== undefined) return this.#refuse(client, 'no-tunnel-route', shut)
+    if (this.#drained !== undefined) return this.#refuse(client, 'draining', 'this end drains')
+    const refusal = admission.admit(flow, source.address)
+    if (refusal !== undefined) return this.#refuse(client, refusal.reason, refusal.detail)
+    this.#makeRoom(source.address, config.limits)
+    const peer = this.#owner.peerOf(sender.address)
+    let shortage = descriptors.shortage(1, share, peer)
+    if (shortage !== undefined && this.#flows.idlest !== undefined) {
+      this.#end(this.#flows.idlest, 'evicted')
+      shortage = descriptors.shortage(1, share, peer)
+    }
+    if (shortage !== undefined) {
+      admission.release(flow)
+      return this.#refuse(client, 'descriptor-limit', shortage)
+    }
+    descriptors.take(1, share, peer)
+    if (peer !== undefined) this.#peers.set(flow, peer)
+    counters.accepted++
+    this.#flows.add(flow, now)
+    this.#timer ??= setInterval(() => this.#look(), lookEvery).unref()
+    this.#owner.began(sender.address)
+    flow.begin()
+    return this.#flows.get(key) === flow ? flow : undefined
+  }
+
+  // What flows ask and tell.
+
+  farEndOf(target: Target): FarEnd {
+    const far = this.#farEnds.get(target) ?? new FarEnd()
+    this.#farEnds.set(target, far)
+    return far
+  }
+
+  isPeer(address: string): boolean {
+    return this.#owner.isPeer(address)
+  }
+
+  used(flow: Flow, now: number): void {
+    this.#flows.used(flow, now)
+  }
+
+  wrapReply(reply: Buffer, flow: Flow): Buffer | 'too-big' {
+    return this.#owner.wrapReply(reply, flow)
+  }
+
+  dropped(reason: DropReason, sender: string, bytes: number, detail: string): void {
+    const { datagrams: counters, lines } = this.#owner
+    tellDropped({ counters, lines }, reason, sender, bytes, detail)
+  }
+
+  refused(flow: Flow, reason: RefusalReason, detail: string): void {
+    this.#refuse(flow.client, reason, detail)
+    this.#close(flow)
+  }
+
+  // What the forward tells.
+
+  /** Ends those whose target is none any more: what comes next begins with one that is. */
+  retarget(): void {
+    const targets = new Set(this.#owner.upstreams.targets)
+    for (const flow of this.#flows.values())
+      if (flow.target !== undefined && !targets.has(flow.target)) this.#end(flow, 'replaced')
+  }
+
+  /** Its neighbour sends for another client from the same port. */
+  replace(key: string): void {
+    const flow = this.#flows.get(key)
+    if (flow !== undefined) this.#end(flow, 'replaced')
+  }
+
+  get addresses(): string[] {
+    return Array.from(this.#flows.values()).flatMap(({ client, target }) => [
+      client.sender.address,
+      ...(target === undefined ? [] : [target.address]),
+    ])
+  }
+
+  cut(address: string, why: string): void {
+    for (const flow of this.#flows.values())
+      if (flow.client.sender.address === address || flow.target?.address === address)
+        this.#end(flow, 'no-tunnel-route', why)
+  }
+
+  status(): ConnectionStatus[] {
+    return Array.from(this.#flows.values(), flow => flow.status())
+  }
+
+  /** Lets flows go on that are in the middle of something, until `signal` is aborted; new ones are refused. */
+  async drain(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#drained = resolve
+    const abort = () => {
+      for (const flow of this.#flows.values()) this.#end(flow, 'drain')
+    }
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    if (this.#flows.size === 0) resolve()
+    await promise
+  }
+
+  #look(): void {
+    const isDraining = this.#drained !== undefined
+    const patience = isDraining ? quiet : this.#owner.config.timeouts.udp
+    for (const flow of this.#flows.idle(performance.now(), patience))
+      this.#end(flow, isDraining ? 'drain' : 'idle')
+  }
+
+  #makeRoom(
+    address: string,
+    { maxConnections, maxConnectionsPerClient }: TableOwner['config']['limits'],
+  ): void {
+    const client = this.#flows.of(address)
+    if (maxConnectionsPerClient !== undefined && client.size >= maxConnectionsPerClient)
+      this.#end(client.idlest!, 'evicted')
+    else if (maxConnections !== undefined && this.#flows.size >= maxConnections)
+      this.#end(this.#flows.idlest!, 'evicted')
+  }
+
+  #refuse({ client: source }: FlowClient, reason: RefusalReason, detail: string): undefined {
+    tellRefused(this.#owner, reason, formatHostPort(source.address, source.port), detail)
+  }
+
+  #end(flow: Flow, end: FlowEnd, detail?: string): void {
+    if (end === 'evicted') this.#owner.datagrams.evicted++
+    tellEnded(this.#owner, this.#owner.config.name, flow.status(), end, detail)
+    this.#close(flow)
+  }
+
+  #close(flow: Flow): void {
+    if (!this.#flows.delete(flow)) return
+    const { admission, counters, datagrams, descriptors, share } = this.#owner
+    flow.close()
+    admission.release(flow)
+    descriptors.take(-1, share, this.#peers.get(flow))
+    counters.carried(flow)
+    datagrams.carried(flow)
+    this.#owner.ended(flow)
+    if (this.#flows.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#drained?.()
+  }
+}

@@ -1,0 +1,195 @@
+import { formatHostPort, type SocketAddress } from '../address.ts'
+import type { UdpForwardConfig } from '../config/config.ts'
+import type { UdpForwardStatus } from '../connection/status.ts'
+import { DatagramCounters } from '../datagram/counters.ts'
+import type { Door } from '../datagram/door.ts'
+import type { Flow } from '../datagram/flow.ts'
+import { bare } from '../datagram/form.ts'
+import { type FlowLines, flowLines, tellDropped } from '../datagram/lines.ts'
+import { type FlowSource, isSame, keyOf } from '../datagram/reading.ts'
+import { FormReceiver } from '../datagram/receiver.ts'
+import { FlowTable, type TableOwner } from '../datagram/table.ts'
+import { answerDatagramTrace } from '../datagram/trace.ts'
+import { isTrace } from '../proxy/trace-mark.ts'
+import type { Share } from '../sockets/shares.ts'
+import type { Try } from '../upstream/check.ts'
+import type { DropReason } from '../upstream/drop-reason.ts'
+import { Forward, type ForwardOptions } from './forward.ts'
+
+/** A forward of datagrams. */
+export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner {
+  readonly lines: FlowLines
+  readonly datagrams = new DatagramCounters()
+  readonly opened = new FlowTable(this)
+  /** Streams alone cross a link. */
+  readonly linkPort = undefined
+  /** Where a header comes first: one for each door. */
+  #receivers = new Map<Door, FormReceiver>()
+  #isChanging = false
+
+  constructor(config: UdpForwardConfig, options: ForwardOptions) {
+    super(config, options)
+    this.lines = flowLines(options.log, config.name)
+  }
+
+  override configure(config: UdpForwardConfig, tunnelAddresses: readonly string[]): void {
+    // At a bound of flows one goes for the other: the table sees to it.
+    const { allow, deny, newConnectionsPerSecond } = config.limits
+    this.admission.configure({ allow, deny, newConnectionsPerSecond })
+    if (config.acceptProxy !== this.config.acceptProxy) this.#receivers.clear()
+    super.configure(config, tunnelAddresses)
+  }
+
+  /** A datagram that has come to one of its listeners. Its memory is the forward's from now on. */
+  receive(bytes: Buffer, sender: SocketAddress, door: Door, offset: number): void {
+    const now = performance.now()
+    if (this.config.acceptProxy !== false) this.#read(bytes, sender, door, offset, now)
+    else {
+      const key = `${door.text} ${sender.address} ${sender.port}`
+      const flow =
+        this.opened.use(key, now) ?? this.opened.begin(key, clientOf(sender, door), door, offset, now)
+      flow?.take(bytes, now)
+    }
+  }
+
+  /** One that begins with a header, or is of a sender who has told his client before. */
+  #read(bytes: Buffer, sender: SocketAddress, door: Door, offset: number, now: number): void {
+    if (!this.trusts(sender.address)) {
+      this.#drop('untrusted-source', sender, bytes, `${sender.address} is not in trustedProxies`)
+      return
+    }
+    const receiver = this.#receiverAt(door)
+    const reading = receiver.read(bytes, sender, now)
+    if (reading.kind === 'dropped') this.#drop(reading.reason, sender, bytes, reading.detail)
+    else if (reading.kind === 'kept') door.send(reading.answer, sender)
+    else if (isTrace(reading.source.tlvs)) this.#trace(reading.source, door, offset)
+    else {
+      const { source, payload, kept, answer, ended } = reading
+      if (ended !== undefined) this.opened.replace(`${door.text} ${ended}`)
+      const flow = this.#flowOf(source, door, offset, now)
+      if (flow === undefined) {
+        receiver.forget(source)
+        return
+      }
+      for (const earlier of kept) flow.take(earlier, now)
+      if (payload !== undefined) flow.take(payload, now)
+      if (answer !== undefined) door.send(answer, sender)
+    }
+  }
+
+  #flowOf(source: FlowSource, door: Door, offset: number, now: number): Flow | undefined {
+    const key = `${door.text} ${source.key}`
+    const flow = this.opened.use(key, now)
+    if (flow !== undefined && isSame(flow.client.client, source.client)) return flow
+    if (flow !== undefined) this.opened.replace(key)
+    const client = { ...source, destination: source.destination ?? door.local }
+    return this.opened.begin(key, client, door, offset, now)
+  }
+
+  #receiverAt(door: Door): FormReceiver {
+    const { acceptProxy, timeouts } = this.config
+    const receiver = this.#receivers.get(door) ?? new FormReceiver(acceptProxy, timeouts.proxyFirst)
+    this.#receivers.set(door, receiver)
+    return receiver
+  }
+
+  #trace({ client, destination = client, tlvs, sender }: FlowSource, door: Door, offset: number): void {
+    const { name, sendProxy } = this.config
+    const [target] = this.upstreams.targets
+    const answer = answerDatagramTrace({
+      ...{ end: this.tracing.end(), forward: name, sender, client, destination, tlvs, sendProxy },
+      target:
+        target === undefined ? this.upstreams.any.text : formatHostPort(target.address, target.port + offset),
+    })
+    door.send(answer, sender)
+  }
+
+  #drop(reason: DropReason, { address, port }: SocketAddress, { length }: Buffer, detail: string): void {
+    const { datagrams: counters, lines } = this
+    tellDropped({ counters, lines }, reason, formatHostPort(address, port), length, detail)
+  }
+
+  // What its flows ask and tell.
+
+  isPeer(address: string): boolean {
+    return this.peers.has(address)
+  }
+
+  peerOf(address: string): Share | undefined {
+    return this.#isOnTunnel ? this.peers.of(address) : undefined
+  }
+
+  shutFor(address: string): string | undefined {
+    return this.#isOnTunnel ? this.ways.heard(address) : undefined
+  }
+
+  wrapReply(reply: Buffer, { client, door }: Flow): Buffer | 'too-big' {
+    return this.#receiverAt(door).wrapReply(reply, client, door.payloadLimit)
+  }
+
+  began(address: string): void {
+    this.seen?.(address, this.#isOnTunnel)
+  }
+
+  ended({ client, door }: Flow): void {
+    this.#receivers.get(door)?.forget(client)
+  }
+
+  get #isOnTunnel(): boolean {
+    return this.config.listen.host === 'tunnel'
+  }
+
+  /** Gives up what has waited too long for a header, or for the far end's word. Clients and targets that have gone are no matter: an idle flow ends. */
+  look(): void {
+    const now = performance.now()
+    this.#gaveUp(this.opened.kept.givenUp(now), 'the other end never said that it knows the flow')
+    for (const [door, receiver] of this.#receivers) {
+      this.#gaveUp(receiver.expire(now), 'no header came in time')
+      if (!door.isOpen) this.#receivers.delete(door)
+    }
+  }
+
+  #gaveUp(count: number, detail: string): void {
+    if (count === 0) return
+    this.datagrams.dropped['no-flow'] += count
+    this.lines.dropped.warn('no-flow', { reason: 'no-flow', count, detail })
+  }
+
+  async drain(signal: AbortSignal): Promise<void> {
+    await this.opened.drain(signal)
+    this.upstreams.close()
+    for (const lines of Object.values(this.lines)) lines.flush()
+  }
+
+  status(): UdpForwardStatus {
+    const { acceptProxy, sendProxy } = this.config
+    let { received, sent } = this.datagrams
+    for (const { datagrams } of this.opened.status()) {
+      received += datagrams?.received ?? 0
+      sent += datagrams?.sent ?? 0
+    }
+    const { evicted, dropped } = this.datagrams
+    const datagrams = { received, sent, evicted, dropped: { ...dropped } }
+    return { protocol: 'udp', ...this.commonStatus(), acceptProxy, sendProxy, datagrams }
+  }
+
+  /** Never: there is no datagram that is harmless to every receiver. */
+  protected knock(): Try {
+    return { cancel() {} }
+  }
+
+  /** Once for all that changes in one turn. */
+  protected override changed(): void {
+    if (this.#isChanging) return
+    this.#isChanging = true
+    setImmediate(() => {
+      this.#isChanging = false
+      this.opened.retarget()
+    })
+  }
+}
+
+/** A client that tells itself. */
+function clientOf(sender: SocketAddress, door: Door): FlowSource & { readonly destination: SocketAddress } {
+  return { key: keyOf(sender), sender, client: sender, destination: door.local, tlvs: [], replyHeader: bare }
+}

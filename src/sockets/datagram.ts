@@ -1,0 +1,59 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { familyOf } from '../address.ts'
+
+/**
+ * Sockets of datagrams, to and at literal addresses. Node looks up each address of a send, and answers in a later turn:
+ * these take it for what it is, so that a bind, a connect and a send are done when the call returns.
+ */
+
+/** Bytes that the kernel may keep for all clients until they are read; net.core.rmem_max bounds it. */
+const receiveBuffer = 4 << 20
+/** Bytes that may wait for the kernel to take them. More come faster than they leave, and are better lost. */
+export const mostQueued = 262_144
+
+function open(address: string, recvBufferSize?: number): Socket {
+  const family = familyOf(address) === 6 ? 6 : 4
+  return createSocket({
+    type: family === 6 ? 'udp6' : 'udp4',
+    ipv6Only: family === 6,
+    recvBufferSize,
+    lookup: (host, _, done) => done(null, host, family),
+  })
+}
+
+/** Binds a socket. Rejects with the system's error. */
+export async function bindDatagrams(address: string, port: number): Promise<Socket> {
+  const socket = open(address, receiveBuffer)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  socket.once('error', reject)
+  socket.bind({ address, port, exclusive: true }, resolve)
+  try {
+    await promise
+  } catch (error) {
+    socket.close()
+    throw error
+  }
+  socket.off('error', reject)
+  return socket
+}
+
+/**
+ * A socket that sends to one address and port, and receives from nowhere else. What fails is told to `failed`, later:
+ * that it cannot connect (ENETUNREACH, EMFILE), and ECONNREFUSED, an answer by ICMP to what was sent before.
+ */
+export function connectDatagrams(address: string, port: number, failed: (error: Error) => void): Socket {
+  const socket = open(address)
+  socket.on('error', failed)
+  socket.connect(port, address)
+  return socket
+}
+
+/** The address that it sends from; `undefined` where it has not connected. */
+export function sourceOf(socket: Socket): string | undefined {
+  try {
+    socket.remoteAddress()
+    return socket.address().address
+  } catch {
+    return undefined
+  }
+}

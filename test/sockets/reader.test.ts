@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { Writable } from 'node:stream'
+import t, { type Test } from 'tap'
+import { pass, type ReadSocket } from '../../src/sockets/reader.ts'
+import { Feed, pair, soon, untilItWaits } from '../fixtures/feed.ts'
+import { receive, sha256 } from '../link/bench.ts'
+
+/**
+ * A receiver's kernel takes a part of what was read and no more, so the rest waits in memory. Meanwhile more is read: into
+ * the buffer that all sockets share, or into the reader's own. Once the receiver reads on every byte is what was sent.
+ */
+
+/** Passes what it reads on to a receiver that is not reading yet. */
+async function passing(t: Test, way: 'dialled' | 'accepted') {
+  const { dialled: to, accepted: receiver } = await pair(t)
+  const chunks: { readonly length: number; readonly isShared: boolean }[] = []
+  const feed = await Feed[way](t, {
+    read(chunk, isShared) {
+      chunks.push({ length: chunk.length, isShared })
+      return pass(chunk, isShared, to)
+    },
+  })
+  const { socket } = feed
+  to.on('drain', () => socket.resume())
+  socket.on('end', () => to.end())
+  /** The receiver reads all of it. */
+  const isWhole = async () => {
+    const received = receive(receiver)
+    receiver.resume()
+    feed.end()
+    const all = Buffer.concat(feed.sent)
+    t.same(await received, { bytes: all.length, hash: sha256(all), end: 'end' })
+  }
+  return { feed, socket, to, chunks, isWhole }
+}
+
+/** A socket that has a read buffer of its own from then on. */
+async function untilOwn({ feed, socket }: { feed: Feed; socket: ReadSocket }): Promise<void> {
+  while (socket.readBuffer === undefined) await feed.send(randomBytes(60_000))
+}
+
+for (const way of ['dialled', 'accepted'] as const)
+  t.test(`${way}: others read into the shared buffer while a part of it waits`, async t => {
+    const { feed, socket, to, chunks, isWhole } = await passing(t, way)
+    const other = await Feed[way](t, { read: () => true })
+    await untilItWaits(to, async () => {
+      await feed.send(randomBytes(16_000))
+      await other.send(randomBytes(16_000))
+    })
+    // One more goes behind what waits, and is not to be lost either.
+    await feed.send(randomBytes(16_000))
+    await other.send(randomBytes(16_000))
+    t.ok(socket.isPaused() || to.writableLength > 0, 'it waits for the receiver')
+    t.ok(
+      chunks.every(({ isShared }) => isShared),
+      'each was read into the shared buffer',
+    )
+    await isWhole()
+  })
+
+t.test('it reads on while a part of its own buffer waits, which is left alone', async t => {
+  const { feed, socket, to, chunks, isWhole } = await passing(t, 'dialled')
+  let isOwn = false
+  await untilItWaits(to, async () => {
+    await untilOwn({ feed, socket })
+    await feed.send(randomBytes(32_000))
+    isOwn = !chunks.at(-1)!.isShared
+  })
+  t.ok(isOwn, 'what waits was read into its own buffer')
+  t.equal(socket.readBuffer, undefined, 'it has that one no more')
+  await feed.send(randomBytes(32_000))
+  t.match(chunks.at(-1), { isShared: true })
+  t.equal(socket.readBuffer, undefined, 'and gets none before it goes on')
+  await isWhole()
+})
+
+t.test('where it does not read on, what waits keeps its buffer, which is read into afterwards', async t => {
+  let take: (() => void) | undefined
+  let waiting: Buffer | undefined
+  // Takes all but the first large chunk.
+  const to = new Writable({
+    highWaterMark: 65_536,
+    write(chunk, _, done) {
+      if (waiting !== undefined || chunk.length < 65_536) return done()
+      waiting = chunk
+      take = done
+    },
+  })
+  const memory = new Set<ArrayBufferLike>()
+  const feed = await Feed.dialled(t, {
+    read(chunk, isShared) {
+      if (!isShared) memory.add(chunk.buffer)
+      return pass(chunk, isShared, to as Socket)
+    },
+  })
+  const { socket } = feed
+  to.on('drain', () => socket.resume())
+  await untilOwn({ feed, socket })
+  let sending = Promise.resolve()
+  while (waiting === undefined) {
+    sending = feed.send(randomBytes(200_000))
+    await Promise.race([sending, soon(() => waiting !== undefined)])
+  }
+  t.equal(socket.readBuffer?.buffer, (waiting as Buffer).buffer)
+  take!()
+  await sending
+  await feed.send(randomBytes(200_000))
+  t.equal(memory.size, 1, 'it never needed another one')
+})
