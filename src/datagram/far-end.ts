@@ -1,8 +1,12 @@
+import { Kept } from './kept.ts'
+
 /** Replies without KNOWN, and none with it in between, after which the target is taken for somebody else. */
 const greatestStrange = 8
 
-/** What the flows to one target know together of it: whether it is another end of ours. */
-export class FarEnd {
+/** What the flows to one target know together of it: whether it is another end of ours, and what waits for its word. */
+export class FarEnd<Flow> {
+  /** Datagrams that wait until it knows their flow. */
+  readonly kept = new Kept<Flow>()
   #isOurs = false
   #strange = 0
 

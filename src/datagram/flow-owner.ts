@@ -1,4 +1,3 @@
-import type { SocketAddress } from '../address.ts'
 import type { UdpForwardConfig } from '../config/config.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { Loops } from '../upstream/loops.ts'
@@ -9,15 +8,8 @@ import type { Ways } from '../ways.ts'
 import type { Door } from './door.ts'
 import type { FarEnd } from './far-end.ts'
 import type { Placed } from './flows.ts'
-import type { Kept } from './kept.ts'
 import type { FlowSource } from './reading.ts'
 import type { FormSender } from './sender.ts'
-
-/** Whose the datagrams of a flow are, and who is answered. */
-export interface FlowClient extends FlowSource {
-  /** Where the client had sent them: told by a header, or here. */
-  readonly destination: SocketAddress
-}
 
 /** The forward that a flow belongs to. */
 export interface FlowOwner {
@@ -25,16 +17,14 @@ export interface FlowOwner {
   readonly upstreams: Upstreams
   readonly loops: Loops
   readonly ways: Ways
-  /** What its flows wait with for the far end's word. */
-  readonly kept: Kept<FormSender>
-  /** What its flows know of the target. */
-  farEndOf(target: Target): FarEnd
   /** Whether this address is a peer's: an end of ours may be there. */
   isPeer(address: string): boolean
+  /** What flows to this target know together of it. */
+  farEnd(target: Target): FarEnd<FormSender>
   /** The flow is used now. */
   used(flow: Placed, now: number): void
   /** What is to stand before a reply; of no length where nothing is. */
-  wrapReply(reply: Buffer, flow: { readonly client: FlowClient; readonly door: Door }): Buffer | 'too-big'
+  wrapReply(reply: Buffer, source: FlowSource, door: Door): Buffer | 'too-big'
   /** A datagram goes no further; `sender`: `ip:port` that it came from. */
   dropped(reason: DropReason, sender: string, bytes: number, detail: string): void
   /** There is no target for it. It has ended. */

@@ -5,7 +5,6 @@ import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
 import { payloadLimit } from '../sockets/mtu.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { FarEnd } from './far-end.ts'
-import type { Kept } from './kept.ts'
 import { type FlowTarget, FormSender, whyUnsent } from './sender.ts'
 
 /** Errors of a send that say nothing of the target. */
@@ -48,13 +47,9 @@ export class Outlet {
     return sourceOf(this.#socket)
   }
 
-  /**
-   * From now on it sends.
-   * @param far of the target
-   * @param kept what flows of the forward wait with for the far end's word
-   */
-  open(target: Omit<FlowTarget, 'mtuPayload'>, far: FarEnd, kept: Kept<FormSender>): void {
-    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source ?? '') }, far, kept)
+  /** From now on it sends. @param far what flows to the target know together of it. */
+  open(target: Omit<FlowTarget, 'mtuPayload'>, far: FarEnd<FormSender>): void {
+    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source ?? '') }, far)
     this.#socket.on('message', bytes => this.#reply(bytes, this.#sender!))
   }
 
@@ -75,7 +70,9 @@ export class Outlet {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#socket.close()
-    this.#sender?.end()
+    const given = this.#sender?.end() ?? 0
+    for (let i = 0; i < given; i++)
+      this.#owner.unsent('no-flow', 0, 'the other end never said that it knows the flow')
   }
 
   /** Headers alone, and what has waited for the far end's word. */
@@ -93,11 +90,9 @@ export class Outlet {
 
   #failed(error: Error): void {
     const reason = ofOne[systemCode(error) ?? '']
-    if (reason === undefined) {
-      // Who listens there next knows nothing.
-      this.#sender?.unsent()
-      this.#owner.failed(error)
-    } else this.#owner.unsent(reason, 0, messageOf(error))
+    this.#sender?.unsent()
+    if (reason === undefined) this.#owner.failed(error)
+    else this.#owner.unsent(reason, 0, messageOf(error))
   }
 
   #unsent(reason: DropReason, { length }: Buffer, detail: string): false {

@@ -5,7 +5,6 @@ import { encodeProxyV2, hasSignature, parseProxyHeader, type Tlv } from '../prox
 import { encodeSpp, isSppReply, sppLength } from '../proxy/spp.ts'
 import type { FarEnd } from './far-end.ts'
 import { bare, none } from './form.ts'
-import type { Kept } from './kept.ts'
 
 /** Bytes of the longest addresses, IPv6, with what comes before them. */
 const leastLimit = 52
@@ -14,12 +13,14 @@ const greatestUnanswered = 32
 /** Milliseconds after which such a receiver is asked again: it may have been an end of ours that was down. */
 const askAgain = 1000
 /**
- * v2-alone: milliseconds of silence from the target, and since the header, after which the header comes again. A receiver
- * forgets after 30 s, but one that never got the header, or was restarted, would be silent until then.
+ * v2-alone: milliseconds without a datagram to the target after which the header comes again, for the receiver forgets. And
+ * milliseconds after which it comes again to one that has never answered, so many times: it may have been lost.
  */
+const aloneFor = 30_000
 const tellAgain = 1000
+const mostAgain = 3
 /**
- * v2-first: the header comes again a little before the receiver forgets. One too early costs the datagram; one too late
+ * The header comes again a little before the receiver forgets. One too early costs a datagram of v2-first; one too late
  * costs all datagrams until the client pauses, for the receiver drops them.
  */
 const early = 0.99
@@ -56,8 +57,7 @@ export class FormSender {
   readonly #mtuPayload: number
   readonly #proxyFirst: number
   readonly #nonce: Buffer | undefined
-  readonly #far: FarEnd
-  readonly #kept: Kept<FormSender>
+  readonly #far: FarEnd<FormSender>
   readonly #headerOf: (isAlone: boolean) => Buffer
   /** Before a payload, and as a datagram of its own. */
   #header = bare
@@ -71,23 +71,20 @@ export class FormSender {
   #wasKnown = false
   #hasSentBare = false
   #unanswered = 0
+  /** Datagrams that were kept, without those that have gone out since. */
+  #waiting = 0
   #pending: Buffer[] = []
 
-  /**
-   * @param far one for each target, which its flows have together
-   * @param kept of the forward: what its flows wait with for the far end's word
-   */
+  /** @param far one for each target, which its flows have together */
   constructor(
     { form, client, destination, tlvs, limit, mtuPayload, proxyFirst, nonce }: FlowTarget,
-    far: FarEnd,
-    kept: Kept<FormSender>,
+    far: FarEnd<FormSender>,
   ) {
     this.#form = form
     this.#mtuPayload = mtuPayload
     this.#proxyFirst = proxyFirst * early
     this.#nonce = limit < leastLimit + flowTlvLength ? undefined : nonce
     this.#far = far
-    this.#kept = kept
     this.#headerOf = isAlone => {
       if (form === false) return bare
       if (form === 'spp') return encodeSpp(client, destination)
@@ -151,7 +148,8 @@ export class FormSender {
     this.#wasKnown = true
     this.#unanswered = 0
     this.#far.known()
-    const kept = this.#kept.take(this, now)
+    const kept = this.#far.kept.take(this, now)
+    this.#waiting -= kept.length
     if (kept.length > 0 && !this.#hasSentBare) this.#ownBare()
     this.#pending.push(...kept)
     return answer.reply.length > 0 ? answer.reply : 'answer'
@@ -163,9 +161,10 @@ export class FormSender {
     this.#toldAt = Number.NEGATIVE_INFINITY
   }
 
-  /** The flow has ended: gives up what waits. */
-  end(): void {
-    this.#kept.drop(this)
+  /** The flow has ended. Returns how many datagrams have waited in vain for the far end's word. */
+  end(): number {
+    this.#far.kept.drop(this)
+    return this.#waiting
   }
 
   #encode(): void {
@@ -189,10 +188,14 @@ export class FormSender {
   #alone(payload: Buffer, now: number): Buffer | Unsent {
     // The receiver would take it for the header.
     if (hasSignature(payload)) return 'header-invalid'
-    if (now - this.#toldAt >= tellAgain && now - this.#heardAt >= tellAgain) {
+    const isDue = now - this.#sentAt >= aloneFor * early
+    const mayBeLost = this.#heardAt === Number.NEGATIVE_INFINITY && this.#unanswered <= mostAgain
+    if (isDue || (mayBeLost && now - this.#toldAt >= tellAgain)) {
+      this.#unanswered++
       this.#toldAt = now
       this.#pending.push(this.#header)
     }
+    this.#sentAt = now
     return bare
   }
 
@@ -204,10 +207,11 @@ export class FormSender {
     }
     const fits = this.#fits(payload)
     if (!fits && (isLikeHeader || !this.#mayAsk(now))) return 'too-big'
-    if (!fits && !this.#kept.keep(this, payload, now)) return 'backlog'
+    if (!fits && !this.#far.kept.keep(this, payload, now)) return 'backlog'
     this.#unanswered++
     this.#toldAt = now
     if (fits) return this.#header
+    this.#waiting++
     this.#pending.push(this.#headerAlone)
     return 'kept'
   }

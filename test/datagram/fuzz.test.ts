@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { UdpForm } from '../../src/config/config.ts'
 import { FarEnd } from '../../src/datagram/far-end.ts'
-import { Kept } from '../../src/datagram/kept.ts'
 import { FormReceiver } from '../../src/datagram/receiver.ts'
 import { FormSender } from '../../src/datagram/sender.ts'
 import { knownAnswer, readAnswer, unknownAnswer } from '../../src/proxy/flow-mark.ts'
@@ -117,7 +116,7 @@ t.test('whatever comes from a target is a reply, an answer or a drop', async t =
     fc.assert(
       fc.property(fc.array(datagram, { minLength: 1, maxLength: 4 }), replies => {
         const marked = { ...target, form, nonce: form === 'v2-every' ? nonce : undefined }
-        const sender = new FormSender(marked, new FarEnd(), new Kept())
+        const sender = new FormSender(marked, new FarEnd())
         for (const bytes of replies) {
           const reply = sender.reply(bytes, 0)
           const answer = form === 'v2-every' ? readAnswer(bytes) : undefined
@@ -160,7 +159,6 @@ t.test('whatever a client sends is read as its payload', async t => {
               nonce: marked ? nonce : undefined,
             },
             new FarEnd(),
-            new Kept(),
           )
           const arrive = (bytes: Buffer) => {
             const reading = receiver.read(bytes, port, 0)

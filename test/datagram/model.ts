@@ -1,6 +1,5 @@
 import type { UdpForm } from '../../src/config/config.ts'
 import { FarEnd } from '../../src/datagram/far-end.ts'
-import { Kept } from '../../src/datagram/kept.ts'
 import type { FlowSource } from '../../src/datagram/reading.ts'
 import { FormReceiver } from '../../src/datagram/receiver.ts'
 import { FormSender } from '../../src/datagram/sender.ts'
@@ -94,8 +93,7 @@ class World {
   #now = 0
   /** When the last datagram arrives, each way. */
   readonly #last = { there: 0, back: 0 }
-  #far = new FarEnd()
-  readonly #kept = new Kept<FormSender>()
+  #far = new FarEnd<FormSender>()
   #receiver: FormReceiver
   readonly #near = new Map<number, NearFlow>()
   readonly #ports = new Map<number, { flow: NearFlow | undefined; freeAt: number }>()
@@ -221,7 +219,6 @@ class World {
         nonce: this.#options.isMarked ? nonce : undefined,
       },
       this.#far,
-      this.#kept,
     )
     const flow = { port, client, sender, usedAt: this.#now }
     this.#near.set(client, flow)
@@ -231,7 +228,7 @@ class World {
 
   #end(flow: NearFlow | undefined): void {
     if (flow === undefined) return
-    flow.sender.end()
+    this.outcome.givenUp += flow.sender.end()
     this.#near.delete(flow.client)
     this.#ports.set(flow.port, { flow: undefined, freeAt: this.#now + this.#options.rest })
   }
@@ -308,7 +305,7 @@ class World {
       this.#farFlows.delete(key)
       this.#receiver.forget(flow.source)
     }
-    this.outcome.givenUp += this.#receiver.expire(this.#now) + this.#kept.givenUp(this.#now)
+    this.outcome.givenUp += this.#receiver.expire(this.#now)
   }
 
   #restartFar(): void {

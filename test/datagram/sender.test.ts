@@ -1,7 +1,6 @@
 import t from 'tap'
 import type { UdpForm } from '../../src/config/config.ts'
 import { FarEnd } from '../../src/datagram/far-end.ts'
-import { Kept } from '../../src/datagram/kept.ts'
 import { type FlowTarget, FormSender } from '../../src/datagram/sender.ts'
 import { flowOf, knownAnswer, unknownAnswer } from '../../src/proxy/flow-mark.ts'
 import { encodeProxyV2, parseProxyHeader, type Tlv } from '../../src/proxy/proxy-header.ts'
@@ -18,18 +17,13 @@ const header = encodeProxyV2(client, destination, [], 107, 'udp').bytes
 /** A payload that a client wrote to be taken for another. */
 const forged = encodeProxyV2({ address: '192.0.2.66', port: 6 }, destination, [], 107, 'udp').bytes
 
-function sender(
-  form: false | UdpForm,
-  options: Partial<FlowTarget> = {},
-  far = new FarEnd(),
-  kept = new Kept<FormSender>(),
-) {
+function sender(form: false | UdpForm, options: Partial<FlowTarget> = {}, far = new FarEnd<FormSender>()) {
   const target = { form, client, destination, tlvs: [], limit: 107, mtuPayload, proxyFirst: 10_000 }
-  return new FormSender({ ...target, nonce: undefined, ...options }, far, kept)
+  return new FormSender({ ...target, nonce: undefined, ...options }, far)
 }
 
-const marked = (options: Partial<FlowTarget> = {}, far?: FarEnd, kept?: Kept<FormSender>) =>
-  sender('v2-every', { nonce, ...options }, far, kept)
+const marked = (options: Partial<FlowTarget> = {}, far?: FarEnd<FormSender>) =>
+  sender('v2-every', { nonce, ...options }, far)
 const markOf = (bytes: unknown) => flowOf(parseProxyHeader(bytes as Buffer, 'v2')?.tlvs ?? [])
 
 t.test('bare', async t => {
@@ -145,22 +139,22 @@ t.test('FLOW: what does not fit beside the header waits', async t => {
   t.same(markOf(alone[0]), { nonce, isAlone: true, ownsKept: false })
   t.equal(flow.reply(knownAnswer(nonce), 40), 'answer')
   t.same(flow.take(), Array(8).fill(full))
+  t.equal(flow.end(), 0)
 })
 
 t.test('FLOW: a receiver of another kind gets nothing bare', async t => {
-  const kept = new Kept<FormSender>()
-  const flow = marked({}, undefined, kept)
+  const far = new FarEnd<FormSender>()
+  const flow = marked({}, far)
   for (let i = 0; i < 32; i++) t.ok(markOf(flow.wrap(payload, 0)))
   t.equal(flow.wrap(full, 1), 'too-big')
   t.equal(flow.reply(payload, 1), payload)
   t.equal(flow.wrap(full, 1000), 'kept', 'it is asked once a second')
   t.equal(flow.wrap(full, 1001), 'too-big')
   t.equal(flow.take().length, 1)
-  t.equal(kept.givenUp(1999), 0)
-  t.equal(kept.givenUp(2000), 1)
+  t.equal(far.kept.givenUp(1999), 0)
+  t.equal(far.kept.givenUp(2000), 1)
   t.equal(flow.wrap(full, 2000), 'kept')
-  flow.end()
-  t.equal(kept.givenUp(2000), 1)
+  t.equal(flow.end(), 2)
 })
 
 t.test('UNKNOWN: the header alone, and headers until KNOWN', async t => {
@@ -183,7 +177,7 @@ t.test('UNKNOWN: the header alone, and headers until KNOWN', async t => {
 })
 
 t.test('replies of a far end of ours', async t => {
-  const far = new FarEnd()
+  const far = new FarEnd<FormSender>()
   const flow = marked({}, far)
   flow.wrap(payload, 0)
   t.equal(flow.reply(payload, 0), payload, 'nobody knows yet what the target is')
