@@ -78,14 +78,13 @@ export class FormReceiver {
    * @param mtuPayload bytes of the largest datagram that leaves towards the sender without being fragmented
    */
   wrapReply(reply: Buffer, { key, replyHeader }: FlowSource, mtuPayload: number): Buffer | 'too-big' {
-    if (reply.length > mtuPayload) return 'too-big'
-    const isFit = (header: Buffer) => header.length + reply.length <= mtuPayload
-    if (this.#form !== 'v2-every') return isFit(replyHeader) ? replyHeader : 'too-big'
+    const room = mtuPayload - reply.length
+    if (room < replyHeader.length) return 'too-big'
     const known = this.#known.get(key)
-    if (known === undefined) return bare
-    if (hasSignature(reply)) return isFit(known.answer) ? known.answer : 'too-big'
+    if (this.#form !== 'v2-every' || known === undefined) return replyHeader
+    if (hasSignature(reply)) return known.answer.length <= room ? known.answer : 'too-big'
     // The answer has been sent by itself, too.
-    return isFit(known.replyHeader) ? known.replyHeader : bare
+    return known.replyHeader.length <= room ? known.replyHeader : bare
   }
 
   /**

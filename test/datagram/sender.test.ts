@@ -142,6 +142,18 @@ t.test('FLOW: what does not fit beside the header waits', async t => {
   t.equal(flow.end(), 0)
 })
 
+t.test('FLOW: what waits is given up after a second', async t => {
+  const flow = marked()
+  for (let i = 0; i < 8; i++) t.equal(flow.wrap(full, 0), 'kept')
+  t.equal(flow.wrap(full, 999), 'backlog')
+  t.equal(flow.wrap(empty, 1000) instanceof Buffer, true)
+  t.equal(flow.wrap(full, 1000), 'kept', 'there is room again')
+  flow.take()
+  flow.reply(knownAnswer(nonce), 1040)
+  t.same(flow.take(), [full])
+  t.equal(flow.end(), 8)
+})
+
 t.test('FLOW: a receiver of another kind gets nothing bare', async t => {
   const far = new FarEnd<FormSender>()
   const flow = marked({}, far)
