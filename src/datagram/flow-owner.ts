@@ -1,4 +1,5 @@
 import type { UdpForwardConfig } from '../config/config.ts'
+import type { RestingPorts } from '../sockets/resting-ports.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { Loops } from '../upstream/loops.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
@@ -17,6 +18,8 @@ export interface FlowOwner {
   readonly upstreams: Upstreams
   readonly loops: Loops
   readonly ways: Ways
+  /** Source ports of flows that have just ended. */
+  readonly resting: RestingPorts
   /** Whether this address is a peer's: an end of ours may be there. */
   isPeer(address: string): boolean
   /** What flows to this target know together of it. */

@@ -175,11 +175,11 @@ export class Flow implements Placed, OutletOwner {
 
   /** From now on this target gets what comes, in its form. */
   #use(target: Target): void {
-    const { config, ways } = this.#owner
+    const { config, ways, resting } = this.#owner
     const { client, tlvs } = this.source
     this.#target = target
     target.open++
-    const outlet = new Outlet({ address: target.address, port: target.port + this.#offset }, this)
+    const outlet = new Outlet({ address: target.address, port: target.port + this.#offset }, this, resting)
     this.#opening = outlet
     const { source } = outlet
     // Why it could not connect comes in a moment.

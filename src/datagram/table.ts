@@ -4,6 +4,7 @@ import type { Counters } from '../connection/counters.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 import type { Log } from '../log.ts'
 import type { Descriptors } from '../sockets/descriptors.ts'
+import { RestingPorts } from '../sockets/resting-ports.ts'
 import type { Share } from '../sockets/shares.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
@@ -24,7 +25,7 @@ const lookEvery = 250
 const quiet = 1000
 
 /** The forward that the flows are of. */
-export interface TableOwner extends Omit<FlowOwner, 'farEnd' | 'used' | 'dropped' | 'refused'> {
+export interface TableOwner extends Omit<FlowOwner, 'farEnd' | 'resting' | 'used' | 'dropped' | 'refused'> {
   readonly log: Log
   readonly logConnections: () => boolean
   readonly lines: FlowLines
@@ -46,6 +47,7 @@ export interface TableOwner extends Omit<FlowOwner, 'farEnd' | 'used' | 'dropped
 export class FlowTable implements FlowOwner {
   readonly #owner: TableOwner
   readonly #farEnds = new WeakMap<Target, FarEnd<FormSender>>()
+  readonly resting = new RestingPorts()
   readonly #flows = new Flows<Flow>()
   readonly #peers = new WeakMap<Flow, Share>()
   #timer: NodeJS.Timeout | undefined
