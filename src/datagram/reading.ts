@@ -8,7 +8,7 @@ import { bare, none } from './form.ts'
 /** Whose a datagram is, and the flow that it belongs to. */
 export interface FlowSource {
   /**
-   * Of the flow, which keeps the newest source that came with it. The sender alone where its port stands for one client at a time: a flow of this key with another client
+   * Of the flow. The sender alone where its port stands for one client at a time: a flow of this key with another client
    * has ended. Sender and client where a sender tells the client with every datagram.
    */
   readonly key: string
@@ -17,8 +17,8 @@ export interface FlowSource {
   /** Where the client sent to; `undefined` where nobody told. */
   readonly destination: SocketAddress | undefined
   readonly tlvs: readonly Tlv[]
-  /** What replies carry, see `wrapReply`; of no length where it is nothing. Changes as long as the flow lives. */
-  replyHeader: Buffer
+  /** The SPP header that replies have to carry; otherwise of no length. */
+  readonly replyHeader: Buffer
 }
 
 export interface Told {

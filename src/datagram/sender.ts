@@ -71,6 +71,8 @@ export class FormSender {
   #wasKnown = false
   #hasSentBare = false
   #unanswered = 0
+  /** Datagrams that were kept, without those that have gone out since. */
+  #waiting = 0
   #pending: Buffer[] = []
 
   /** @param far one for each target, which its flows have together */
@@ -146,7 +148,8 @@ export class FormSender {
     this.#wasKnown = true
     this.#unanswered = 0
     this.#far.known()
-    const kept = this.#far.kept.take(this)
+    const kept = this.#far.kept.take(this, now)
+    this.#waiting -= kept.length
     if (kept.length > 0 && !this.#hasSentBare) this.#ownBare()
     this.#pending.push(...kept)
     return answer.reply.length > 0 ? answer.reply : 'answer'
@@ -158,9 +161,10 @@ export class FormSender {
     this.#toldAt = Number.NEGATIVE_INFINITY
   }
 
-  /** The flow has ended: gives up what it kept, and says how many datagrams that were. */
+  /** The flow has ended. Returns how many datagrams have waited in vain for the far end's word. */
   end(): number {
-    return this.#far.kept.take(this).length
+    this.#far.kept.drop(this)
+    return this.#waiting
   }
 
   #encode(): void {
@@ -207,6 +211,7 @@ export class FormSender {
     this.#unanswered++
     this.#toldAt = now
     if (fits) return this.#header
+    this.#waiting++
     this.#pending.push(this.#headerAlone)
     return 'kept'
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { FarEnd } from '../../src/datagram/far-end.ts'
 import type { UdpForm } from '../../src/config/config.ts'
+import { FarEnd } from '../../src/datagram/far-end.ts'
 import { FormReceiver } from '../../src/datagram/receiver.ts'
 import { FormSender } from '../../src/datagram/sender.ts'
 import { knownAnswer, readAnswer, unknownAnswer } from '../../src/proxy/flow-mark.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { FarEnd } from '../../src/datagram/far-end.ts'
 import type { UdpForm } from '../../src/config/config.ts'
+import { FarEnd } from '../../src/datagram/far-end.ts'
 import { type FlowTarget, FormSender } from '../../src/datagram/sender.ts'
 import { flowOf, knownAnswer, unknownAnswer } from '../../src/proxy/flow-mark.ts'
 import { encodeProxyV2, parseProxyHeader, type Tlv } from '../../src/proxy/proxy-header.ts'
@@ -142,6 +142,18 @@ t.test('FLOW: what does not fit beside the header waits', async t => {
   t.equal(flow.end(), 0)
 })
 
+t.test('FLOW: what waits is given up after a second', async t => {
+  const flow = marked()
+  for (let i = 0; i < 8; i++) t.equal(flow.wrap(full, 0), 'kept')
+  t.equal(flow.wrap(full, 999), 'backlog')
+  t.equal(flow.wrap(empty, 1000) instanceof Buffer, true)
+  t.equal(flow.wrap(full, 1000), 'kept', 'there is room again')
+  flow.take()
+  flow.reply(knownAnswer(nonce), 1040)
+  t.same(flow.take(), [full])
+  t.equal(flow.end(), 8)
+})
+
 t.test('FLOW: a receiver of another kind gets nothing bare', async t => {
   const far = new FarEnd<FormSender>()
   const flow = marked({}, far)
@@ -151,10 +163,10 @@ t.test('FLOW: a receiver of another kind gets nothing bare', async t => {
   t.equal(flow.wrap(full, 1000), 'kept', 'it is asked once a second')
   t.equal(flow.wrap(full, 1001), 'too-big')
   t.equal(flow.take().length, 1)
-  t.equal(far.kept.expire(1999), 0)
-  t.equal(far.kept.expire(2000), 1)
+  t.equal(far.kept.givenUp(1999), 0)
+  t.equal(far.kept.givenUp(2000), 1)
   t.equal(flow.wrap(full, 2000), 'kept')
-  t.equal(flow.end(), 1)
+  t.equal(flow.end(), 2)
 })
 
 t.test('UNKNOWN: the header alone, and headers until KNOWN', async t => {
