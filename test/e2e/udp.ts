@@ -27,8 +27,16 @@ export interface UdpWorld extends Topology {
   readonly receivers: Running
 }
 
-/** @param forwards more of them beside those of the forms, for each end. */
-export async function udpWorld(forwards = { gateway: '', cluster: '' }): Promise<UdpWorld> {
+/**
+ * @param forwards more of them beside those of the forms, for each end
+ * @param endpoint the gateway's, as the cluster end knows it
+ * @param lay what is there before the ends are
+ */
+export async function udpWorld(
+  forwards = { gateway: '', cluster: '' },
+  endpoint?: string,
+  lay: (world: Topology) => Promise<void> = async () => {},
+): Promise<UdpWorld> {
   const world = await topology()
   try {
     const start = (end: 'gateway' | 'cluster') => {
@@ -37,13 +45,14 @@ export async function udpWorld(forwards = { gateway: '', cluster: '' }): Promise
           ? `  ${form}: { protocol: udp, listen: ":${ports[form]}", target: "10.1.10.2:${ports[form]}" }\n`
           : `  ${form}: { protocol: udp, listen: "tunnel:${ports[form]}", target: "127.0.0.1:${ports[form]}", sendProxy: ${form === 'bare' ? false : form} }\n`,
       )
-      return startOurs(world, end, `forwards:\n${ofForms.join('')}${forwards[end]}`)
+      return startOurs(world, end, `forwards:\n${ofForms.join('')}${forwards[end]}`, {}, endpoint)
     }
     const program = join(import.meta.dirname, '../fixtures/udp-receiver.ts')
     const services = forms.map(form => `${form}:${ports[form]}`)
     const receivers = world.cluster.start(process.execPath, [program, '127.0.0.1', ...services], {
       env: { NODE_OPTIONS: '', NODE_V8_COVERAGE: '' },
     })
+    await lay(world)
     const [gateway, cluster] = await Promise.all([start('gateway'), start('cluster')])
     await ready(gateway, cluster)
     for (const form of forms) await receivers.logged(line => line.msg === 'receives' && line.form === form)
