@@ -10,6 +10,11 @@ import { listenFailed } from '../sockets/listen.ts'
 /** Milliseconds between two looks for addresses that this host has got or lost. */
 const lookEvery = 5000
 
+/** Whether it stands for what addresses this host has. As for TCP, `::` means those of IPv4, too. */
+function isMany(host: string): boolean {
+  return ['', '::', '0.0.0.0', 'localhost'].includes(host)
+}
+
 export type Receive = (bytes: Buffer, sender: SocketAddress, door: Door) => void
 
 /**
@@ -53,7 +58,7 @@ export class UdpListener {
       this.close()
       throw listenFailed(this.host, this.port, error)
     }
-    if (this.host === '') this.#timer = setInterval(() => void this.#follow(), lookEvery).unref()
+    if (isMany(this.host)) this.#timer = setInterval(() => void this.#follow(), lookEvery).unref()
   }
 
   /** Can be opened again. */
@@ -64,10 +69,11 @@ export class UdpListener {
   }
 
   #addresses(): string[] {
-    if (this.host !== '' && this.host !== 'localhost') return [this.host]
+    if (!isMany(this.host)) return [this.host]
     const all = Object.values(networkInterfaces()).flatMap(addresses => addresses ?? [])
     const own = all.flatMap(({ address, internal }) => {
-      const isWanted = this.host === '' || internal
+      const isWanted =
+        this.host === 'localhost' ? internal : this.host !== '0.0.0.0' || familyOf(address) === 4
       return isWanted && familyOf(address) !== 0 && !isLinkLocal(address) ? [canonical(address)] : []
     })
     return [...new Set(own)]

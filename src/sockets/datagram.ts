@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram'
-import { familyOf } from '../address.ts'
+import { familyOf, type SocketAddress } from '../address.ts'
+import type { RestingPorts } from './resting-ports.ts'
 
 /**
  * Sockets of datagrams, to and at literal addresses. Node looks up each address of a send, and answers in a later turn:
@@ -10,6 +11,8 @@ import { familyOf } from '../address.ts'
 const receiveBuffer = 4 << 20
 /** Bytes that may wait for the kernel to take them. More come faster than they leave, and are better lost. */
 export const mostQueued = 262_144
+/** How often another source port is looked for in the place of one that rests. */
+const mostTries = 8
 
 function open(address: string, recvBufferSize?: number): Socket {
   const family = familyOf(address) === 6 ? 6 : 4
@@ -40,19 +43,34 @@ export async function bindDatagrams(address: string, port: number): Promise<Sock
 /**
  * A socket that sends to one address and port, and receives from nowhere else. What fails is told to `failed`, later:
  * that it cannot connect (ENETUNREACH, EMFILE), and ECONNREFUSED, an answer by ICMP to what was sent before.
+ * @param resting source ports that it is not to have, if another one is to be found
  */
-export function connectDatagrams(address: string, port: number, failed: (error: Error) => void): Socket {
-  const socket = open(address)
-  socket.on('error', failed)
-  socket.connect(port, address)
-  return socket
+export function connectDatagrams(
+  address: string,
+  port: number,
+  failed: (error: Error) => void,
+  resting: RestingPorts,
+): Socket {
+  const rested: Socket[] = []
+  for (;;) {
+    const socket = open(address)
+    socket.on('error', failed)
+    socket.connect(port, address)
+    const local = sourceOf(socket)
+    if (local === undefined || rested.length === mostTries || !resting.has(local.port, performance.now())) {
+      for (const each of rested) each.close()
+      return socket
+    }
+    // It stays open, so that the next one has another port.
+    rested.push(socket)
+  }
 }
 
-/** The address that it sends from; `undefined` where it has not connected. */
-export function sourceOf(socket: Socket): string | undefined {
+/** The address and port that it sends from; `undefined` where it has not connected. */
+export function sourceOf(socket: Socket): SocketAddress | undefined {
   try {
     socket.remoteAddress()
-    return socket.address().address
+    return socket.address()
   } catch {
     return undefined
   }

@@ -17,9 +17,14 @@ let lookedAt = Number.NEGATIVE_INFINITY
  * interface has room for. More would leave in fragments, which Node cannot forbid (IP_PMTUDISC_DO of ip(7)).
  */
 export function payloadLimit(address: string): number {
-  if (performance.now() - lookedAt > lookAgain || !sizes.has(address)) look()
+  if (performance.now() - lookedAt > lookAgain) look()
+  if (!sizes.has(address)) {
+    look()
+    // Not looked for again before the rest is.
+    if (!sizes.has(address)) sizes.set(address, Number.POSITIVE_INFINITY)
+  }
   const family = familyOf(address) === 6 ? 6 : 4
-  return Math.min((sizes.get(address) ?? Number.POSITIVE_INFINITY) - headers[family], greatest[family])
+  return Math.min(sizes.get(address)! - headers[family], greatest[family])
 }
 
 function look(): void {
