@@ -103,5 +103,6 @@ export function limitsOf(section: ForwardSection): Limits {
     ...limits,
     maxConnections: maxConnections ?? udpLimits.maxConnections,
     maxConnectionsPerClient: maxConnectionsPerClient ?? udpLimits.maxConnectionsPerClient,
+    newConnectionsPerSecond: newConnectionsPerSecond ?? udpLimits.newConnectionsPerSecond,
   }
 }
