@@ -1,14 +1,13 @@
-import { randomBytes } from 'node:crypto'
 import { formatHostPort, type SocketAddress } from '../address.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import { nonceLength } from '../proxy/flow-mark.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import type { Door } from './door.ts'
 import type { FlowOwner } from './flow-owner.ts'
 import type { Placed } from './flows.ts'
+import { newNonce } from './nonce.ts'
 import { Outlet, type OutletOwner } from './outlet.ts'
 import { Queue } from './queue.ts'
 import type { FlowSource } from './reading.ts'
@@ -184,7 +183,7 @@ export class Flow implements Placed, OutletOwner {
     const { source } = outlet
     // Why it could not connect comes in a moment.
     if (source === undefined) return
-    const astray = ways.astray(target.address, { localAddress: source })
+    const astray = ways.astray(target.address, { localAddress: source.address })
     if (astray !== undefined) {
       this.failed(new Error(astray))
       return
@@ -194,7 +193,7 @@ export class Flow implements Placed, OutletOwner {
       ...{ form: config.sendProxy, client, destination: this.destination, tlvs },
       limit: config.proxyHeaderLimit,
       proxyFirst: config.timeouts.proxyFirst,
-      nonce: mayBeOurs ? randomBytes(nonceLength) : undefined,
+      nonce: mayBeOurs ? newNonce() : undefined,
     }
     outlet.open(told, this.#owner.farEnd(target))
     this.#outlet = outlet

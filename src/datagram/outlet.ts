@@ -1,7 +1,7 @@
 import type { Socket } from 'node:dgram'
 import type { SocketAddress } from '../address.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
+import { connectDatagrams, mostQueued } from '../sockets/datagram.ts'
 import { payloadLimit } from '../sockets/mtu.ts'
 import type { RestingPorts } from '../sockets/resting-ports.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
@@ -33,6 +33,8 @@ export interface OutletOwner {
 export class Outlet {
   readonly #owner: OutletOwner
   readonly #socket: Socket
+  /** Where it sends from; `undefined` where it could not connect, of which `failed` is told. */
+  readonly source: SocketAddress | undefined
   readonly #resting: RestingPorts
   /** Milliseconds for which nobody else may have its port: a receiver of v2-first knows it for so long as this client's. */
   #restFor = lateFor
@@ -47,18 +49,15 @@ export class Outlet {
   constructor({ address, port }: SocketAddress, owner: OutletOwner, resting: RestingPorts) {
     this.#owner = owner
     this.#resting = resting
-    this.#socket = connectDatagrams(address, port, this.#onSent, resting)
-  }
-
-  /** The address that it sends from; `undefined` where it could not connect, of which `failed` is told. */
-  get source(): string | undefined {
-    return sourceOf(this.#socket)?.address
+    const { socket, source } = connectDatagrams(address, port, this.#onSent, resting)
+    this.#socket = socket
+    this.source = source
   }
 
   /** From now on it sends. @param far what flows to the target know together of it. */
   open(target: Omit<FlowTarget, 'mtuPayload'>, far: FarEnd<FormSender>): void {
     if (target.form === 'v2-first') this.#restFor = Math.max(lateFor, target.proxyFirst)
-    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source ?? '') }, far)
+    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source?.address ?? '') }, far)
     this.#socket.on('message', bytes => this.#reply(bytes, this.#sender!))
   }
 
@@ -78,8 +77,7 @@ export class Outlet {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    const source = sourceOf(this.#socket)
-    if (source !== undefined) this.#resting.add(source.port, performance.now() + this.#restFor)
+    if (this.source !== undefined) this.#resting.add(this.source.port, performance.now() + this.#restFor)
     this.#socket.close()
     const given = this.#sender?.end() ?? 0
     for (let i = 0; i < given; i++)

@@ -40,9 +40,16 @@ export async function bindDatagrams(address: string, port: number): Promise<Sock
   return socket
 }
 
+/** A socket that sends to one address and port, and receives from nowhere else. */
+export interface Connected {
+  readonly socket: Socket
+  /** Where it sends from; `undefined` where it could not connect. */
+  readonly source: SocketAddress | undefined
+}
+
 /**
- * A socket that sends to one address and port, and receives from nowhere else. What fails is told to `failed`, later:
- * that it cannot connect (ENETUNREACH, EMFILE), and ECONNREFUSED, an answer by ICMP to what was sent before.
+ * What fails is told to `failed`, later: that it cannot connect (ENETUNREACH, EMFILE), and ECONNREFUSED, an answer by ICMP
+ * to what was sent before.
  * @param resting source ports that it is not to have, if another one is to be found
  */
 export function connectDatagrams(
@@ -50,28 +57,29 @@ export function connectDatagrams(
   port: number,
   failed: (error: Error) => void,
   resting: RestingPorts,
-): Socket {
+): Connected {
   const rested: Socket[] = []
   for (;;) {
     const socket = open(address)
     socket.on('error', failed)
     socket.connect(port, address)
-    const local = sourceOf(socket)
-    if (local === undefined || rested.length === mostTries || !resting.has(local.port, performance.now())) {
+    const source = sourceOf(socket)
+    if (source === undefined || rested.length === mostTries || !resting.has(source.port, performance.now())) {
       for (const each of rested) each.close()
-      return socket
+      return { socket, source }
     }
     // It stays open, so that the next one has another port.
     rested.push(socket)
   }
 }
 
-/** The address and port that it sends from; `undefined` where it has not connected. */
-export function sourceOf(socket: Socket): SocketAddress | undefined {
+/** Before it has connected, a socket is bound to no address. */
+function sourceOf(socket: Socket): SocketAddress | undefined {
   try {
-    socket.remoteAddress()
-    return socket.address()
+    const source = socket.address()
+    return source.address === '0.0.0.0' || source.address === '::' ? undefined : source
   } catch {
+    // It could not be opened (EMFILE).
     return undefined
   }
 }
