@@ -41,6 +41,9 @@ export function haproxy(program: () => string): Contender {
   }
 }
 
+/** Of a shell: runs a program whose processes end with it, those too that would stay for their minute. */
+const endTogether = `trap 'trap - TERM; kill 0' TERM; "$0" "$@" & wait`
+
 /**
  * socat at both ends of wireguard-go: datagrams alone, a process for each client at each end. It makes one socket after the
  * other, forgets a client after a minute of silence, as ours does, and tells nobody who the client is.
@@ -49,8 +52,9 @@ export const socat: Contender = {
   async start(network, setting) {
     const pids = await tunnel(network, setting)
     const start = (end: 'gateway' | 'pod', target: string) =>
-      network[end].start('socat', [
-        ...['-T', '60', `UDP4-LISTEN:${udpPort},fork,reuseaddr`, `UDP4:${target}:${udpPort}`],
+      network[end].start('setsid', [
+        ...['sh', '-c', endTogether, 'socat', '-T', '60'],
+        ...[`UDP4-LISTEN:${udpPort},fork,reuseaddr`, `UDP4:${target}:${udpPort}`],
       ])
     start('pod', address.backend)
     start('gateway', address.podTunnel)

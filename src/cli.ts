@@ -31,7 +31,7 @@ const usage = `Usage: wg-punchhole COMMAND
                          the running end at a glance
   doctor [--config FILE] [--wg-conf FILE] [--url URL] [--json] [--trace [--forward NAME]]
                          what is wrong with this host or the running end, and what to change;
-                         --trace sends a marked connection through and shows what each hop saw
+                         --trace sends a marked connection (or datagram) through and shows what each hop saw
   version                versions of the program, wireguard-go and Node
 
 FILE is /etc/wg-punchhole/config.yaml when not given.

@@ -10,8 +10,8 @@ const mostHeld = 100
 const longest = 2000
 /** Fields that tell what a line is about: its subject. */
 const subjectFields = ['forward', 'target', 'reason', 'peer', 'host', 'address', 'warning']
-/** One for each connection, and what `log.connections` of the config turns off: not bounded. */
-const accessLog = 'connection ended'
+/** One for each connection or flow, and what `log.connections` of the config turns off: not bounded. */
+const accessLog: ReadonlySet<string> = new Set(['connection ended', 'flow ended'])
 
 type Level = 'info' | 'warn' | 'error'
 
@@ -55,7 +55,7 @@ export class LogBudget implements Log {
   }
 
   info(fields: object, message: string): void {
-    if (message === accessLog) this.#log.info(fields, message)
+    if (accessLog.has(message)) this.#log.info(fields, message)
     else this.#take('info', fields, message)
   }
 

@@ -81,13 +81,14 @@ t.test('a field that is longer than anybody reads is cut', async t => {
   t.strictSame(fields, { target: 'web', error: `${'x'.repeat(2000)}…`, port: 80 })
 })
 
-t.test('one line for each connection, and debug, are for who asks for them', async t => {
+t.test('one line for each connection or flow, and debug, are for who asks for them', async t => {
   const { log, lines } = budgeted(t)
   for (let i = 0; i < 1000; i++) {
     log.info({ forward: 'web' }, 'connection ended')
+    log.info({ forward: 'dns' }, 'flow ended')
     log.debug({ forward: 'web' }, 'check ended')
   }
-  t.equal(lines.length, 2000)
+  t.equal(lines.length, 3000)
 })
 
 t.test('what is about the end as a whole has a last word, too', async t => {

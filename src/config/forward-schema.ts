@@ -158,7 +158,9 @@ export const forwardSchema = v.strictObject(
       ),
     ),
     newConnectionsPerSecond: v.optional(
-      count("How many may come in a second; at once at most one second's worth."),
+      count(
+        "How many may come in a second; at once at most one second's worth. Default with protocol: udp: 1000.",
+      ),
     ),
     timeouts: v.optional(
       v.pipe(timeoutsSchema, v.description('Time limits of each connection, or flow.')),

@@ -18,7 +18,7 @@ import type { ReportKey, UpstreamSource } from './upstreams.ts'
 const tcpTimeouts: Timeouts = { connect: 5000, header: 5000, idle: 0, halfClosed: 300_000 }
 const udpTimeouts: UdpTimeouts = { udp: 60_000, proxyFirst: 10_000 }
 /** Flows cost a socket each, and anybody can begin them without an answer: they have a bound unless one is given. */
-const udpLimits = { maxConnections: 4096, maxConnectionsPerClient: 256 }
+const udpLimits = { maxConnections: 4096, maxConnectionsPerClient: 256, newConnectionsPerSecond: 1000 }
 
 type TcpPart = Pick<TcpForwardConfig, 'protocol' | 'acceptProxy' | 'sendProxy' | 'timeouts'>
 type UdpPart = Pick<UdpForwardConfig, 'protocol' | 'acceptProxy' | 'sendProxy' | 'timeouts'>
@@ -103,5 +103,6 @@ export function limitsOf(section: ForwardSection): Limits {
     ...limits,
     maxConnections: maxConnections ?? udpLimits.maxConnections,
     maxConnectionsPerClient: maxConnectionsPerClient ?? udpLimits.maxConnectionsPerClient,
+    newConnectionsPerSecond: newConnectionsPerSecond ?? udpLimits.newConnectionsPerSecond,
   }
 }

@@ -1,16 +1,16 @@
-import { randomBytes } from 'node:crypto'
-import { formatHostPort } from '../address.ts'
+import { formatHostPort, type SocketAddress } from '../address.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import { nonceLength } from '../proxy/flow-mark.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import type { Door } from './door.ts'
-import type { FlowClient, FlowOwner } from './flow-owner.ts'
+import type { FlowOwner } from './flow-owner.ts'
 import type { Placed } from './flows.ts'
+import { newNonce } from './nonce.ts'
 import { Outlet, type OutletOwner } from './outlet.ts'
 import { Queue } from './queue.ts'
+import type { FlowSource } from './reading.ts'
 
 /** Bytes of a datagram that is kept until the next one: its target may turn out to be none, and another one gets it then. */
 const mostKept = 1500
@@ -21,7 +21,10 @@ const mostKept = 1500
  */
 export class Flow implements Placed, OutletOwner {
   readonly key: string
-  readonly client: FlowClient
+  /** Whose it is, as it was told last. */
+  source: FlowSource
+  /** Where the client had sent it: told by a header, or here. */
+  readonly destination: SocketAddress
   /** The one that its client sends to: another one where that was closed and opened again. */
   door: Door
   readonly since = performance.now()
@@ -46,17 +49,18 @@ export class Flow implements Placed, OutletOwner {
   #last: Buffer | undefined
   #isOver = false
 
-  constructor(owner: FlowOwner, key: string, client: FlowClient, door: Door, offset: number) {
+  constructor(owner: FlowOwner, key: string, source: FlowSource, door: Door, offset: number) {
     this.#owner = owner
     this.key = key
-    this.client = client
+    this.source = source
+    this.destination = source.destination ?? door.local
     this.door = door
     this.#offset = offset
     this.#early = new Queue(owner.room)
   }
 
   get address(): string {
-    return this.client.client.address
+    return this.source.client.address
   }
 
   get target(): Target | undefined {
@@ -103,7 +107,7 @@ export class Flow implements Placed, OutletOwner {
   }
 
   status(): ConnectionStatus {
-    const { client } = this.client
+    const { client } = this.source
     return {
       forward: this.#owner.config.name,
       client: formatHostPort(client.address, client.port),
@@ -123,7 +127,7 @@ export class Flow implements Placed, OutletOwner {
     const target = this.#target!
     this.#last = undefined
     if (target.state !== 'up' && !target.isDead) target.succeeded()
-    const { door } = this
+    const { door, source } = this
     const { length } = payload
     if (!door.isOpen) {
       // Nor is it a use: a flow that nobody can hear of is to end.
@@ -131,10 +135,9 @@ export class Flow implements Placed, OutletOwner {
       return
     }
     this.#owner.used(this, performance.now())
-    const header = this.#owner.replyHeader(payload, this)
-    if (header.length + length > door.payloadLimit)
-      this.dropped('too-big', length, `${door.payloadLimit} bytes leave in one piece`)
-    else if (!door.send(header.length === 0 ? payload : [header, payload], this.client.sender))
+    const header = this.#owner.wrapReply(payload, source, door)
+    if (header === 'too-big') this.dropped('too-big', length, `${door.payloadLimit} bytes leave in one piece`)
+    else if (!door.send(header.length === 0 ? payload : [header, payload], source.sender))
       this.dropped('backlog', length, 'more comes than leaves this host')
     else {
       this.sent++
@@ -143,7 +146,7 @@ export class Flow implements Placed, OutletOwner {
   }
 
   unsent(reason: DropReason, bytes: number, detail: string): void {
-    const { address, port } = this.client.sender
+    const { address, port } = this.source.sender
     this.#owner.dropped(reason, formatHostPort(address, port), bytes, detail)
   }
 
@@ -169,7 +172,7 @@ export class Flow implements Placed, OutletOwner {
   }
 
   #loop(target: Target): string | undefined {
-    return this.#owner.leadsBack(target, target.port + this.#offset, this.client.destination)
+    return this.#owner.leadsBack(target, target.port + this.#offset, this.destination)
   }
 
   #portOf({ address, port }: Target): string {
@@ -178,28 +181,28 @@ export class Flow implements Placed, OutletOwner {
 
   /** From now on this target gets what comes, in its form. */
   #use(target: Target): void {
-    const { config, ways, kept } = this.#owner
-    const { client, destination, tlvs } = this.client
+    const { config, ways, resting } = this.#owner
+    const { client, tlvs } = this.source
     this.#target = target
     target.open++
-    const outlet = new Outlet({ address: target.address, port: target.port + this.#offset }, this)
+    const outlet = new Outlet({ address: target.address, port: target.port + this.#offset }, this, resting)
     this.#opening = outlet
     const { source } = outlet
     // Why it could not connect comes in a moment.
     if (source === undefined) return
-    const astray = ways.astray(target.address, { localAddress: source })
+    const astray = ways.astray(target.address, { localAddress: source.address })
     if (astray !== undefined) {
       this.failed(new Error(astray))
       return
     }
     const mayBeOurs = config.sendProxy === 'v2-every' && this.#owner.isPeer(target.address)
     const told = {
-      ...{ form: config.sendProxy, client, destination, tlvs },
+      ...{ form: config.sendProxy, client, destination: this.destination, tlvs },
       limit: config.proxyHeaderLimit,
       proxyFirst: config.timeouts.proxyFirst,
-      nonce: mayBeOurs ? randomBytes(nonceLength) : undefined,
+      nonce: mayBeOurs ? newNonce() : undefined,
     }
-    outlet.open(told, kept)
+    outlet.open(told, this.#owner.farEnd(target))
     this.#outlet = outlet
     const now = performance.now()
     for (const payload of this.#early.take()) this.#send(payload, now)

@@ -18,9 +18,11 @@ export class Kept<Owner> {
   // In the order of `since`: an owner comes in when its first is kept.
   readonly #owners = new Map<Owner, Owned>()
   #size = 0
+  #givenUp = 0
 
   /** Keeps a copy; `false` where there is no room for it. */
   keep(owner: Owner, datagram: Buffer, now: number): boolean {
+    this.#expire(now)
     const size = datagram.length + overhead
     const datagrams = this.#owners.get(owner)?.datagrams ?? []
     if (datagrams.length >= greatestOfOwner || this.#size + size > greatestSize) return false
@@ -31,21 +33,36 @@ export class Kept<Owner> {
   }
 
   /** The owner's datagrams in their order; they are kept no longer. */
-  take(owner: Owner): readonly Buffer[] {
+  take(owner: Owner, now: number): readonly Buffer[] {
+    this.#expire(now)
+    return this.#remove(owner)
+  }
+
+  /** Gives up the owner's datagrams. */
+  drop(owner: Owner): void {
+    this.#givenUp += this.#remove(owner).length
+  }
+
+  /** How many datagrams were given up since the last call. To be called now and then: what is too old lives as long. */
+  givenUp(now: number): number {
+    this.#expire(now)
+    const count = this.#givenUp
+    this.#givenUp = 0
+    return count
+  }
+
+  #expire(now: number): void {
+    for (const [owner, { since }] of this.#owners) {
+      if (now - since < keptFor) break
+      this.drop(owner)
+    }
+  }
+
+  #remove(owner: Owner): readonly Buffer[] {
     const owned = this.#owners.get(owner)
     if (owned === undefined) return none
     this.#owners.delete(owner)
     for (const { length } of owned.datagrams) this.#size -= length + overhead
     return owned.datagrams
-  }
-
-  /** Gives up what was kept for too long, and says how many datagrams that were. To be called about once a second. */
-  expire(now: number): number {
-    let count = 0
-    for (const [owner, { since }] of this.#owners) {
-      if (now - since < keptFor) break
-      count += this.take(owner).length
-    }
-    return count
   }
 }

@@ -79,17 +79,6 @@ export function tellDropped(
   lines.dropped.warn(reason, { sender, bytes, reason, detail })
 }
 
-/** So many datagrams have waited for their flow in vain. */
-export function tellGivenUp(
-  { counters, lines }: Counter<DropReason, 'dropped'>,
-  count: number,
-  detail: string,
-): void {
-  if (count === 0) return
-  counters.dropped['no-flow'] += count
-  lines.dropped.warn('no-flow', { reason: 'no-flow', count, detail })
-}
-
 export function tellEnded(
   { log, logConnections, lines }: Teller,
   forward: string,

@@ -1,12 +1,15 @@
 import type { Socket } from 'node:dgram'
 import type { SocketAddress } from '../address.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import { connectDatagrams, mostQueued, sourceOf } from '../sockets/datagram.ts'
+import { connectDatagrams, mostQueued } from '../sockets/datagram.ts'
 import { payloadLimit } from '../sockets/mtu.ts'
+import type { RestingPorts } from '../sockets/resting-ports.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
-import type { Kept } from './kept.ts'
+import type { FarEnd } from './far-end.ts'
 import { type FlowTarget, FormSender, whyUnsent } from './sender.ts'
 
+/** Milliseconds for which a reply to a flow that has ended may still come. */
+const lateFor = 2000
 /** Errors of a send that say nothing of the target. */
 const ofOne: Readonly<Record<string, DropReason>> = {
   EMSGSIZE: 'too-big',
@@ -30,6 +33,11 @@ export interface OutletOwner {
 export class Outlet {
   readonly #owner: OutletOwner
   readonly #socket: Socket
+  /** Where it sends from; `undefined` where it could not connect, of which `failed` is told. */
+  readonly source: SocketAddress | undefined
+  readonly #resting: RestingPorts
+  /** Milliseconds for which nobody else may have its port: a receiver of v2-first knows it for so long as this client's. */
+  #restFor = lateFor
   #sender: FormSender | undefined
   #isClosed = false
   /** Node tells what becomes of a send at once, ECONNREFUSED above all, to a callback or to nobody. */
@@ -37,19 +45,19 @@ export class Outlet {
     if (error !== null && !this.#isClosed) this.#failed(error)
   }
 
-  constructor({ address, port }: SocketAddress, owner: OutletOwner) {
+  /** @param resting source ports of flows before, among which its own comes in the end */
+  constructor({ address, port }: SocketAddress, owner: OutletOwner, resting: RestingPorts) {
     this.#owner = owner
-    this.#socket = connectDatagrams(address, port, this.#onSent)
+    this.#resting = resting
+    const { socket, source } = connectDatagrams(address, port, this.#onSent, resting)
+    this.#socket = socket
+    this.source = source
   }
 
-  /** The address that it sends from; `undefined` where it could not connect, of which `failed` is told. */
-  get source(): string | undefined {
-    return sourceOf(this.#socket)
-  }
-
-  /** From now on it sends. @param kept what flows of the forward wait with for the far end's word. */
-  open(target: Omit<FlowTarget, 'mtuPayload'>, kept: Kept<FormSender>): void {
-    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source ?? '') }, kept)
+  /** From now on it sends. @param far what flows to the target know together of it. */
+  open(target: Omit<FlowTarget, 'mtuPayload'>, far: FarEnd<FormSender>): void {
+    if (target.form === 'v2-first') this.#restFor = Math.max(lateFor, target.proxyFirst)
+    this.#sender = new FormSender({ ...target, mtuPayload: payloadLimit(this.source?.address ?? '') }, far)
     this.#socket.on('message', bytes => this.#reply(bytes, this.#sender!))
   }
 
@@ -69,6 +77,7 @@ export class Outlet {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    if (this.source !== undefined) this.#resting.add(this.source.port, performance.now() + this.#restFor)
     this.#socket.close()
     const given = this.#sender?.end() ?? 0
     for (let i = 0; i < given; i++)
@@ -90,6 +99,7 @@ export class Outlet {
 
   #failed(error: Error): void {
     const reason = ofOne[systemCode(error) ?? '']
+    this.#sender?.unsent()
     if (reason === undefined) this.#owner.failed(error)
     else this.#owner.unsent(reason, 0, messageOf(error))
   }

@@ -25,8 +25,10 @@ const aloneFor = 30_000
 
 interface Known {
   readonly source: FlowSource
-  /** Of FLOW; `undefined` in the forms v2-first and v2-alone. */
-  nonce: Buffer | undefined
+  /** KNOWN with the nonce of FLOW; of no length in the forms v2-first and v2-alone. */
+  answer: Buffer
+  /** What replies carry: the answer until the sender shows that it has got it, then nothing. */
+  replyHeader: Buffer
   /** Moment of its last datagram; forms v2-first and v2-alone. */
   at: number
 }
@@ -41,7 +43,6 @@ export class FormReceiver {
   #knownFor = Number.POSITIVE_INFINITY
   readonly #known = new Map<string, Known>()
   readonly #kept = new Kept<string>()
-  #givenUp = 0
 
   /** @param proxyFirst milliseconds without a datagram after which a v2-first sender is unknown again */
   constructor(form: false | UdpForm, proxyFirst: number) {
@@ -70,7 +71,7 @@ export class FormReceiver {
     const isAlone = header.length === bytes.length
     if (this.#form === 'v2-alone')
       return isAlone
-        ? told(this.#learn(from, sourceOf(from, sender, header), undefined, now).source, undefined)
+        ? told(this.#learn(from, sourceOf(from, sender, header), now).source, undefined)
         : dropped(
             'header-invalid',
             `${bytes.length - header.length} bytes after a PROXY v2 header, allowed are none`,
@@ -79,13 +80,19 @@ export class FormReceiver {
   }
 
   /**
-   * What is to stand before a reply to the sender, in one datagram with it; of no length where nothing is. A reply that
-   * begins like a v2 header gets KNOWN before it where the sender would otherwise take it for an answer of this end.
+   * What is to stand before a reply to the sender, in one datagram with it: nothing, the header of SPP, or KNOWN. That comes
+   * before replies until the sender shows that it has got it, so that a reply to a flow that has ended is not taken for one
+   * to the next on its port; and before a reply that begins like a header, which would be taken for an answer of this end.
+   * @param mtuPayload bytes of the largest datagram that leaves towards the sender without being fragmented
    */
-  replyHeader(reply: Buffer, { sender, replyHeader }: FlowSource): Buffer {
-    if (this.#form !== 'v2-every' || !hasSignature(reply)) return replyHeader
-    const nonce = this.#known.get(keyOf(sender))?.nonce
-    return nonce === undefined ? bare : knownAnswer(nonce)
+  wrapReply(reply: Buffer, { key, replyHeader }: FlowSource, mtuPayload: number): Buffer | 'too-big' {
+    const room = mtuPayload - reply.length
+    if (room < replyHeader.length) return 'too-big'
+    const known = this.#known.get(key)
+    if (this.#form !== 'v2-every' || known === undefined) return replyHeader
+    if (hasSignature(reply)) return known.answer.length <= room ? known.answer : 'too-big'
+    // The answer has been sent by itself, too.
+    return known.replyHeader.length <= room ? known.replyHeader : bare
   }
 
   /**
@@ -100,26 +107,23 @@ export class FormReceiver {
   }
 
   /**
-   * Gives up what waited for too long, and forgets silent senders. To be called about once a second.
+   * Gives up what waited for too long, and forgets silent senders. To be called now and then.
    * @returns how many datagrams were given up since the last call, whose senders told no client
    */
   expire(now: number): number {
-    this.#givenUp += this.#kept.expire(now)
     if (this.#knownFor < Number.POSITIVE_INFINITY)
       for (const [from, known] of this.#known) if (!this.#isValid(known, now)) this.#known.delete(from)
-    const count = this.#givenUp
-    this.#givenUp = 0
-    return count
+    return this.#kept.givenUp(now)
   }
 
   #readBare(bytes: Buffer, from: string, now: number): Reading {
     const known = this.#known.get(from)
     if (known !== undefined && this.#isValid(known, now)) {
       known.at = now
+      known.replyHeader = bare
       return told(known.source, bytes)
     }
     if (this.#form !== 'v2-every') return dropped('header-missing', missing)
-    this.#givenUp += this.#kept.expire(now)
     if (!this.#kept.keep(from, bytes, now))
       return dropped('backlog', 'no room for another datagram that waits for its PROXY v2 header')
     return { kind: 'kept', answer: unknownAnswer }
@@ -138,24 +142,21 @@ export class FormReceiver {
       const source = sourceOf(`${from} ${keyOf(client)}`, sender, header)
       return told(source, payload, none, undefined, known && from)
     }
-    if (isKnown) known.nonce = flow.nonce
-    const { source } = isKnown ? known : this.#learn(from, sourceOf(from, sender, header), flow.nonce, 0)
-    this.#givenUp += this.#kept.expire(now)
-    let kept = this.#kept.take(from)
-    if (!flow.ownsKept) {
-      // Of a flow before this one, on the same port.
-      this.#givenUp += kept.length
-      kept = none
-    }
+    const record = isKnown ? known : this.#learn(from, sourceOf(from, sender, header), now)
+    const answer = knownAnswer(flow.nonce)
+    if (!record.answer.equals(answer)) record.answer = record.replyHeader = answer
+    // Otherwise what was kept is of a flow before this one, on the same port.
+    if (!flow.ownsKept) this.#kept.drop(from)
+    const kept = this.#kept.take(from, now)
     const ended = known === undefined || isKnown ? undefined : from
-    return told(source, flow.isAlone ? undefined : payload, kept, knownAnswer(flow.nonce), ended)
+    return told(record.source, flow.isAlone ? undefined : payload, kept, answer, ended)
   }
 
   #readFirst(header: ProxyHeader, bytes: Buffer, sender: SocketAddress, from: string, now: number): Reading {
     const payload = bytes.subarray(header.length)
     const known = this.#known.get(from)
     if (known === undefined || !this.#isValid(known, now))
-      return told(this.#learn(from, sourceOf(from, sender, header), undefined, now).source, payload)
+      return told(this.#learn(from, sourceOf(from, sender, header), now).source, payload)
     // A header a little too early says nothing new.
     if (isSame(known.source.client, header.source ?? sender)) {
       known.at = now
@@ -170,14 +171,14 @@ export class FormReceiver {
     return now - known.at < this.#knownFor
   }
 
-  #learn(from: string, source: FlowSource, nonce: Buffer | undefined, at: number): Known {
+  #learn(from: string, source: FlowSource, at: number): Known {
     this.#known.delete(from)
     if (this.#known.size >= greatestSenders)
       for (const first of this.#known.keys()) {
         this.#known.delete(first)
         break
       }
-    const known: Known = { source, nonce, at }
+    const known: Known = { source, answer: bare, replyHeader: bare, at }
     this.#known.set(from, known)
     return known
   }

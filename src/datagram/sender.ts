@@ -3,8 +3,8 @@ import type { UdpForm } from '../config/config.ts'
 import { flowTlv, flowTlvLength, readAnswer } from '../proxy/flow-mark.ts'
 import { encodeProxyV2, hasSignature, parseProxyHeader, type Tlv } from '../proxy/proxy-header.ts'
 import { encodeSpp, isSppReply, sppLength } from '../proxy/spp.ts'
+import type { FarEnd } from './far-end.ts'
 import { bare, none } from './form.ts'
-import type { Kept } from './kept.ts'
 
 /** Bytes of the longest addresses, IPv6, with what comes before them. */
 const leastLimit = 52
@@ -13,12 +13,14 @@ const greatestUnanswered = 32
 /** Milliseconds after which such a receiver is asked again: it may have been an end of ours that was down. */
 const askAgain = 1000
 /**
- * v2-alone: milliseconds of silence from the target, and since the header, after which the header comes again. A receiver
- * forgets after 30 s, but one that never got the header, or was restarted, would be silent until then.
+ * v2-alone: milliseconds without a datagram to the target after which the header comes again, for the receiver forgets. And
+ * milliseconds after which it comes again to one that has never answered, so many times: it may have been lost.
  */
+const aloneFor = 30_000
 const tellAgain = 1000
+const mostAgain = 3
 /**
- * v2-first: the header comes again a little before the receiver forgets. One too early costs the datagram; one too late
+ * The header comes again a little before the receiver forgets. One too early costs a datagram of v2-first; one too late
  * costs all datagrams until the client pauses, for the receiver drops them.
  */
 const early = 0.99
@@ -49,13 +51,13 @@ export const whyUnsent = {
   'header-invalid': 'it begins as a PROXY header does, and its target would take it for one',
 } as const
 
-/** Tells the client's address to the target of one flow, in the form that it takes. Pure. */
+/** Tells the client's address to the target of one flow, in the form that it takes, and reads its replies. Pure. */
 export class FormSender {
   readonly #form: false | UdpForm
   readonly #mtuPayload: number
   readonly #proxyFirst: number
   readonly #nonce: Buffer | undefined
-  readonly #kept: Kept<FormSender>
+  readonly #far: FarEnd<FormSender>
   readonly #headerOf: (isAlone: boolean) => Buffer
   /** Before a payload, and as a datagram of its own. */
   #header = bare
@@ -66,20 +68,23 @@ export class FormSender {
   #heardAt = Number.NEGATIVE_INFINITY
   /** The far end has said that it knows the flow. */
   #isKnown = false
+  #wasKnown = false
   #hasSentBare = false
   #unanswered = 0
+  /** Datagrams that were kept, without those that have gone out since. */
+  #waiting = 0
   #pending: Buffer[] = []
 
-  /** @param kept of the forward: what flows wait with for the far end's word. */
+  /** @param far one for each target, which its flows have together */
   constructor(
     { form, client, destination, tlvs, limit, mtuPayload, proxyFirst, nonce }: FlowTarget,
-    kept: Kept<FormSender>,
+    far: FarEnd<FormSender>,
   ) {
     this.#form = form
     this.#mtuPayload = mtuPayload
     this.#proxyFirst = proxyFirst * early
     this.#nonce = limit < leastLimit + flowTlvLength ? undefined : nonce
-    this.#kept = kept
+    this.#far = far
     this.#headerOf = isAlone => {
       if (form === false) return bare
       if (form === 'spp') return encodeSpp(client, destination)
@@ -124,31 +129,42 @@ export class FormSender {
 
   /**
    * What a datagram from the target is: a reply for the client, a word of the far end's that is for nobody else (`answer`),
-   * or one that names no client, or another (`reply-header`).
+   * or one for another client, or for nobody knows whom (`reply-header`).
    */
   reply(bytes: Buffer, now: number): Buffer | 'answer' | 'reply-header' {
     this.#heardAt = now
     if (this.#form === 'spp')
       return isSppReply(bytes, this.#header) ? bytes.subarray(sppLength) : 'reply-header'
-    const answer = this.#nonce && readAnswer(bytes)
-    if (answer === undefined) return bytes
+    if (this.#nonce === undefined) return bytes
+    const answer = readAnswer(bytes)
+    if (answer === undefined) return this.#wasKnown || this.#far.mayReply() ? bytes : 'reply-header'
     if (answer === 'unknown') {
       this.#learnUnknown(now)
       return 'answer'
     }
     // Meant for a flow before this one, on the same source port.
-    if (!answer.known.equals(this.#nonce!)) return answer.reply.length > 0 ? 'reply-header' : 'answer'
+    if (!answer.known.equals(this.#nonce)) return answer.reply.length > 0 ? 'reply-header' : 'answer'
     this.#isKnown = true
+    this.#wasKnown = true
     this.#unanswered = 0
-    const kept = this.#kept.take(this)
+    this.#far.known()
+    const kept = this.#far.kept.take(this, now)
+    this.#waiting -= kept.length
     if (kept.length > 0 && !this.#hasSentBare) this.#ownBare()
     this.#pending.push(...kept)
     return answer.reply.length > 0 ? answer.reply : 'answer'
   }
 
-  /** The flow has ended: gives up what it kept, and says how many datagrams that were. */
+  /** The last datagram has never left: what it told is told again. */
+  unsent(): void {
+    this.#sentAt = Number.NEGATIVE_INFINITY
+    this.#toldAt = Number.NEGATIVE_INFINITY
+  }
+
+  /** The flow has ended. Returns how many datagrams have waited in vain for the far end's word. */
   end(): number {
-    return this.#kept.take(this).length
+    this.#far.kept.drop(this)
+    return this.#waiting
   }
 
   #encode(): void {
@@ -172,10 +188,14 @@ export class FormSender {
   #alone(payload: Buffer, now: number): Buffer | Unsent {
     // The receiver would take it for the header.
     if (hasSignature(payload)) return 'header-invalid'
-    if (now - this.#toldAt >= tellAgain && now - this.#heardAt >= tellAgain) {
+    const isDue = now - this.#sentAt >= aloneFor * early
+    const mayBeLost = this.#heardAt === Number.NEGATIVE_INFINITY && this.#unanswered <= mostAgain
+    if (isDue || (mayBeLost && now - this.#toldAt >= tellAgain)) {
+      this.#unanswered++
       this.#toldAt = now
       this.#pending.push(this.#header)
     }
+    this.#sentAt = now
     return bare
   }
 
@@ -187,10 +207,11 @@ export class FormSender {
     }
     const fits = this.#fits(payload)
     if (!fits && (isLikeHeader || !this.#mayAsk(now))) return 'too-big'
-    if (!fits && !this.#kept.keep(this, payload, now)) return 'backlog'
+    if (!fits && !this.#far.kept.keep(this, payload, now)) return 'backlog'
     this.#unanswered++
     this.#toldAt = now
     if (fits) return this.#header
+    this.#waiting++
     this.#pending.push(this.#headerAlone)
     return 'kept'
   }

@@ -4,6 +4,7 @@ import type { Counters } from '../connection/counters.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
 import type { Log } from '../log.ts'
 import type { Descriptors } from '../sockets/descriptors.ts'
+import { RestingPorts } from '../sockets/resting-ports.ts'
 import type { Share } from '../sockets/shares.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { Loops } from '../upstream/loops.ts'
@@ -11,12 +12,13 @@ import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import type { DatagramCounters } from './counters.ts'
 import type { Door } from './door.ts'
+import { FarEnd } from './far-end.ts'
 import { Flow } from './flow.ts'
-import type { FlowClient, FlowOwner } from './flow-owner.ts'
+import type { FlowOwner } from './flow-owner.ts'
 import { Flows } from './flows.ts'
-import { Kept } from './kept.ts'
-import { type FlowEnd, type FlowLines, tellDropped, tellEnded, tellGivenUp, tellRefused } from './lines.ts'
+import { type FlowEnd, type FlowLines, tellDropped, tellEnded, tellRefused } from './lines.ts'
 import { Room } from './queue.ts'
+import type { FlowSource } from './reading.ts'
 import type { FormSender } from './sender.ts'
 
 /** Milliseconds between two looks for flows that have been idle for long enough. */
@@ -26,7 +28,7 @@ const quiet = 1000
 
 /** The forward that the flows are of. */
 export interface TableOwner
-  extends Pick<FlowOwner, 'config' | 'upstreams' | 'ways' | 'isPeer' | 'replyHeader'> {
+  extends Pick<FlowOwner, 'config' | 'upstreams' | 'ways' | 'isPeer' | 'wrapReply'> {
   readonly loops: Loops
   readonly log: Log
   readonly logConnections: () => boolean
@@ -48,7 +50,8 @@ export interface TableOwner
 /** The flows of a forward. A datagram goes to its own, or begins one: at a bound, in the place of one that has long been idle. */
 export class FlowTable implements FlowOwner {
   readonly #owner: TableOwner
-  readonly kept = new Kept<FormSender>()
+  readonly #farEnds = new WeakMap<Target, FarEnd<FormSender>>()
+  readonly resting = new RestingPorts()
   readonly room = new Room()
   readonly #flows = new Flows<Flow>()
   readonly #peers = new WeakMap<Flow, Share>()
@@ -83,16 +86,16 @@ export class FlowTable implements FlowOwner {
   }
 
   /** Begins a flow; `undefined` where there may be none, which is counted and told. */
-  begin(key: string, client: FlowClient, door: Door, offset: number, now: number): Flow | undefined {
+  begin(key: string, source: FlowSource, door: Door, offset: number, now: number): Flow | undefined {
     const { admission, counters, descriptors, share, config } = this.#owner
-    const { client: source, sender } = client
-    const flow = new Flow(this, key, client, door, offset)
+    const { client, sender } = source
+    const flow = new Flow(this, key, source, door, offset)
     const shut = this.#owner.shutFor(sender.address)
     if (shut !== undefined) return this.#refuse(client, 'no-tunnel-route', shut)
     if (this.#drained !== undefined) return this.#refuse(client, 'draining', 'this end drains')
-    const refusal = admission.admit(flow, source.address)
+    const refusal = admission.admit(flow, client.address)
     if (refusal !== undefined) return this.#refuse(client, refusal.reason, refusal.detail)
-    this.#makeRoom(source.address, config.limits, now)
+    this.#makeRoom(client.address, config.limits, now)
     const peer = this.#owner.peerOf(sender.address)
     let shortage = descriptors.shortage(1, share, peer)
     const idlest = this.#flows.idlest(now)
@@ -129,8 +132,14 @@ export class FlowTable implements FlowOwner {
     this.#flows.used(flow, now)
   }
 
-  replyHeader(reply: Buffer, flow: Flow): Buffer {
-    return this.#owner.replyHeader(reply, flow)
+  farEnd(target: Target): FarEnd<FormSender> {
+    const far = this.#farEnds.get(target) ?? new FarEnd<FormSender>()
+    this.#farEnds.set(target, far)
+    return far
+  }
+
+  wrapReply(reply: Buffer, source: FlowSource, door: Door): Buffer | 'too-big' {
+    return this.#owner.wrapReply(reply, source, door)
   }
 
   dropped(reason: DropReason, sender: string, bytes: number, detail: string): void {
@@ -139,7 +148,7 @@ export class FlowTable implements FlowOwner {
   }
 
   refused(flow: Flow, reason: RefusalReason, detail: string): void {
-    this.#refuse(flow.client, reason, detail)
+    this.#refuse(flow.source.client, reason, detail)
     this.#close(flow)
   }
 
@@ -165,15 +174,15 @@ export class FlowTable implements FlowOwner {
   }
 
   get addresses(): string[] {
-    return Array.from(this.#flows.values()).flatMap(({ client, target }) => [
-      client.sender.address,
+    return Array.from(this.#flows.values()).flatMap(({ source, target }) => [
+      source.sender.address,
       ...(target === undefined ? [] : [target.address]),
     ])
   }
 
   cut(address: string, why: string): void {
     for (const flow of this.#flows.values())
-      if (flow.client.sender.address === address || flow.target?.address === address)
+      if (flow.source.sender.address === address || flow.target?.address === address)
         this.#end(flow, 'no-tunnel-route', why)
   }
 
@@ -195,16 +204,10 @@ export class FlowTable implements FlowOwner {
   }
 
   #look(): void {
-    const now = performance.now()
-    const given = this.kept.expire(now)
-    tellGivenUp(
-      { counters: this.#owner.datagrams, lines: this.#owner.lines },
-      given,
-      'the other end never said that it knows the flow',
-    )
     const isDraining = this.#drained !== undefined
     const patience = isDraining ? quiet : this.#owner.config.timeouts.udp
-    for (const flow of this.#flows.idle(now, patience)) this.#end(flow, isDraining ? 'drain' : 'idle')
+    for (const flow of this.#flows.idle(performance.now(), patience))
+      this.#end(flow, isDraining ? 'drain' : 'idle')
   }
 
   #makeRoom(
@@ -219,8 +222,8 @@ export class FlowTable implements FlowOwner {
       this.#end(this.#flows.idlest(now)!, 'evicted')
   }
 
-  #refuse({ client: source }: FlowClient, reason: RefusalReason, detail: string): undefined {
-    tellRefused(this.#owner, reason, formatHostPort(source.address, source.port), detail)
+  #refuse({ address, port }: SocketAddress, reason: RefusalReason, detail: string): undefined {
+    tellRefused(this.#owner, reason, formatHostPort(address, port), detail)
   }
 
   #end(flow: Flow, end: FlowEnd, detail?: string): void {

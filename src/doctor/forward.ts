@@ -152,7 +152,7 @@ const refusals: Partial<Record<RefusalReason, (name: string) => readonly [found:
   ],
   loop: () => [
     'came back from where they were sent, or would have: a target leads here again',
-    'See the line `connection refused` with reason loop in the log, here and at the other end: it names the target',
+    'See the line `connection refused` (`flow refused` over UDP) with reason loop in the log, here and at the other end: it names the target',
   ],
   'no-listener': name => [
     'were refused by the other end, which has no listener for them',

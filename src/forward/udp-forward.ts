@@ -5,7 +5,7 @@ import { DatagramCounters } from '../datagram/counters.ts'
 import type { Door } from '../datagram/door.ts'
 import type { Flow } from '../datagram/flow.ts'
 import { bare } from '../datagram/form.ts'
-import { type FlowLines, flowLines, tellDropped, tellGivenUp } from '../datagram/lines.ts'
+import { type FlowLines, flowLines, tellDropped } from '../datagram/lines.ts'
 import { type FlowSource, isSame, keyOf } from '../datagram/reading.ts'
 import { FormReceiver } from '../datagram/receiver.ts'
 import { FlowTable, type TableOwner } from '../datagram/table.ts'
@@ -16,6 +16,9 @@ import type { Try } from '../upstream/check.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 
+/** Milliseconds. */
+const giveUpEvery = 1000
+
 /** A forward of datagrams. */
 export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner {
   readonly lines: FlowLines
@@ -25,6 +28,7 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
   readonly linkPort = undefined
   /** Where a header comes first: one for each door. */
   #receivers = new Map<Door, FormReceiver>()
+  #timer: NodeJS.Timeout | undefined
   #isChanging = false
 
   constructor(config: UdpForwardConfig, options: ForwardOptions) {
@@ -88,16 +92,19 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
   #flowOf(source: FlowSource, door: Door, offset: number, now: number): Flow | undefined {
     const key = `${door.text} ${source.key}`
     const flow = this.opened.use(key, door, now)
-    if (flow !== undefined && isSame(flow.client.client, source.client)) return flow
+    if (flow !== undefined && isSame(flow.source.client, source.client)) {
+      flow.source = source
+      return flow
+    }
     if (flow !== undefined) this.opened.replace(key)
-    const client = { ...source, destination: source.destination ?? door.local }
-    return this.opened.begin(key, client, door, offset, now)
+    return this.opened.begin(key, source, door, offset, now)
   }
 
   #receiverAt(door: Door): FormReceiver {
     const { acceptProxy, timeouts } = this.config
     const receiver = this.#receivers.get(door) ?? new FormReceiver(acceptProxy, timeouts.proxyFirst)
     this.#receivers.set(door, receiver)
+    this.#timer ??= setInterval(() => this.#giveUp(), giveUpEvery).unref()
     return receiver
   }
 
@@ -131,33 +138,42 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
     return this.#isOnTunnel ? this.ways.heard(address) : undefined
   }
 
-  replyHeader(reply: Buffer, { client, door }: Flow): Buffer {
-    return this.config.acceptProxy === false ? bare : this.#receiverAt(door).replyHeader(reply, client)
+  wrapReply(reply: Buffer, source: FlowSource, door: Door): Buffer | 'too-big' {
+    if (this.config.acceptProxy !== false)
+      return this.#receiverAt(door).wrapReply(reply, source, door.payloadLimit)
+    return reply.length > door.payloadLimit ? 'too-big' : bare
   }
 
   began(address: string): void {
     this.seen?.(address, this.#isOnTunnel)
   }
 
-  ended({ client, door }: Flow): void {
-    this.#receivers.get(door)?.forget(client)
+  ended({ source, door }: Flow): void {
+    this.#receivers.get(door)?.forget(source)
   }
 
   get #isOnTunnel(): boolean {
     return this.config.listen.host === 'tunnel'
   }
 
-  /** Gives up what has waited for a header too long. Clients and targets that have gone are no matter: an idle flow ends. */
-  look(): void {
+  /** Clients and targets that have gone are no matter: an idle flow ends. */
+  look(): void {}
+
+  /** Gives up what has waited for a header for too long. */
+  #giveUp(): void {
+    let count = 0
     for (const [door, receiver] of this.#receivers) {
-      const { datagrams: counters, lines } = this
-      tellGivenUp({ counters, lines }, receiver.expire(performance.now()), 'no header came in time')
+      count += receiver.expire(performance.now())
       if (!door.isOpen) this.#receivers.delete(door)
     }
+    this.datagrams.dropped['no-flow'] += count
+    if (count > 0)
+      this.lines.dropped.warn('no-flow', { reason: 'no-flow', count, detail: 'no header came in time' })
   }
 
   async drain(signal: AbortSignal): Promise<void> {
     await this.opened.drain(signal)
+    clearInterval(this.#timer)
     this.upstreams.close()
     for (const lines of Object.values(this.lines)) lines.flush()
   }
@@ -191,6 +207,6 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
 }
 
 /** A client that tells itself. */
-function clientOf(sender: SocketAddress, door: Door): FlowSource & { readonly destination: SocketAddress } {
+function clientOf(sender: SocketAddress, door: Door): FlowSource {
   return { key: keyOf(sender), sender, client: sender, destination: door.local, tlvs: [], replyHeader: bare }
 }

@@ -4,7 +4,7 @@ import { messageOf, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { bindDatagrams } from '../sockets/datagram.ts'
 import { type Descriptors, raiseOpenFiles } from '../sockets/descriptors.ts'
-import { addressesOf, isWildcard } from '../sockets/host-addresses.ts'
+import { addressesOf, isMany } from '../sockets/host-addresses.ts'
 import { listenFailed } from '../sockets/listen.ts'
 
 /** Milliseconds between two looks for addresses that this host has got or lost. */
@@ -18,7 +18,7 @@ export type Receive = (bytes: Buffer, sender: SocketAddress, door: Door) => void
  */
 export class UdpListener {
   readonly protocol = 'udp'
-  /** Empty, `::` and `0.0.0.0`: all addresses, of IPv4 alone with the last. */
+  /** Empty: all addresses. */
   readonly host: string
   readonly port: number
   readonly #receive: Receive
@@ -51,17 +51,13 @@ export class UdpListener {
       for (const address of addressesOf(this.host))
         await this.#bind(address).catch(error => {
           // One of many that has just gone, or that IPv6 still asks the others about: it is tried again.
-          if (!this.#isFollowing || systemCode(error) !== 'EADDRNOTAVAIL') throw error
+          if (!isMany(this.host) || systemCode(error) !== 'EADDRNOTAVAIL') throw error
         })
     } catch (error) {
       this.close()
       throw listenFailed(this.host, this.port, error)
     }
-    if (this.#isFollowing) this.#timer = setInterval(() => void this.#follow(), lookEvery).unref()
-  }
-
-  get #isFollowing(): boolean {
-    return isWildcard(this.host)
+    if (isMany(this.host)) this.#timer = setInterval(() => void this.#follow(), lookEvery).unref()
   }
 
   /** Can be opened again. */

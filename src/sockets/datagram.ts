@@ -1,7 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram'
-import { familyOf } from '../address.ts'
-import { systemCode } from '../errors.ts'
-import { SourcePorts } from './source-ports.ts'
+import { familyOf, type SocketAddress } from '../address.ts'
+import type { RestingPorts } from './resting-ports.ts'
 
 /**
  * Sockets of datagrams, to and at literal addresses. Node looks up each address of a send, and answers in a later turn:
@@ -12,10 +11,8 @@ import { SourcePorts } from './source-ports.ts'
 const receiveBuffer = 4 << 20
 /** Bytes that may wait for the kernel to take them. More come faster than they leave, and are better lost. */
 export const mostQueued = 262_144
-
-/** Ports that may turn out to be somebody else's, before the kernel is asked for one. */
-const mostTries = 5
-const sourcePorts = new SourcePorts()
+/** How often another source port is looked for in the place of one that rests. */
+const mostTries = 8
 
 function open(address: string, recvBufferSize?: number): Socket {
   const family = familyOf(address) === 6 ? 6 : 4
@@ -43,50 +40,47 @@ export async function bindDatagrams(address: string, port: number): Promise<Sock
   return socket
 }
 
+/** A socket that sends to one address and port, and receives from nowhere else. */
+export interface Connected {
+  readonly socket: Socket
+  /** Where it sends from; `undefined` where it could not connect. */
+  readonly source: SocketAddress | undefined
+}
+
 /**
- * A socket that sends to one address and port, and receives from nowhere else. What fails is told to `failed`, later:
- * that it cannot connect (ENETUNREACH, EMFILE), and ECONNREFUSED, an answer by ICMP to what was sent before.
+ * What fails is told to `failed`, later: that it cannot connect (ENETUNREACH, EMFILE), and ECONNREFUSED, an answer by ICMP
+ * to what was sent before.
+ * @param resting source ports that it is not to have, if another one is to be found
  */
-export function connectDatagrams(address: string, port: number, failed: (error: Error) => void): Socket {
-  const socket = open(address)
-  const error = bindSource(socket)
-  socket.on('error', failed)
-  if (error === undefined) socket.connect(port, address)
-  else process.nextTick(failed, error)
-  return socket
-}
-
-/** To a port that has rested for long enough, until the socket is closed. Gives why it could not: EMFILE, EADDRINUSE. */
-function bindSource(socket: Socket): Error | undefined {
-  let error: Error | undefined
-  const note = (found: Error) => {
-    error = found
-  }
-  socket.on('error', note)
-  for (let tries = 1; tries <= mostTries; tries++) {
-    error = undefined
-    // The last time any port that the kernel has.
-    const port = tries < mostTries ? sourcePorts.pick(performance.now()) : 0
-    socket.bind({ port, exclusive: true })
-    if (error === undefined) {
-      if (port > 0) {
-        sourcePorts.used(port)
-        socket.once('close', () => sourcePorts.freed(port, performance.now()))
-      }
-      break
+export function connectDatagrams(
+  address: string,
+  port: number,
+  failed: (error: Error) => void,
+  resting: RestingPorts,
+): Connected {
+  const rested: Socket[] = []
+  for (;;) {
+    const socket = open(address)
+    // A bind fails within the call, before anybody has the socket.
+    socket.on('error', error => process.nextTick(failed, error))
+    socket.connect(port, address)
+    const source = sourceOf(socket)
+    if (source === undefined || rested.length === mostTries || !resting.has(source.port, performance.now())) {
+      for (const each of rested) each.close()
+      return { socket, source }
     }
-    if (systemCode(error) !== 'EADDRINUSE') break
+    // It stays open, so that the next one has another port.
+    rested.push(socket)
   }
-  socket.off('error', note)
-  return error
 }
 
-/** The address that it sends from; `undefined` where it has not connected. */
-export function sourceOf(socket: Socket): string | undefined {
+/** Before it has connected, a socket is bound to no address. */
+function sourceOf(socket: Socket): SocketAddress | undefined {
   try {
-    socket.remoteAddress()
-    return socket.address().address
+    const source = socket.address()
+    return source.address === '0.0.0.0' || source.address === '::' ? undefined : source
   } catch {
+    // It could not be opened (EMFILE).
     return undefined
   }
 }

@@ -24,9 +24,9 @@ function ownAddresses(): readonly string[] {
   return all
 }
 
-/** Whether a listen host stands for all addresses, which come and go. */
-export function isWildcard(host: string): boolean {
-  return host === '' || host === '::' || host === '0.0.0.0'
+/** Whether a listen host stands for what addresses this host has, which come and go. As for TCP, `::` means those of IPv4, too. */
+export function isMany(host: string): boolean {
+  return ['', '::', '0.0.0.0', 'localhost'].includes(host)
 }
 
 /** The addresses of this host that a listen host stands for now. `localhost` is no other address, whatever `lo` has. */

@@ -2,9 +2,8 @@ import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { canonical, familyOf } from '../address.ts'
 
-/** Milliseconds that what was found is taken to hold; less where an address was not found, which may be new or gone. */
+/** Milliseconds that what was found is taken to hold. */
 const lookAgain = 2000
-const lookForNew = 200
 /** Bytes of the headers of IP and UDP. */
 const headers = { 4: 28, 6: 48 }
 /** Of a datagram, by the 16 bits of its length. */
@@ -18,9 +17,14 @@ let lookedAt = Number.NEGATIVE_INFINITY
  * interface has room for. More would leave in fragments, which Node cannot forbid (IP_PMTUDISC_DO of ip(7)).
  */
 export function payloadLimit(address: string): number {
-  if (performance.now() - lookedAt > (sizes.has(address) ? lookAgain : lookForNew)) look()
+  if (performance.now() - lookedAt > lookAgain) look()
+  if (!sizes.has(address)) {
+    look()
+    // Not looked for again before the rest is.
+    if (!sizes.has(address)) sizes.set(address, Number.POSITIVE_INFINITY)
+  }
   const family = familyOf(address) === 6 ? 6 : 4
-  return Math.min((sizes.get(address) ?? Number.POSITIVE_INFINITY) - headers[family], greatest[family])
+  return Math.min(sizes.get(address)! - headers[family], greatest[family])
 }
 
 function look(): void {

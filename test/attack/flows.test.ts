@@ -8,7 +8,6 @@ import { at, eventually, forwarding, freePort, plan, to } from '../forward/bench
 
 /** Hostile clients, targets and far ends of UDP forwards, and operators that change the config under running flows. */
 
-const peers = [{ publicKey: 'far', allowedIps: [{ address: '127.0.0.0', bits: 8, family: 4 }] }] as const
 const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
 t.test('a name that leads to the listener itself, and two forwards that lead to each other', async t => {
@@ -137,17 +136,6 @@ t.test('source ports of flows that have ended are not used again at once', async
   }
   t.equal(status().accepted, 3000)
   t.ok(again <= 3, `${again} ports were used again`)
-})
-
-t.test('what waits for the word of a far end is given up', async t => {
-  const between = await Party.bound(t)
-  const size = 65_480
-  const { port, status } = await forwarding(t, [config(between.port, { sendProxy: 'v2-every' })], { peers })
-  const client = await Party.bound(t)
-  client.send(Buffer.alloc(size), port)
-  await between.next()
-  await eventually(() => status().datagrams!.dropped['no-flow'] === 1)
-  t.equal(status().active, 1)
 })
 
 t.test('answers of an end are no clients of another', async t => {

@@ -1,21 +1,10 @@
-import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { program } from '../lab/built.ts'
 import { scratchFolder } from '../lab/scratch.ts'
-
-const script = join(import.meta.dirname, '../../bench/bench.ts')
-
-/** Runs the benchmark to its end. */
-async function bench(...args: string[]) {
-  const { promise, resolve } = Promise.withResolvers<{ code: unknown; stdout: string; stderr: string }>()
-  const child = execFile(process.execPath, [script, ...args], (error, stdout, stderr) =>
-    resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-  )
-  return { ...(await promise), pid: child.pid }
-}
+import { bench } from './run.ts'
 
 t.test('HAProxy and both ends, a second each', async t => {
   const out = join(scratchFolder(), 'run.json')

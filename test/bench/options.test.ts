@@ -23,6 +23,21 @@ t.test('who is measured', async t => {
   t.same(labels(['--contenders', 'ours,haproxy@bbr', '--no-loss']).clean, ['ours', 'haproxy@bbr'])
 })
 
+t.test('datagrams have contenders of their own, and are measured only when they are asked for', async t => {
+  const names = (args: string[], env = {}) => {
+    const { entries, tests } = parseOptions(args, env)
+    return { tests, clean: entries.clean.length, udp: entries.udp.map(({ label }) => label) }
+  }
+  t.notOk(parseOptions([], {}).tests.some(test => test.startsWith('udp')))
+  t.same(names(['--tests', 'keep']).udp, [])
+  const args = ['--tests', 'udp64,udpflood']
+  t.same(names(args), { tests: ['udp64', 'udpflood'], clean: 0, udp: ['socat', 'ours', 'tunnel'] })
+  t.same(names(args, { FRPS: '/opt/frps', FRPC: '/opt/frpc' }).udp, ['socat', 'ours', 'tunnel', 'frp'])
+  t.same(names([...args, '--quick']).udp, ['socat', 'ours'])
+  const mixed = ['--tests', 'udp64,keep', '--contenders', 'haproxy,ours,socat', '--no-loss']
+  t.same(names(mixed), { tests: ['keep', 'udp64'], clean: 2, udp: ['ours', 'socat'] })
+})
+
 t.test('how much', async t => {
   t.match(parseOptions([], {}), { rounds: 5, seconds: 2, idle: 5000, out: undefined, writeResults: false })
   t.match(parseOptions(['--quick', '--rounds', '2'], {}), { rounds: 2, seconds: 1, idle: 500 })
@@ -43,6 +58,8 @@ t.test('refused', async t => {
     [['--contenders', 'nginx'], /no contender "nginx"; there are tunnel /],
     [['--contenders', 'toString'], /no contender "toString"/],
     [['--contenders', 'haproxy-trixie'], /haproxy-trixie needs its programs in HAPROXY_TRIXIE$/],
+    [['--contenders', 'socat'], /socat has no part in startup .*ttfb; choose others with --tests$/],
+    [['--contenders', 'haproxy', '--tests', 'udp64'], /haproxy has no part in udp64/],
     [['--contenders', 'frp'], /frp needs its programs in FRPS and FRPC/],
     [['--contenders', 'ours@fast'], /no variant "fast"/],
     [['--variant', 'fast'], /give NAME=JSON/],

@@ -21,7 +21,7 @@ t.test('defaults of the gateway, and of the cluster', async t => {
     proxyHeaderLimit: 107,
     upstream: { balance: 'first', check: false },
     timeouts: { udp: 60_000, proxyFirst: 10_000 },
-    limits: { maxConnections: 4096, maxConnectionsPerClient: 256, newConnectionsPerSecond: undefined },
+    limits: { maxConnections: 4096, maxConnectionsPerClient: 256, newConnectionsPerSecond: 1000 },
   })
   t.match(await forwardOf(t, 'listen: "tunnel:53", target: "dns.svc:53"'), {
     acceptProxy: 'v2-every',

@@ -206,3 +206,18 @@ t.test('a drain waits for what is in the middle of something', async t => {
   t.match(status(), { active: 0, refused: { draining: 1 } })
   t.same(target.received, [])
 })
+
+for (const host of ['', '::', '0.0.0.0'])
+  t.test(`all addresses (${host}:PORT): each is answered from the address that it was sent to`, async t => {
+    const target = await echo(t)
+    const first = await freePort()
+    const { status } = await forwarding(t, [config(target.port, { listen: at(host, first) })])
+    const client = await Party.bound(t)
+    client.send('x', first)
+    t.match((await client.next()).from, { address: '127.0.0.1', port: first })
+    if (host === '0.0.0.0') return
+    const v6 = await Party.bound(t, '::1')
+    v6.send('x', first, '::1')
+    t.match((await v6.next()).from, { address: '::1', port: first })
+    t.equal(status().active, 2)
+  })

@@ -98,6 +98,8 @@ t.test('a trace: three hops, of which the doctor tells what it can know', async 
     state: 'ok',
     found: /^seen from 127.0.0.1:\d+ in [\d.]+ ms, PROXY v2 \(v2-every\) tells 127.*MTU - here, 1400 there/,
   })
+  const alone = await traceFindings(statusOf({ ...forwardTo(far), sendProxy: 'v2-alone' }), '', 'dns')
+  t.match(alone[1], { state: 'ok', found: /PROXY v2 \(v2-alone\) tells/ })
   t.match(three, {
     step: 'hop 3: dns → 10.96.0.10:53',
     state: 'unknown',
@@ -150,9 +152,34 @@ t.test('what is said of a target without a word to it', async t => {
     found: /has taken no datagram for .*: ECONNREFUSED/,
     fix: /Start the service/,
   })
-  t.match(await target({ address: '[2001:db8:dead::1]:53', state: 'unknown' }), {
-    state: /failed|unknown/,
-    found: /ENETUNREACH|leave from/,
+  // A route that the kernel refuses, on every host: to the broadcast address.
+  t.match(await target({ address: '255.255.255.255:53', state: 'unknown' }), {
+    state: 'failed',
+    found: /^nothing can be sent to 255\.255\.255\.255:53: EACCES/,
+    fix: /ip route get 255\.255\.255\.255/,
+  })
+})
+
+t.test('a trace that comes no further than this host', async t => {
+  const hop = async (changes: object) => {
+    const forward = forwardTo({ host: '127.0.0.1', port: 53 }, changes)
+    const findings = await traceFindings(statusOf(forward), '', 'dns')
+    t.equal(findings.length, 2)
+    return findings[1]
+  }
+  t.match(await hop({ behind: 'UGVlcktl' }), {
+    state: 'unknown',
+    found: /^behind peer UGVlcktl, which is not/,
+  })
+  t.match(await hop({ address: 'service.invalid:53' }), {
+    state: 'failed',
+    found: 'service.invalid has no address',
+    fix: /Correct the name/,
+  })
+  t.match(await hop({ address: '255.255.255.255:53' }), {
+    state: 'failed',
+    found: '255.255.255.255:53 cannot be reached: EACCES',
+    fix: /the peer and the target/,
   })
 })
 

@@ -41,3 +41,17 @@ export function tlv(type: number, value: Buffer): Buffer {
 export function headerOfLength(length: number): Buffer {
   return header(4, length === 28 ? {} : { tlvs: tlv(4, Buffer.alloc(length - 31)) })
 }
+
+/** Cloudflare's header of 38 bytes, with the same client. */
+export function sppHeader(family: 4 | 6): Buffer {
+  const sixteen = (bytes: Buffer) =>
+    bytes.length === 16 ? bytes : Buffer.concat([Buffer.from('00000000000000000000ffff', 'hex'), bytes])
+  const [place, length] = [places[family], family === 4 ? 4 : 16]
+  const [client, proxy] = [place.subarray(0, length), place.subarray(length, 2 * length)]
+  return Buffer.concat([
+    Buffer.from([0x56, 0xec]),
+    sixteen(client),
+    sixteen(proxy),
+    place.subarray(2 * length),
+  ])
+}

@@ -2,11 +2,10 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { Tools } from '../lab/agent.ts'
-import { endFolder, startEnd } from '../lab/end.ts'
 import type { Running } from '../lab/lab.ts'
 import type { Faults, UdpRelay } from '../lab/udp-relay.ts'
 import type { Download } from './download.ts'
-import { address, ready, startNginx, type Topology, topology, wgConf } from './topology.ts'
+import { address, ready, startNginx, startOurs, type Topology, topology } from './topology.ts'
 
 /**
  * The world of topology.ts with both ends ours, and a network between them that can be broken:
@@ -157,16 +156,12 @@ const forwards = {
 `,
 }
 
-async function startIn(world: Topology, end: 'gateway' | 'cluster', endpoint: string): Promise<Running> {
-  const tunnel = `tunnel: { wgConf: wg0.conf, interface: ${world.interfaces[end]}, stateDir: . }\n`
-  const conf = wgConf(world, end).replace(/^Endpoint = .*$/m, `Endpoint = ${endpoint}`)
-  const folder = await endFolder(world.lab, end, { config: tunnel + forwards[end], wgConf: conf })
-  const running = startEnd(world[end], folder)
-  await running.logged(line => line.msg === 'running')
-  return running
+function startIn(world: Topology, end: 'gateway' | 'cluster', endpoint: string): Promise<Running> {
+  return startOurs(world, end, forwards[end], {}, endpoint)
 }
 
-async function relay(world: Topology, host: string): Promise<void> {
+/** Starts the relay on an address of the gateway's host; an agent's state there has it as `relay HOST`. */
+export async function relay(world: Topology, host: string): Promise<void> {
   const module = new URL('../lab/udp-relay.ts', import.meta.url).href
   await world.gateway.run(
     async ({ host, module }, { state }) => {

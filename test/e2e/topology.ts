@@ -84,15 +84,20 @@ PersistentKeepalive = 25
 ${secret}`
 }
 
-/** Starts one of our ends and waits until it runs. `config` is YAML without `tunnel`. */
+/**
+ * Starts one of our ends and waits until it runs. `config` is YAML without `tunnel`.
+ * @param endpoint the gateway's, as the cluster end knows it
+ */
 export async function startOurs(
   world: Topology,
   end: 'gateway' | 'cluster',
   config: string,
   options?: EndOptions,
+  endpoint = '198.51.100.1:51820',
 ): Promise<Running> {
   const tunnel = `tunnel: { wgConf: wg0.conf, interface: ${world.interfaces[end]}, stateDir: . }\n`
-  const folder = await endFolder(world.lab, end, { config: tunnel + config, wgConf: wgConf(world, end) })
+  const conf = wgConf(world, end).replace(/^Endpoint = .*$/m, `Endpoint = ${endpoint}`)
+  const folder = await endFolder(world.lab, end, { config: tunnel + config, wgConf: conf })
   const running = startEnd(world[end], folder, options)
   // A handshake that meets a gateway which is not there yet is tried again only after 5 s.
   await running.logged(line => line.msg === 'running')

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Host, Lab, Running } from '../lab/lab.ts'
@@ -252,23 +252,13 @@ const logged = (name: string) =>
     `info: (\\S+) ${name}|client @\\S+ (\\S+)#\\d+ \\(${name}|\\[INFO\\] \\[?(\\S+?)\\]?:\\d+ - .* ${name}`,
   )
 
-/** Starts all of them. The lab is the caller's to close. */
+/** Starts all of them, on ports from 7200 to 7399 that are tens. The lab is the caller's to close. */
 export async function startReceivers(lab: Lab, host: Host): Promise<Receiver[]> {
   const receivers: Receiver[] = []
   let port = 7200
   for (const { name, suites, command, files, shows } of programs)
     for (const suite of suites) {
-      const tree = join(trees, suite)
-      if (!existsSync(tree)) throw new Error(`${tree} is not there: run scripts/name-servers.sh`)
-      const folder = join(lab.folder, `receiver-${port}`)
-      await mkdir(join(folder, 'database'), { recursive: true })
-      for (const [file, text] of Object.entries(files(port, suite))) await writeFile(join(folder, file), text)
-      // In a mount namespace of its own: `ip netns exec` makes one.
-      const running = host.start('sh', [
-        '-c',
-        `set -e; mount --bind ${folder} ${tree}/tmp; mount --rbind /dev ${tree}/dev; mkdir -p ${tree}/proc; mount -t proc proc ${tree}/proc
-        exec unshare --root=${tree} --wd=/tmp ${command}`,
-      ])
+      const running = await startInTree(lab, host, suite, command, files(port, suite))
       receivers.push(receiver(name, suite, port, shows, running))
       port += 10
     }
@@ -287,6 +277,27 @@ export async function startReceivers(lab: Lab, host: Host): Promise<Receiver[]> 
     port += 10
   }
   return receivers
+}
+
+/** Starts a program of an unpacked Debian, with these files in its working directory, /tmp. */
+export async function startInTree(
+  lab: Lab,
+  host: Host,
+  suite: 'bookworm' | 'trixie',
+  command: string,
+  files: Readonly<Record<string, string>>,
+): Promise<Running> {
+  const tree = join(trees, suite)
+  if (!existsSync(tree)) throw new Error(`${tree} is not there: run scripts/name-servers.sh`)
+  const folder = await mkdtemp(join(lab.folder, 'tree-'))
+  await mkdir(join(folder, 'database'))
+  for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text)
+  // In a mount namespace of its own: `ip netns exec` makes one.
+  return host.start('sh', [
+    '-c',
+    `set -e; mount --bind ${folder} ${tree}/tmp; mount --rbind /dev ${tree}/dev; mkdir -p ${tree}/proc; mount -t proc proc ${tree}/proc
+    exec unshare --root=${tree} --wd=/tmp ${command}`,
+  ])
 }
 
 function receiver(

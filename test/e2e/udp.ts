@@ -20,32 +20,42 @@ export type Form = keyof typeof ports
 export const forms = Object.keys(ports) as Form[]
 
 export interface UdpWorld extends Topology {
-  /** Starts an end, again after it has been killed. */
+  readonly ends: Record<'gateway' | 'cluster', Running>
+  /** Starts an end again that has ended. */
   start(end: 'gateway' | 'cluster'): Promise<Running>
   /** All of them, one process. */
   readonly receivers: Running
 }
 
-/** @param more forwards beside those of the forms, for each end; @param keys of each of those: `, KEY: VALUE`. */
-export async function udpWorld({ gateway = '', cluster = '', keys = '' } = {}): Promise<UdpWorld> {
+/**
+ * @param forwards more of them beside those of the forms, for each end
+ * @param endpoint the gateway's, as the cluster end knows it
+ * @param lay what is there before the ends are
+ */
+export async function udpWorld(
+  forwards = { gateway: '', cluster: '' },
+  endpoint?: string,
+  lay: (world: Topology) => Promise<void> = async () => {},
+): Promise<UdpWorld> {
   const world = await topology()
   try {
     const start = (end: 'gateway' | 'cluster') => {
-      const forwards = forms.map(form =>
+      const ofForms = forms.map(form =>
         end === 'gateway'
-          ? `  ${form}: { protocol: udp, listen: ":${ports[form]}", target: "10.1.10.2:${ports[form]}"${keys} }\n`
-          : `  ${form}: { protocol: udp, listen: "tunnel:${ports[form]}", target: "127.0.0.1:${ports[form]}", sendProxy: ${form === 'bare' ? false : form}${keys} }\n`,
+          ? `  ${form}: { protocol: udp, listen: ":${ports[form]}", target: "10.1.10.2:${ports[form]}" }\n`
+          : `  ${form}: { protocol: udp, listen: "tunnel:${ports[form]}", target: "127.0.0.1:${ports[form]}", sendProxy: ${form === 'bare' ? false : form} }\n`,
       )
-      return startOurs(world, end, `forwards:\n${forwards.join('')}${end === 'gateway' ? gateway : cluster}`)
+      return startOurs(world, end, `forwards:\n${ofForms.join('')}${forwards[end]}`, {}, endpoint)
     }
     const program = join(import.meta.dirname, '../fixtures/udp-receiver.ts')
     const services = forms.map(form => `${form}:${ports[form]}`)
     const receivers = world.cluster.start(process.execPath, [program, '127.0.0.1', ...services], {
       env: { NODE_OPTIONS: '', NODE_V8_COVERAGE: '' },
     })
-    const ends = await Promise.all([start('gateway'), start('cluster')])
-    await ready(...ends)
-    for (const receiver of Object.values(receivers)) await receiver.logged(line => line.msg === 'receives')
+    await lay(world)
+    const [gateway, cluster] = await Promise.all([start('gateway'), start('cluster')])
+    await ready(gateway, cluster)
+    for (const form of forms) await receivers.logged(line => line.msg === 'receives' && line.form === form)
     // The first datagram through a new tunnel waits for its handshake.
     await retry(async () => {
       const { replies } = await talk(world.client, {
@@ -55,7 +65,7 @@ export async function udpWorld({ gateway = '', cluster = '', keys = '' } = {}): 
       })
       if (replies.length === 0) throw new Error('nothing comes through')
     })
-    return { ...world, start, receivers }
+    return { ...world, ends: { gateway, cluster }, start, receivers }
   } catch (error) {
     await world.lab.close()
     throw error

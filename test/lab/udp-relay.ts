@@ -11,6 +11,8 @@ export interface Faults {
   loss: number
   /** Milliseconds each way. */
   delay: number
+  /** Milliseconds at most that come to the delay, of each datagram by chance: they overtake each other. */
+  jitter: number
   /** Bytes of the largest datagram that passes. */
   largest: number
 }
@@ -26,7 +28,7 @@ interface Mapping {
  * the target, as behind a NAT. The kernels that tests run on have no netem.
  */
 export class UdpRelay {
-  readonly faults: Faults = { cut: false, lost: undefined, loss: 0, delay: 0, largest: 65_535 }
+  readonly faults: Faults = { cut: false, lost: undefined, loss: 0, delay: 0, jitter: 0, largest: 65_535 }
   readonly #near: Socket
   readonly #target: { readonly host: string; readonly port: number }
   readonly #mappings = new Map<string, Mapping>()
@@ -82,13 +84,13 @@ export class UdpRelay {
   }
 
   #pass(mapping: Mapping, way: Faults['lost'], message: Buffer, send: () => void): void {
-    const { cut, lost, loss, delay, largest } = this.faults
+    const { cut, lost, loss, delay, jitter, largest } = this.faults
     if (cut || lost === way || mapping.banned || message.length > largest || Math.random() < loss) return
     const sendIfOpen = () => {
       if (this.#mappings.get(`${mapping.client.address} ${mapping.client.port}`) === mapping) send()
     }
-    if (delay === 0) sendIfOpen()
-    else setTimeout(sendIfOpen, delay)
+    if (delay + jitter === 0) sendIfOpen()
+    else setTimeout(sendIfOpen, delay + Math.random() * jitter)
   }
 }
 

@@ -145,7 +145,7 @@ function programEnds(random: Random, signal: 'SIGTERM' | 'SIGKILL'): Fault {
   }
 }
 
-const calm: Faults = { cut: false, lost: undefined, loss: 0, delay: 0, largest: 65_535 }
+const calm: Faults = { cut: false, lost: undefined, loss: 0, delay: 0, jitter: 0, largest: 65_535 }
 
 function path(random: Random, what: string, faults: Partial<Faults>, most = 8000): Fault {
   const ms = random.between(1000, most)
