@@ -13,7 +13,7 @@ export const flowEnds = [
   /** It had been idle for longest when there was no room for another one. */
   'evicted',
   'drain',
-  /** Its sender's port has come to be another client's. */
+  /** Its sender's port has come to be another client's, or a reload took its target, its listener or its form. */
   'replaced',
   'no-tunnel-route',
   'target-failed',

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
+import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { config, echo, Party } from '../datagram/bench.ts'
 import { at, eventually, forwarding, freePort, plan, to } from '../forward/bench.ts'
 
@@ -251,3 +252,28 @@ t.test(
     t.ok(looks - before <= 3, `${looks - before} looks for an address that is gone`)
   },
 )
+
+t.test('a peer that wants all descriptors takes none of another one', async t => {
+  const target = await echo(t)
+  const listen = at('tunnel', await freePort())
+  const peers = ['127.0.0.2', '127.0.0.3'].map(address => ({
+    publicKey: address,
+    allowedIps: [{ address, bits: 32, family: 4 as const }],
+  }))
+  // 192 are a reserve, and a quarter of the others is shared out among peers.
+  const descriptors = new Descriptors(192 + 33)
+  const { forwarder, status } = await forwarding(t, [config(target.port, { listen })], {
+    ...{ tunnel: ['127.0.0.1'], peers, descriptors },
+  })
+  const good = await Party.bound(t, '127.0.0.2')
+  const first = await good.ask('x', listen.first)
+  for (let i = 0; i < 100; i++) {
+    const bad = await Party.bound(t, '127.0.0.3')
+    bad.send('x', listen.first)
+  }
+  await eventually(() => status().accepted + status().refused['descriptor-limit'] >= 101)
+  await pause(100)
+  t.ok(forwarder.connections().some(({ client }) => client.startsWith('127.0.0.2:')))
+  t.equal(await good.ask('x', listen.first), first)
+  t.ok(status().active < 33, `${status().active} flows`)
+})
