@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { queryObjects } from 'node:v8'
 import t from 'tap'
+import { Flow } from '../../src/datagram/flow.ts'
+import { Outlet } from '../../src/datagram/outlet.ts'
 import { encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { config, echo, Party } from '../datagram/bench.ts'
@@ -173,6 +176,12 @@ t.test('sockets are closed behind floods, reloads and a drain', async t => {
   target.close()
   await eventually(() => files() <= before + 1)
   t.equal(status().active, 0)
+  await pause(50)
+  const left = [Flow, Outlet].map(kind => queryObjects(kind, { format: 'count' }))
+  t.ok(
+    left.every(count => count <= 5),
+    `of flows and their ways are left: ${left}`,
+  )
 })
 
 t.test(
