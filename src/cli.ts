@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { EndError, messageOf, usageError } from './errors.ts'
-import { defaultConfigFile, readFlags, runFolder } from './flags.ts'
-import { bearClosedReaders, print } from './print.ts'
-import { endDespiteFiles, stopSignals } from './stop.ts'
+import { endDespiteFiles, stopSignals } from './process/stop.ts'
+import { defaultConfigFile, readFlags, runFolder } from './text/flags.ts'
+import { bearClosedReaders, print } from './text/print.ts'
 
 /**
  * The commands. Each loads what it needs when it runs: `health` is a probe every few seconds and loads nothing but

@@ -1,5 +1,5 @@
 import { unmap } from './address.ts'
-import type { Log } from './log.ts'
+import type { Log } from './log/log.ts'
 
 /**
  * Warns, once, when a client comes from this host's own default gateway: in a container that is the bridge, from where

@@ -3,7 +3,7 @@ import { formatShown } from './config/issues.ts'
 import type { Loaded } from './config/load.ts'
 import { FileWatch } from './config/watch.ts'
 import { EndError } from './errors.ts'
-import type { Log } from './log.ts'
+import type { Log } from './log/log.ts'
 import type { Reason } from './reason.ts'
 
 /** What became of the config since the start; part of /status.json. Times are on performance.now()'s clock. */

@@ -6,7 +6,9 @@ import t from 'tap'
 /** From the foundation upwards; a part imports itself and what is below it, never its neighbours. */
 const layers = [
   ['foundation'],
-  ['proxy', 'sockets'],
+  ['files', 'text', 'process', 'proxy'],
+  ['log'],
+  ['sockets'],
   ['config'],
   ['hidden-clients', 'import', 'init', 'names', 'reload'],
   ['tunnel', 'link'],
@@ -123,7 +125,7 @@ t.test('the rule finds what it forbids', async t => {
     ['src/upstream/dial.ts', 'src/connection/client.ts'],
     ['src/proxy/v2.ts', 'src/config/config.ts'],
     ['src/tunnel/tunnel.ts', 'src/link/frame.ts'],
-    ['src/log.ts', 'src/config/config.ts'],
+    ['src/log/log.ts', 'src/config/config.ts'],
     ['src/admin/server.ts', 'src/app.ts'],
     ['src/app.ts', 'src/cli.ts'],
   ] as const) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EndError, usageError } from '../errors.ts'
-import { answerTimeout, readFlags, runFolder } from '../flags.ts'
-import { print, readerGone } from '../print.ts'
+import { answerTimeout, readFlags, runFolder } from '../text/flags.ts'
+import { print, readerGone } from '../text/print.ts'
 import { ask, findUrl } from './client.ts'
 
 /** The commands that ask the running end. `health` is a probe every few seconds: it loads nothing but node: modules. */

@@ -2,9 +2,9 @@ import { readdir, rm } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { formatHostPort } from '../address.ts'
 import { EndError, messageOf, systemCode } from '../errors.ts'
-import { inTurn, withOwnFile } from '../file-turns.ts'
-import { replaceFile } from '../replace-file.ts'
-import { readSmallFile } from '../small-file.ts'
+import { inTurn, withOwnFile } from '../files/file-turns.ts'
+import { replaceFile } from '../files/replace-file.ts'
+import { readSmallFile } from '../files/small-file.ts'
 
 // An import would read all that it exports, WebSocket among it, which takes time and memory.
 const { get } = process.getBuiltinModule('node:http')

@@ -1,5 +1,5 @@
 import { isoTime, monotonic } from '../clock.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Reason, ReasonCode } from '../reason.ts'
 
 /** Health: one verdict on the whole end, made of the reasons that its parts give. */

@@ -1,8 +1,8 @@
 import { styleText } from 'node:util'
-import { formatBytes, formatSeconds } from '../amount.ts'
+import { formatBytes, formatSeconds } from '../text/amount.ts'
+import { visible } from '../text/visible.ts'
 import type { TunnelStatus } from '../tunnel/status.ts'
 import { stateOf } from '../upstream/status.ts'
-import { visible } from '../visible.ts'
 import { countsText, type Dated, type EndStatus, shortKey, targetText, targetTrouble } from './status.ts'
 
 /** The status of one end as text for a person. */

@@ -1,5 +1,5 @@
 import type { Cidr, HostPorts } from '../address.ts'
-import type { LogLevel } from '../log.ts'
+import type { LogLevel } from '../log/log.ts'
 
 /** A config as the rest of the program sees it: files read, defaults filled in, durations in milliseconds. */
 export interface Config {

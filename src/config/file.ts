@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { messageOf, systemCode } from '../errors.ts'
-import { FileHangs, inTurn } from '../file-turns.ts'
-import { NotReadable, readSmallFile } from '../small-file.ts'
+import { FileHangs, inTurn } from '../files/file-turns.ts'
+import { NotReadable, readSmallFile } from '../files/small-file.ts'
 
 /** A file of the config as text, or why it could not be read, with what to do about it. */
 export type FileText =

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { fromNumber } from '../address.ts'
-import { readSmallFile } from '../small-file.ts'
+import { readSmallFile } from '../files/small-file.ts'
 import { openFileLimit } from '../sockets/descriptors.ts'
 
 /** What of this host a config must fit: its own network, which a tunnel must not swallow, and limits. Read from files alone: nothing is asked. */

@@ -1,4 +1,4 @@
-import { visible } from '../visible.ts'
+import { visible } from '../text/visible.ts'
 
 export type Severity = 'error' | 'warning'
 

@@ -1,7 +1,7 @@
 import { extname, resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { messageOf } from '../errors.ts'
-import { memoryLimit } from '../memory-limit.ts'
+import { memoryLimit } from '../process/memory-limit.ts'
 import { digestOf, type FileText, readText } from './file.ts'
 import { type Loaded, type LoadOptions, loadConfig } from './load.ts'
 

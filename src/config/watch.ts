@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { dirname } from 'node:path'
-import { filesHang } from '../file-turns.ts'
+import { filesHang } from '../files/file-turns.ts'
 import { digestOf, readText } from './file.ts'
 
 /** Milliseconds from the first event to the look: an editor or the kubelet makes several at once. */

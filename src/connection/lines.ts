@@ -1,5 +1,5 @@
-import { LineLimit } from '../line-limit.ts'
-import type { Log } from '../log.ts'
+import { LineLimit } from '../log/line-limit.ts'
+import type { Log } from '../log/log.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
 import type { CarrierEnd } from './carrier.ts'

@@ -1,6 +1,6 @@
 import type { TcpForwardConfig } from '../config/config.ts'
 import type { Session } from '../link/session.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Share } from '../sockets/shares.ts'
 import type { Loops } from '../upstream/loops.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'

@@ -1,6 +1,6 @@
 import type { ConnectionStatus } from '../connection/status.ts'
-import { LineLimit } from '../line-limit.ts'
-import type { Log } from '../log.ts'
+import { LineLimit } from '../log/line-limit.ts'
+import type { Log } from '../log/log.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 

@@ -1,7 +1,7 @@
 import { formatHostPort, type SocketAddress, unmap } from '../address.ts'
 import { Door } from '../datagram/door.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import { bindDatagrams } from '../sockets/datagram.ts'
 import { type Descriptors, raiseOpenFiles } from '../sockets/descriptors.ts'
 import { addressesOf, isMany } from '../sockets/host-addresses.ts'

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { formatHostPort } from '../address.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Descriptors } from '../sockets/descriptors.ts'
 import { dialOptions } from '../sockets/reader.ts'
 import { reset } from '../sockets/reset.ts'

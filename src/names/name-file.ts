@@ -1,5 +1,5 @@
 import { systemCode } from '../errors.ts'
-import { readSmallFile } from '../small-file.ts'
+import { readSmallFile } from '../files/small-file.ts'
 
 /**
  * A file that names are looked up with, resolv.conf or hosts; empty where there is none, or none for us. Node reads the

@@ -1,5 +1,5 @@
 import { monotonic, wallTime } from '../clock.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Tone } from './mark.ts'
 import { type Fields, type Reading, readings } from './readings.ts'
 

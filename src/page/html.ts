@@ -1,4 +1,4 @@
-import { visible } from '../visible.ts'
+import { visible } from '../text/visible.ts'
 
 /** HTML that is escaped unless it was made here: a name with markup in it is shown, never obeyed. */
 

@@ -1,4 +1,4 @@
-import { formatSeconds } from '../amount.ts'
+import { formatSeconds } from '../text/amount.ts'
 import { type Html, html } from './html.ts'
 
 /** A moment as a person reads it: how long ago, and the exact time where the pointer rests. */

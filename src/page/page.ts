@@ -1,7 +1,7 @@
 import type { Dated, EndStatus } from '../admin/status.ts'
 import { countsText, shortKey, targetText, targetTrouble } from '../admin/status.ts'
-import { formatBytes, formatCount } from '../amount.ts'
 import type { ForwardStatus } from '../connection/status.ts'
+import { formatBytes, formatCount } from '../text/amount.ts'
 import type { PeerStatus } from '../tunnel/status.ts'
 import { stateOf, type TargetStatus, type Verdict } from '../upstream/status.ts'
 import type { Event } from './events.ts'

@@ -1,4 +1,4 @@
-import { formatCount } from '../amount.ts'
+import { formatCount } from '../text/amount.ts'
 import type { Tone } from './mark.ts'
 
 /** Which lines of the log are events for a person, and what they say to her. */

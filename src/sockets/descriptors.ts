@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import { isGuaranteed, type Share, Shares } from './shares.ts'
 
 /** What a process may hold open where the kernel does not tell: the usual soft limit. */

@@ -2,8 +2,8 @@ import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
 import { EndError } from '../errors.ts'
-import { inTurn } from '../file-turns.ts'
-import { readSmallFile } from '../small-file.ts'
+import { inTurn } from '../files/file-turns.ts'
+import { readSmallFile } from '../files/small-file.ts'
 import { packageFolder } from '../version.ts'
 
 /** The wireguard-go to run. */

@@ -1,6 +1,6 @@
 import type { TunnelConfig } from '../config/config.ts'
 import { EndError, messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import { bindableAddresses, type Running, setListenPort, setUpDevice, usableAddresses } from './bring-up.ts'
 import { addAddresses, ensureDevice } from './device.ts'
 import type { Ip } from './ip.ts'

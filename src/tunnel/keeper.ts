@@ -1,6 +1,6 @@
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Reason } from '../reason.ts'
 import { backoff } from './backoff.ts'
 import type { Running } from './bring-up.ts'

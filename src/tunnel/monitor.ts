@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn as spawnProcess } from 'node:child_process'
-import { keepChild } from '../children.ts'
 import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
+import { keepChild } from '../process/children.ts'
 import { backoff } from './backoff.ts'
 import type { Spawn } from './process.ts'
 

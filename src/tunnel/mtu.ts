@@ -1,5 +1,5 @@
 import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Reason } from '../reason.ts'
 import { type Peers, shortKey } from './peers.ts'
 

@@ -1,5 +1,5 @@
 import { monotonic } from '../clock.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Binary } from './binary.ts'
 import { type Ip, ip } from './ip.ts'
 import type { Resolve } from './names.ts'

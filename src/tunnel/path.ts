@@ -1,4 +1,4 @@
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import { type Rung, rungs } from './ladder.ts'
 import { ProbeRecord } from './probe-record.ts'
 import type { PathState, PathStatus } from './status.ts'

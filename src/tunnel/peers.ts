@@ -1,7 +1,7 @@
 import { type Cidr, covers, formatHostPort, networkOf, unmap } from '../address.ts'
 import { momentOf } from '../clock.ts'
 import type { PeerConfig } from '../config/config.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Reason } from '../reason.ts'
 import { Path } from './path.ts'
 import { forget, type Peer } from './peer.ts'

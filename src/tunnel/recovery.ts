@@ -1,6 +1,6 @@
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Running } from './bring-up.ts'
 import { Ladder, type Rung } from './ladder.ts'
 import type { EndpointNames } from './names.ts'

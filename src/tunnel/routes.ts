@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import type { TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import { type Ip, ipAnswers, ipBatch } from './ip.ts'
 import {
   type Config,

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EndError, messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import { backoff } from './backoff.ts'
 import type { Running } from './bring-up.ts'
 import type { ProcessStatus } from './status.ts'

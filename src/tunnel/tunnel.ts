@@ -1,6 +1,6 @@
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Reason } from '../reason.ts'
 import { bindableAddresses, bringUp, checkRunFolder, type Running } from './bring-up.ts'
 import { change } from './change.ts'

@@ -1,5 +1,5 @@
 import type { TunnelConfig } from '../config/config.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../log/log.ts'
 import type { Reason } from '../reason.ts'
 import { type Running, setUpDevice } from './bring-up.ts'
 import { isOurs, type Link } from './device.ts'

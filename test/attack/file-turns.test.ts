@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { FileHangs, filesHang, inTurn } from '../../src/file-turns.ts'
+import { FileHangs, filesHang, inTurn } from '../../src/files/file-turns.ts'
 
 /** What hangs is up to the test, and so is the clock. */
 mock.timers.enable({ apis: ['setTimeout'] })

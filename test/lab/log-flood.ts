@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { createLog } from '../../src/log.ts'
+import { createLog } from '../../src/log/log.ts'
 
 /**
  * A process that logs on its stdout whatever that is, and tells over IPC how it went. Sent a number it logs so many lines,

@@ -4,7 +4,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { TunnelConfig } from '../../src/config/config.ts'
 import { EndError, systemCode } from '../../src/errors.ts'
-import type { Log } from '../../src/log.ts'
+import type { Log } from '../../src/log/log.ts'
 import { findBinary } from '../../src/tunnel/binary.ts'
 import { Tunnel } from '../../src/tunnel/tunnel.ts'
 

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import type { Log } from '../../src/log.ts'
+import type { Log } from '../../src/log/log.ts'
 import { scratchFolder } from '../lab/scratch.ts'
 
 /** A path for a socket. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { memoryLimit } from '../../src/memory-limit.ts'
+import { memoryLimit } from '../../src/process/memory-limit.ts'
 import { hardLimit, residentBytes, softLimit } from '../../src/tunnel/memory.ts'
 import { sample } from '../../src/tunnel/sample.ts'
 import type { Uapi } from '../../src/tunnel/uapi.ts'

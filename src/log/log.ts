@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import { LogOutput } from './log-output.ts'
+import { LogOutput } from './output.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 

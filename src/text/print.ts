@@ -1,6 +1,6 @@
 import { fstatSync, writeFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
-import { EndError, messageOf, systemCode } from './errors.ts'
+import { EndError, messageOf, systemCode } from '../errors.ts'
 
 let isReaderGone = false
 

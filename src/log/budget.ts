@@ -1,4 +1,4 @@
-import { isoTime } from './clock.ts'
+import { isoTime } from '../clock.ts'
 import type { Log, LogLevel } from './log.ts'
 
 /** The window's milliseconds, and the lines of one message in it that are written at once. */

@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import { LogBudget } from '../src/log-budget.ts'
-import { recordingLog } from './fixtures/log.ts'
+import { LogBudget } from '../../src/log/budget.ts'
+import { recordingLog } from '../fixtures/log.ts'
 
 function budgeted(t: Test) {
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.UTC(2026, 0, 1) })

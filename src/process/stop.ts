@@ -1,5 +1,5 @@
+import { filesHang } from '../files/file-turns.ts'
 import { killChildren } from './children.ts'
-import { filesHang } from './file-turns.ts'
 
 /** When a running end is to end: `drain` is aborted by the first SIGTERM or SIGINT, `now` by the second. */
 export interface Stop {

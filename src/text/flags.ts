@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { usageError } from './errors.ts'
+import { usageError } from '../errors.ts'
 
 export const defaultConfigFile = '/etc/wg-punchhole/config.yaml'
 /** Where wireguard-go keeps its socket; its path is fixed. */

@@ -1,4 +1,4 @@
-import type { Reason } from './reason.ts'
+import type { Reason } from '../reason.ts'
 
 /** What an end does with its whole life. */
 export type Phase = 'starting' | 'running' | 'draining'

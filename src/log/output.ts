@@ -1,7 +1,7 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isatty } from 'node:tty'
-import { systemCode } from './errors.ts'
+import { systemCode } from '../errors.ts'
 
 /** Bytes of lines that wait for a reader; what comes on top of them is dropped. */
 const mostWaiting = 1 << 20

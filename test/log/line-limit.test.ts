@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { LineLimit } from '../src/line-limit.ts'
-import { recordingLog } from './fixtures/log.ts'
+import { LineLimit } from '../../src/log/line-limit.ts'
+import { recordingLog } from '../fixtures/log.ts'
 
 t.test('a flood of one reason: its first lines, and one that counts the others', async t => {
   const { log, lines } = recordingLog()

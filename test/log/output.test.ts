@@ -4,12 +4,12 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Pipe } from './lab/pipe.ts'
-import { scratchFolder } from './lab/scratch.ts'
+import { Pipe } from '../lab/pipe.ts'
+import { scratchFolder } from '../lab/scratch.ts'
 
 /** Log lines, whatever stdout is and however it is read: each in order, whole, and once, or counted as dropped. */
 
-const script = join(import.meta.dirname, 'lab/log-flood.ts')
+const script = join(import.meta.dirname, '../lab/log-flood.ts')
 
 interface Told {
   readonly grown: number
