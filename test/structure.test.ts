@@ -6,7 +6,8 @@ import t from 'tap'
 /** From the foundation upwards; a part imports itself and what is below it, never its neighbours. */
 const layers = [
   ['foundation'],
-  ['files', 'text', 'process', 'proxy'],
+  ['files', 'text', 'proxy'],
+  ['process'],
   ['log'],
   ['sockets'],
   ['config'],
