@@ -48,8 +48,8 @@ export const metrics: readonly Metric[] = [
   },
   ...[64, 1200].flatMap(size => [
     { title: `datagrams of ${size} bytes, at most 0.1 % lost`, unit: '/s', keys: [`udp${size}.rate`] },
-    { title: 'their delay at half of that rate, median', unit: 'ms', keys: [`udp${size}.p50`] },
-    { title: 'their delay at half of that rate, p99', unit: 'ms', keys: [`udp${size}.p99`] },
+    { title: 'their delay at 3,000/s, median', unit: 'ms', keys: [`udp${size}.p50`] },
+    { title: 'their delay at 3,000/s, p99', unit: 'ms', keys: [`udp${size}.p99`] },
     { title: 'CPU of a datagram', unit: 'µs', keys: cpu(`udp${size}`) },
   ]),
   { title: 'beside 5,000 new flows/s: requests, 64 connections', unit: '/s', keys: ['udpflood.rate'] },
