@@ -28,6 +28,8 @@ export class Stream implements Joined {
   #lane: ReadSocket | undefined
   readonly #flow: Flow
   #localEnded = false
+  /** And that was told over the link, before there was a lane. */
+  #hasToldEnd = false
   #farEnded = false
   #isBlocked = false
   /** What the far end sends comes on the lane from now on. */
@@ -157,8 +159,8 @@ export class Stream implements Joined {
     if (this.#isOver) return
     const isWhole = this.#localEnded && this.#farEnded && this.#local?.destroyed && !this.#local.errored
     // Before the far end has switched it may not know of its lane, and a lost one tells it nothing.
-    if (socket === this.#lane && isWhole && this.#isSwitched && socket.writableLength === 0)
-      this.#over('complete', undefined)
+    const hasArrived = this.#hasToldEnd || (this.#isSwitched && socket.writableLength === 0)
+    if (socket === this.#lane && isWhole && hasArrived) this.#over('complete', undefined)
     else this.abort({ reason: 'reset', detail }, socket === this.#lane ? 'far-reset' : 'local-reset')
   }
 
@@ -227,6 +229,7 @@ export class Stream implements Joined {
   #endHere(): void {
     if (this.#localEnded || this.#isOver) return
     this.#localEnded = true
+    this.#hasToldEnd = this.#lane === undefined
     if (this.#lane !== undefined) this.#lane.end()
     else this.#session?.send(this.id, frame.end)
     if (!this.#farEnded) this.owner?.halfClosed()

@@ -125,10 +125,10 @@ t.test('a silent address does not keep a connection from the next one', async t 
     await new Promise<void>(resolve => createServer().listen(7000, '198.51.100.2', resolve))
   })
   // Nobody has 198.51.100.9: the first attempt hears nothing until its neighbour discovery fails, seconds later.
-  const file = (name: string) => join(import.meta.dirname, `../../src/forward/${name}.ts`)
-  const script = `import { Dial } from '${file('dial')}'
-    import { Descriptors } from '${file('../descriptors')}'
-    import { Upstream } from '${file('upstream')}'
+  const file = (name: string) => join(import.meta.dirname, `../../src/${name}.ts`)
+  const script = `import { Dial } from '${file('upstream/dial')}'
+    import { Descriptors } from '${file('sockets/descriptors')}'
+    import { Upstream } from '${file('upstream/upstream')}'
     const resolve = async () => ['198.51.100.9', '198.51.100.2']
     const upstream = new Upstream({ name: 'web', descriptors: new Descriptors(9999), resolve, changed() {} })
     upstream.configure({ targets: [{ host: 'web.example', first: 7000, last: 7000 }], balance: 'first', check: false })

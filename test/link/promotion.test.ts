@@ -128,8 +128,16 @@ t.test('a stream of a link that has a successor takes none of its lanes', async 
   t.equal(first.promoted, 0)
 })
 
-/** An end whose far end is played by hand: it counts the frames of each type, and gives the lane that a stream moved to. */
-async function promoting(t: Test) {
+/**
+ * An end whose far end is played by hand: it counts the frames of each type, and gives the lane that a stream moved to.
+ * @param begin makes the stream a long one
+ */
+async function promoting(
+  t: Test,
+  begin = async (client: Socket, _link: Socket, _heard: ReadonlyMap<number, number>) => {
+    client.write(randomBytes(1 << 20))
+  },
+) {
   const heard = new Map<number, number>()
   const lanes: Socket[] = []
   let link: Socket | undefined
@@ -168,7 +176,7 @@ async function promoting(t: Test) {
   const client = connect(at)
   client.on('error', () => {})
   t.teardown(() => client.destroy())
-  client.write(randomBytes(1 << 20))
+  await begin(client, link!, heard)
   await eventually(() => heard.has(frame.switch) && lane !== undefined)
   return { client, heard, ended, link: link!, lane: lane! }
 }
@@ -196,3 +204,22 @@ t.test('the same once both sides have ended: what is left of the lane has not ar
   await eventually(() => heard.has(frame.reset))
   t.same(ended, ['far-reset'])
 })
+
+t.test(
+  'the client has ended before the stream moved: a lane that comes too late takes nothing away',
+  async t => {
+    const { client, heard, ended, link, lane } = await promoting(t, async (client, link, heard) => {
+      client.end('all')
+      await eventually(() => heard.has(frame.end))
+      link.write(bytes(1, frame.want))
+    })
+    const received = receive(client)
+    link.write(bytes(1, frame.end))
+    t.equal((await received).end, 'end')
+    await eventually(() => client.destroyed)
+    reset(lane)
+    await eventually(() => ended.length > 0)
+    t.same(ended, ['complete'])
+    t.notOk(heard.has(frame.reset))
+  },
+)
