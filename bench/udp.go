@@ -30,7 +30,7 @@ const (
 	buffer      = 4 << 20
 	lossAllowed = 0.001
 	// Datagrams a second: where the search begins, and where it ends in any case.
-	slowest, fastest = 4000, 512000
+	slowest, fastest = 500, 512000
 	// The search ends within 2 % of the rate: 2 to the power of 1/32.
 	halvings = 5
 	// Answers that come at less than this share of the rate are waiting in some queue, which is full if it goes on.
