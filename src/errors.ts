@@ -49,6 +49,11 @@ export function usageError(what: string): EndError {
   })
 }
 
+/** Whether a code of a system error says that this process, or its host, has no file descriptor left. */
+export function isOutOfFiles(code: string | undefined): boolean {
+  return code === 'EMFILE' || code === 'ENFILE'
+}
+
 /** The `code` of a system error (`ECONNREFUSED`), or `undefined`. */
 export function systemCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code

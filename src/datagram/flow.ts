@@ -1,6 +1,6 @@
 import { formatHostPort, type SocketAddress } from '../address.ts'
 import type { ConnectionStatus } from '../connection/status.ts'
-import { messageOf, systemCode } from '../errors.ts'
+import { isOutOfFiles, messageOf, systemCode } from '../errors.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import type { RefusalReason } from '../upstream/refusal-reason.ts'
 import type { Target } from '../upstream/target.ts'
@@ -159,7 +159,8 @@ export class Flow implements Placed, OutletOwner {
     const target = this.#target!
     const { any: upstream } = this.#owner.upstreams
     const why = systemCode(error) ?? messageOf(error)
-    upstream.failed(target, why)
+    // Without a descriptor of ours nothing was learned of the target.
+    if (!isOutOfFiles(why)) upstream.failed(target, why)
     if (this.#outlet === undefined || upstream.hasAnother(target, this.#tried)) {
       if (this.#last !== undefined) this.#early.add(this.#last)
       this.#leave()

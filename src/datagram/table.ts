@@ -56,7 +56,7 @@ export class FlowTable implements FlowOwner {
   readonly #flows = new Flows<Flow>()
   readonly #peers = new WeakMap<Flow, Share>()
   #timer: NodeJS.Timeout | undefined
-  #drained: (() => void) | undefined
+  #drained: PromiseWithResolvers<void> | undefined
 
   constructor(owner: TableOwner) {
     this.#owner = owner
@@ -192,15 +192,15 @@ export class FlowTable implements FlowOwner {
 
   /** Lets flows go on that are in the middle of something, until `signal` is aborted; new ones are refused. */
   async drain(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#drained = resolve
+    // A forward that was taken out of the config is drained once more with its end.
+    this.#drained ??= Promise.withResolvers()
     const abort = () => {
       for (const flow of this.#flows.values()) this.#end(flow, 'drain')
     }
     if (signal.aborted) abort()
     else signal.addEventListener('abort', abort, { once: true })
-    if (this.#flows.size === 0) resolve()
-    await promise
+    if (this.#flows.size === 0) this.#drained.resolve()
+    await this.#drained.promise
   }
 
   #look(): void {
@@ -244,6 +244,6 @@ export class FlowTable implements FlowOwner {
     if (this.#flows.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
-    this.#drained?.()
+    this.#drained?.resolve()
   }
 }

@@ -2,9 +2,7 @@ import { createSocket } from 'node:dgram'
 import { familyOf, type SocketAddress, unmap } from '../address.ts'
 import type { DatagramTraceAnswer } from '../datagram/trace.ts'
 import { messageOf, systemCode } from '../errors.ts'
-import { encodeProxyV2, newUniqueId } from '../proxy/proxy-header.ts'
-import { tlvType } from '../proxy/tlv.ts'
-import { traceMark } from '../proxy/trace-mark.ts'
+import { markedHeader } from './marked.ts'
 
 /** How often it is sent, since a datagram may be lost, and the milliseconds that each has for an answer. */
 const tries = 3
@@ -29,7 +27,10 @@ export function sendMarkedDatagram(
     const socket = createSocket(familyOf(target.address) === 6 ? 'udp6' : 'udp4')
     let timer: NodeJS.Timeout | undefined
     let [sent, sentAt] = [0, 0]
+    let isSettled = false
     const settle = (result: MarkedAnswer | undefined) => {
+      if (isSettled) return
+      isSettled = true
       clearTimeout(timer)
       socket.removeAllListeners().on('error', () => {})
       socket.close()
@@ -41,8 +42,8 @@ export function sendMarkedDatagram(
       sent++
       sentAt = performance.now()
       timer = setTimeout(send, patience)
-      // What is refused is told in a later send, or as `error`.
-      socket.send(markedHeader(client ?? own(socket.address()), target))
+      // What is refused is told to the callback of a later send, or as `error`.
+      socket.send(markedHeader(client ?? own(socket.address()), target, 'udp'), error => error && fail(error))
     }
     socket.on('error', fail)
     socket.on('message', bytes => {
@@ -59,11 +60,6 @@ export function sendMarkedDatagram(
 
 function own({ address, port }: SocketAddress): SocketAddress {
   return { address: unmap(address), port }
-}
-
-function markedHeader(client: SocketAddress, destination: SocketAddress): Buffer {
-  const tlvs = [{ type: tlvType.UNIQUE_ID, value: newUniqueId() }, traceMark]
-  return encodeProxyV2(client, destination, tlvs, undefined, 'udp').bytes
 }
 
 /** What is shown of it is what it should be; a service may answer JSON of its own. */

@@ -19,8 +19,7 @@ export async function sendMarked(
   patience: number,
 ): Promise<TraceAnswer | undefined> {
   const destination = { address: socket.remoteAddress!, port: socket.remotePort! }
-  const tlvs = [{ type: tlvType.UNIQUE_ID, value: newUniqueId() }, traceMark]
-  socket.write(encodeProxyV2(client, destination, tlvs).bytes)
+  socket.write(markedHeader(client, destination, 'tcp'))
   let timer = setTimeout(() => socket.destroy(), patience)
   const chunks: Buffer[] = []
   // An end says at once that it is one, and then takes its time to look at its target.
@@ -40,6 +39,16 @@ export async function sendMarked(
     clearTimeout(timer)
     socket.destroy()
   }
+}
+
+/** A header of this client that asks for an answer, with an id of its own. */
+export function markedHeader(
+  client: SocketAddress,
+  destination: SocketAddress,
+  transport: 'tcp' | 'udp',
+): Buffer {
+  const tlvs = [{ type: tlvType.UNIQUE_ID, value: newUniqueId() }, traceMark]
+  return encodeProxyV2(client, destination, tlvs, undefined, transport).bytes
 }
 
 /** What is shown of it is what it should be; a service may answer JSON of its own. */

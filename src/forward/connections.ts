@@ -7,7 +7,7 @@ import type { ConnectionStatus } from '../connection/status.ts'
 export class Connections {
   readonly #open = new Set<OpenConnection>()
   #drain: AbortSignal | undefined
-  #drained: (() => void) | undefined
+  #drained: PromiseWithResolvers<void> | undefined
 
   /** @param descriptors that it needs at the most. */
   begin(connection: Connection, downstream: Downstream, descriptors: number): void {
@@ -21,21 +21,21 @@ export class Connections {
   ended(connection: OpenConnection): void {
     this.#open.delete(connection)
     connection.hold(0)
-    if (this.#open.size === 0) this.#drained?.()
+    if (this.#open.size === 0) this.#drained?.resolve()
   }
 
   /** Lets them finish until `signal` is aborted, then resets those that are left. */
   async drain(signal: AbortSignal): Promise<void> {
     this.#drain = signal
     if (this.#open.size === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#drained = resolve
+    // A forward that was taken out of the config is drained once more with its end.
+    this.#drained ??= Promise.withResolvers()
     const abort = () => {
       for (const connection of this.#open) connection.abort()
     }
     if (signal.aborted) abort()
     else signal.addEventListener('abort', abort, { once: true })
-    await promise
+    await this.#drained.promise
   }
 
   /** Ends those that have a connection with this address. */

@@ -151,10 +151,11 @@ export abstract class Forward<C extends ForwardConfig = ForwardConfig> {
   /** Its targets do otherwise than before, or there are others. */
   protected changed(): void {}
 
-  protected commonStatus(): CommonForwardStatus {
+  /** @param open what is open now. */
+  protected commonStatus(open: readonly ConnectionStatus[]): CommonForwardStatus {
     const { name, proxyHeaderLimit, upstream } = this.#config
     let { receivedBytes, sentBytes } = this.counters
-    for (const one of this.opened.status()) {
+    for (const one of open) {
       receivedBytes += one.receivedBytes
       sentBytes += one.sentBytes
     }

@@ -1,20 +1,16 @@
-import { networkInterfaces } from 'node:os'
-import { canonical, covers, familyOf, parseCidr } from '../address.ts'
+import { covers, parseCidr } from '../address.ts'
+import { ownAddresses } from '../sockets/host-addresses.ts'
 import { keyOf, type Route, type Wanted } from './plan.ts'
 
 type Protocol = Wanted['protocol']
 
 const loopback = parseCidr('127.0.0.0/8')!
-/** Milliseconds that the addresses of this host are taken to stay what they are. */
-const lookAgain = 1000
 
 /** Whose the connections and datagrams are that come to this end, by address and port: also while a listener is shut. */
 export class Routes {
   #wanted: readonly Wanted[] = []
   #byKey = new Map<string, Route>()
   #ports = new Set<number>()
-  #own: ReadonlySet<string> = new Set()
-  #lookedAt = Number.NEGATIVE_INFINITY
 
   set(wanted: readonly Wanted[]): void {
     this.#wanted = wanted
@@ -53,12 +49,6 @@ export class Routes {
   }
 
   #isOwn(address: string): boolean {
-    if (address === '::1' || covers(loopback, address)) return true
-    if (performance.now() - this.#lookedAt > lookAgain) {
-      this.#lookedAt = performance.now()
-      const all = Object.values(networkInterfaces()).flatMap(addresses => addresses ?? [])
-      this.#own = new Set(all.flatMap(({ address }) => (familyOf(address) === 0 ? [] : [canonical(address)])))
-    }
-    return this.#own.has(address)
+    return address === '::1' || covers(loopback, address) || ownAddresses().includes(address)
   }
 }

@@ -97,7 +97,7 @@ export class TcpForward extends Forward<TcpForwardConfig> implements ConnectionO
 
   status(): TcpForwardStatus {
     const { acceptProxy, sendProxy } = this.config
-    return { protocol: 'tcp', ...this.commonStatus(), acceptProxy, sendProxy }
+    return { protocol: 'tcp', ...this.commonStatus(this.opened.status()), acceptProxy, sendProxy }
   }
 
   protected knock(target: Target, told: (error: string | undefined) => void): Knock {

@@ -16,7 +16,7 @@ import type { Try } from '../upstream/check.ts'
 import type { DropReason } from '../upstream/drop-reason.ts'
 import { Forward, type ForwardOptions } from './forward.ts'
 
-/** Milliseconds. */
+/** Milliseconds between two looks for datagrams that have waited too long for a header. */
 const giveUpEvery = 1000
 
 /** A forward of datagrams. */
@@ -180,14 +180,15 @@ export class UdpForward extends Forward<UdpForwardConfig> implements TableOwner 
 
   status(): UdpForwardStatus {
     const { acceptProxy, sendProxy } = this.config
+    const open = this.opened.status()
     let { received, sent } = this.datagrams
-    for (const { datagrams } of this.opened.status()) {
+    for (const { datagrams } of open) {
       received += datagrams?.received ?? 0
       sent += datagrams?.sent ?? 0
     }
     const { evicted, dropped } = this.datagrams
     const datagrams = { received, sent, evicted, dropped: { ...dropped } }
-    return { protocol: 'udp', ...this.commonStatus(), acceptProxy, sendProxy, datagrams }
+    return { protocol: 'udp', ...this.commonStatus(open), acceptProxy, sendProxy, datagrams }
   }
 
   /** Never: there is no datagram that is harmless to every receiver. */

@@ -18,7 +18,7 @@ export type Receive = (bytes: Buffer, sender: SocketAddress, door: Door) => void
  */
 export class UdpListener {
   readonly protocol = 'udp'
-  /** Empty: all addresses. */
+  /** An address, or what stands for several: see host-addresses.ts. */
   readonly host: string
   readonly port: number
   readonly #receive: Receive

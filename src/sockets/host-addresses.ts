@@ -8,18 +8,12 @@ const loopback = parseCidr('127.0.0.0/8')!
 let all: readonly string[] = []
 let lookedAt = Number.NEGATIVE_INFINITY
 
-/** Those of its interfaces, canonical, without link-local ones. */
-function ownAddresses(): readonly string[] {
+/** Those of this host's interfaces, canonical. */
+export function ownAddresses(): readonly string[] {
   if (performance.now() - lookedAt > lookAgain) {
     lookedAt = performance.now()
     const found = Object.values(networkInterfaces()).flatMap(addresses => addresses ?? [])
-    all = [
-      ...new Set(
-        found.flatMap(({ address }) =>
-          familyOf(address) === 0 || isLinkLocal(address) ? [] : [canonical(address)],
-        ),
-      ),
-    ]
+    all = [...new Set(found.flatMap(({ address }) => (familyOf(address) === 0 ? [] : [canonical(address)])))]
   }
   return all
 }
@@ -31,14 +25,16 @@ export function isMany(host: string): boolean {
 
 /** The addresses of this host that a listen host stands for now. `localhost` is no other address, whatever `lo` has. */
 export function addressesOf(host: string): readonly string[] {
+  // Of a link-local one nobody can be answered without a zone.
+  const own = ownAddresses().filter(address => !isLinkLocal(address))
   switch (host) {
     case '':
     case '::':
-      return ownAddresses()
+      return own
     case '0.0.0.0':
-      return ownAddresses().filter(address => familyOf(address) === 4)
+      return own.filter(address => familyOf(address) === 4)
     case 'localhost':
-      return ownAddresses().filter(address => address === '::1' || covers(loopback, address))
+      return own.filter(address => address === '::1' || covers(loopback, address))
     default:
       return [host]
   }

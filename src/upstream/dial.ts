@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { formatHostPort } from '../address.ts'
-import { messageOf, systemCode } from '../errors.ts'
+import { isOutOfFiles, messageOf, systemCode } from '../errors.ts'
 import type { Reset } from '../link/reset-reason.ts'
 import type { Session } from '../link/session.ts'
 import { dialOptions, type ReadSocket } from '../sockets/reader.ts'
@@ -168,7 +168,7 @@ export class Dial {
     dial.#forget(attempt)
     const code = systemCode(error)
     // Without a descriptor of ours nothing was learned of the target.
-    if (code === 'EMFILE' || code === 'ENFILE') dial.#failed(target, code)
+    if (isOutOfFiles(code)) dial.#failed(target, code!)
     else dial.#fail(target, code ?? messageOf(error))
     dial.next()
   }

@@ -220,6 +220,7 @@ t.test('an end without room for another file refuses flows, and finds its target
   await eventually(() => status().refused['target-failed'] === 1)
   shell.stdin.end('go\n')
   await once(shell, 'close')
+  t.match(status().targets, [{ state: 'unknown' }, { state: 'unknown' }], 'nothing was learned of them')
   t.match(await client.ask('y', port), /y$/)
   t.match(status(), { active: 1, targets: [{ active: 1 }, { active: 0 }] })
 })

@@ -221,3 +221,18 @@ for (const host of ['', '::', '0.0.0.0'])
     t.match((await v6.next()).from, { address: '::1', port: first })
     t.equal(status().active, 2)
   })
+
+t.test('a forward that was taken out of the config is drained once more: both come to an end', async t => {
+  const target = await echo(t)
+  const { port, forwarder } = await forwarding(t, [config(target.port)])
+  const client = await Party.bound(t)
+  await client.ask('x', port)
+  const none = { forwards: [], tunnelAddresses: [], drainTimeout: 60_000, link: undefined, peers: [] }
+  const change = await forwarder.prepare(none)
+  change.commit()
+  t.equal(forwarder.active, 1)
+  await forwarder.drain(AbortSignal.abort())
+  // Nor is it kept among those that still have something to finish.
+  await eventually(() => forwarder.reached.inUse().length === 0)
+  t.equal(forwarder.active, 0)
+})
