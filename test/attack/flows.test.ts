@@ -8,7 +8,8 @@ import { Outlet } from '../../src/datagram/outlet.ts'
 import { encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { config, echo, Party } from '../datagram/bench.ts'
-import { at, eventually, forwarding, freePort, plan, to } from '../forward/bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, eventually, forwarding, plan, to } from '../forward/bench.ts'
 
 /** Hostile clients, targets and far ends of UDP forwards, and operators that change the config under running flows. */
 

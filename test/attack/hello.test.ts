@@ -1,6 +1,7 @@
 import { createServer } from 'node:net'
 import t from 'tap'
-import { at, config, forwarding, freePort, links } from '../forward/bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, config, forwarding, links } from '../forward/bench.ts'
 import { helloFor } from '../forward/hello.ts'
 import { listening } from '../link/bench.ts'
 import { bytes, dialLink, frame, hear, open } from './far-end.ts'

@@ -2,7 +2,8 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
-import { at, config, eventually, forwarding, freePort, links, to } from '../forward/bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, config, eventually, forwarding, links, to } from '../forward/bench.ts'
 import { listening } from '../link/bench.ts'
 
 /**

@@ -2,7 +2,8 @@ import { queryObjects } from 'node:v8'
 import t from 'tap'
 import { Forward } from '../../src/forward/forward.ts'
 import { Listener } from '../../src/forward/listener.ts'
-import { at, Backend, config, dial, forwarding, freePort, links, plan, to } from '../forward/bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, Backend, config, dial, forwarding, links, plan, to } from '../forward/bench.ts'
 
 /** An end that is reloaded again and again keeps nothing of the configs before. */
 

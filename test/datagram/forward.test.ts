@@ -1,5 +1,6 @@
 import t from 'tap'
-import { at, eventually, forwarding, freePort, to } from '../forward/bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, eventually, forwarding, to } from '../forward/bench.ts'
 import { config, echo, Party } from './bench.ts'
 
 t.test('datagrams go to the target and back, each flow from a port of its own', async t => {

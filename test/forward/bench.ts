@@ -7,6 +7,7 @@ import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwardPlan } from '../../src/forward/plan.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { allOpen, type Ways } from '../../src/ways.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { recordingLog } from '../fixtures/log.ts'
 
 /** Forwards on loopback with a target of the test's own. */
@@ -68,16 +69,6 @@ export class Backend {
   async socket(): Promise<Socket> {
     return this.#sockets.shift() ?? new Promise(resolve => this.#takers.push(resolve))
   }
-}
-
-/** A port that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Without links, unless they are asked for. */

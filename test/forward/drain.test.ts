@@ -1,19 +1,8 @@
 import t, { type Test } from 'tap'
 import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
-import {
-  at,
-  Backend,
-  config,
-  dial,
-  eventually,
-  forwarding,
-  freePort,
-  links,
-  open,
-  outcome,
-  to,
-} from './bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, Backend, config, dial, eventually, forwarding, links, open, outcome, to } from './bench.ts'
 
 /** An end that was told to stop, as those before it see it. */
 

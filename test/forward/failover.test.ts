@@ -10,21 +10,9 @@ import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { socketOptions } from '../../src/sockets/reader.ts'
 import { newShare } from '../../src/sockets/shares.ts'
 import { allOpen } from '../../src/ways.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { recordingLog } from '../fixtures/log.ts'
-import {
-  at,
-  Backend,
-  config,
-  dial,
-  eventually,
-  forwarding,
-  freePort,
-  links,
-  open,
-  outcome,
-  plan,
-  to,
-} from './bench.ts'
+import { at, Backend, config, dial, eventually, forwarding, links, open, outcome, plan, to } from './bench.ts'
 
 /** A target that fails: the connection goes to the next one, whole, or nobody takes it, at once. */
 

@@ -1,18 +1,7 @@
 import { readdirSync } from 'node:fs'
 import t from 'tap'
-import {
-  at,
-  Backend,
-  config,
-  dial,
-  eventually,
-  forwarding,
-  freePort,
-  open,
-  outcome,
-  plan,
-  to,
-} from './bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, Backend, config, dial, eventually, forwarding, open, outcome, plan, to } from './bench.ts'
 
 /** Listeners, several forwards, drain and change. */
 

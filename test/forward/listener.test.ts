@@ -3,8 +3,8 @@ import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { Listener } from '../../src/forward/listener.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { recordingLog } from '../fixtures/log.ts'
-import { freePort } from './bench.ts'
 
 /**
  * On loopback the kernel lets a connection in while connect() runs, so that those of one turn of the event loop wait in

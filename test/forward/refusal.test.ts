@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1 } from '../../src/proxy/proxy-header.ts'
-import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, Backend, config, dial, eventually, forwarding, open, outcome, to } from './bench.ts'
 
 /** What ends a connection before its relay: the client is reset, one line, a counter. */
 

@@ -4,7 +4,8 @@ import type { RouteConfig, TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV2, parseProxyHeader } from '../../src/proxy/proxy-header.ts'
 import { tlvType } from '../../src/proxy/tlv.ts'
 import { ServerNames } from '../../src/upstream/server-names.ts'
-import { at, Backend, config, dial, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, Backend, config, dial, eventually, forwarding, open, outcome, to } from './bench.ts'
 import { grease, helloFor, keyShare, message, records, serverNames } from './hello.ts'
 
 /** Routes by the server name in a ClientHello. */

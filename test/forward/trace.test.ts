@@ -2,7 +2,8 @@ import t from 'tap'
 import { encodeProxyV2 } from '../../src/proxy/proxy-header.ts'
 import { traceMark } from '../../src/proxy/trace-mark.ts'
 import { Descriptors } from '../../src/sockets/descriptors.ts'
-import { at, config, eventually, forwarding, freePort, open, outcome, to } from './bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, config, eventually, forwarding, open, outcome, to } from './bench.ts'
 
 const client = { address: '203.0.113.7', port: 50_000 }
 const gateway = { address: '203.0.113.1', port: 443 }

@@ -2,6 +2,7 @@ import { createServer } from 'node:net'
 import t from 'tap'
 import { Links } from '../../src/link/links.ts'
 import { acceptStatic, socketOptions } from '../../src/sockets/reader.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { recordingLog } from '../fixtures/log.ts'
 import { eventually, listening, trustLoopback, unattended } from './bench.ts'
 
@@ -16,8 +17,7 @@ t.test('an end that refused the link because it was just starting gets it within
     for (const links of [near, far]) void links.close(AbortSignal.abort())
     gate.close()
   })
-  const port = await listening(gate)
-  await new Promise(resolve => gate.close(resolve))
+  const port = await freePort()
   near.configure({ port, perPeer: 1, ports: new Set(), addresses: new Set(['127.0.0.1']), trusted: [] })
   await eventually(() => lines.length > 0)
   t.match(lines, [['info', { why: 'ECONNREFUSED' }, 'no link; connections cross one by one']])

@@ -6,18 +6,8 @@ import t, { type Test } from 'tap'
 import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { judge, reactionsOf } from '../../src/doctor/target.ts'
 import { encodeProxyV2, parseProxyHeader, type Tlv } from '../../src/proxy/proxy-header.ts'
-import {
-  at,
-  Backend,
-  config,
-  eventually,
-  forwarding,
-  freePort,
-  links,
-  open,
-  outcome,
-  to,
-} from '../forward/bench.ts'
+import { freePort } from '../fixtures/free-port.ts'
+import { at, Backend, config, eventually, forwarding, links, open, outcome, to } from '../forward/bench.ts'
 
 /** Headers that are as long as a target takes, and no longer: the real nginx, and two ends with a link between them. */
 

@@ -5,6 +5,7 @@ import type { CheckConfig, TcpForwardConfig } from '../../src/config/config.ts'
 import { Check } from '../../src/upstream/check.ts'
 import type { Knock } from '../../src/upstream/knock.ts'
 import { Target } from '../../src/upstream/target.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import {
   at,
   Backend,
@@ -12,7 +13,6 @@ import {
   dial,
   eventually,
   forwarding,
-  freePort,
   links,
   open,
   outcome,

@@ -7,8 +7,9 @@ import { Descriptors } from '../../src/sockets/descriptors.ts'
 import { Dial } from '../../src/upstream/dial.ts'
 import { Upstream } from '../../src/upstream/upstream.ts'
 import { allOpen } from '../../src/ways.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { recordingLog } from '../fixtures/log.ts'
-import { at, freePort, to } from '../forward/bench.ts'
+import { at, to } from '../forward/bench.ts'
 
 function dial(
   t: Test,

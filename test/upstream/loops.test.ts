@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { TcpForwardConfig } from '../../src/config/config.ts'
 import { encodeProxyV1, encodeProxyV2, type Tlv } from '../../src/proxy/proxy-header.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import {
   at,
   Backend,
@@ -10,7 +11,6 @@ import {
   dial,
   eventually,
   forwarding,
-  freePort,
   links,
   open,
   outcome,
