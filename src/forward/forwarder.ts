@@ -36,7 +36,8 @@ const lookEvery = 10_000
  * The forwards of one end.
  *
  * Each client connection becomes one connection to the target, and each flow of datagrams one socket towards it, with the
- * client told in the way that the forward says. What this does not do: no TLS, no HTTP, no retry once a byte has been sent, no address without a header.
+ * client told in the way that the forward says. What this does not do: no TLS, no HTTP, no retry once a byte has been
+ * sent, no address without a header.
  */
 export class Forwarder implements Taker {
   readonly #options: ForwardOptions

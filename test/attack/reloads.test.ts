@@ -14,7 +14,7 @@ const alive = () => kinds.map(kind => queryObjects(kind, { format: 'count' }))
 
 t.test('forwards and listeners of earlier configs are gone from memory', async t => {
   const backend = await Backend.listen(t)
-  const ports = await Promise.all(Array.from({ length: 4 }, freePort))
+  const ports = await Promise.all(Array.from({ length: 4 }, () => freePort()))
   const linkPort = await freePort()
   const { forwarder, placed } = await forwarding(t, [config(backend.port)], { tunnel: ['127.0.0.1'] })
   const reload = async (i: number) => {

@@ -131,7 +131,7 @@ t.test('a name: what comes before its address is known waits', async t => {
 
 t.test('a range of ports, both families and empty datagrams', async t => {
   const target = await Party.bound(t, '::1')
-  const first = await freePort()
+  const first = await freePort(3)
   const listen = at('::1', first, first + 2)
   const upstream = to(at('::1', target.port - 1, target.port + 1))
   const { status } = await forwarding(t, [config(0, { listen, upstream })])

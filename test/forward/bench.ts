@@ -54,9 +54,9 @@ export class Backend {
     })
   }
 
-  static async listen(t: Test, host = '127.0.0.1'): Promise<Backend> {
+  static async listen(t: Test, host = '127.0.0.1', port = 0): Promise<Backend> {
     const backend = new Backend()
-    await once(backend.server.listen(0, host), 'listening')
+    await once(backend.server.listen(port, host), 'listening')
     t.teardown(() => backend.server.close())
     return backend
   }

@@ -65,15 +65,15 @@ t.test('where each connection came from is told, and whether through the tunnel'
 })
 
 t.test('a port range goes to the same ports of the target', async t => {
-  const backends = [await Backend.listen(t, '127.0.0.4')]
-  const first = backends[0]!.port
+  const first = await freePort(2)
+  const backend = await Backend.listen(t, '127.0.0.4', first)
   const forward = config(first, {
     listen: at('127.0.0.5', first, first + 1),
     upstream: to(at('127.0.0.4', first, first + 1)),
   })
   const { forwarder } = await forwarding(t, [forward])
   const socket = await open(first, '127.0.0.5')
-  const target = await backends[0]!.socket()
+  const target = await backend.socket()
   t.equal(target.localPort, first)
   t.match(await outcome(dial(first + 1, '127.0.0.5')), { end: 'ECONNRESET' }, 'nobody there')
   t.match(forwarder.status()[0], { listeners: [`127.0.0.5:${first}-${first + 1}`] })

@@ -202,7 +202,7 @@ t.test('a client that sends nothing, and one that speaks slowly, are no loop', a
 
 /** A circle of ends, each sending to the next and the last to the first. */
 async function circle(t: Test, forwards: readonly Partial<TcpForwardConfig>[]) {
-  const ports = await Promise.all(forwards.map(freePort))
+  const ports = await Promise.all(forwards.map(() => freePort()))
   return Promise.all(
     forwards.map((changes, i) =>
       forwarding(t, [
