@@ -1,17 +1,12 @@
 import t, { type Test } from 'tap'
 import type { Opening, Tools } from '../lab/agent.ts'
+import { collecting } from '../lab/end.ts'
 import type { Running } from '../lab/lab.ts'
 import { address, ready, retry, startOurs, topology } from './topology.ts'
 
 /** Clients and targets that misbehave: each costs one connection, and nothing is left of it. */
 const world = await topology()
 t.teardown(() => world.lab.close())
-
-// SIGUSR2 makes V8 collect its garbage: what is still held after it is really held.
-const collect = "data:text/javascript,process.on('SIGUSR2',()=>globalThis.gc())"
-const options = {
-  env: { NODE_OPTIONS: `--expose-gc --import=${collect}` },
-}
 
 const gateway = await startOurs(
   world,
@@ -22,7 +17,7 @@ const gateway = await startOurs(
   nowhere: { listen: ":9002", target: "127.0.0.1:9003" }
 log: { connections: false }
 `,
-  options,
+  collecting,
 )
 const cluster = await startOurs(
   world,
@@ -33,7 +28,7 @@ const cluster = await startOurs(
   strict: { listen: "198.51.100.2:7000", target: "127.0.0.1:9000", acceptProxy: v2, trustedProxies: [203.0.113.0/24] }
 log: { connections: false }
 `,
-  options,
+  collecting,
 )
 await ready(gateway, cluster)
 await world.cluster.run((port, { listen }) => listen(port), 9000)
