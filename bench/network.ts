@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { deviceListens } from '../test/lab/device.ts'
 import { keyPairs } from '../test/lab/end.ts'
 import { type Host, Lab } from '../test/lab/lab.ts'
 import { retry } from './retry.ts'
@@ -158,7 +159,8 @@ export async function layWireguard(
         (end === 'pod' ? `Endpoint = ${endpoint}\nPersistentKeepalive = 25\n` : ''),
       { mode: 0o600 },
     )
-    await retry(() => host.exec('wg', 'setconf', device, conf))
+    await deviceListens(device)
+    await host.exec('wg', 'setconf', device, conf)
     const ip = (...args: string[]) => host.exec('ip', ...args)
     await ip('address', 'add', `${addresses[mine]}/32`, 'dev', device)
     await ip('link', 'set', device, 'mtu', String(mtu), 'up')

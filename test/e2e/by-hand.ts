@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { deviceListens } from '../lab/device.ts'
 import type { Host, Lab } from '../lab/lab.ts'
-import { retry } from '../lab/retry.ts'
 
 const wireguardGo = join(import.meta.dirname, '../../native/bin/wireguard-go')
 
@@ -17,7 +17,8 @@ export async function startDeviceByHand(
   // wg(8) does not know Address, which is wg-quick's.
   const conf = join(folder, 'wg.conf')
   await writeFile(conf, wgConf.replace(/^Address.*\n/m, ''), { mode: 0o600 })
-  await retry(() => host.exec('wg', 'setconf', device, conf))
+  await deviceListens(device)
+  await host.exec('wg', 'setconf', device, conf)
   await host.exec('ip', 'address', 'add', address, 'dev', device)
   await host.exec('ip', 'link', 'set', device, 'mtu', '1420', 'up')
   return folder
