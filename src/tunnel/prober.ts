@@ -86,6 +86,15 @@ export class Prober {
     }
   }
 
+  /**
+   * The peer is about to be made again, which calls it: nobody asks until then. A probe would call it a moment before, and of two
+   * handshakes within 20 ms (HandshakeInitationRate of wireguard-go) the second, which counts, is dropped as a flood: the next
+   * comes after five seconds.
+   */
+  rest(path: Path): void {
+    this.#turn(path).next = this.#now() + retry
+  }
+
   /** Something was done about this path: the next tick asks. */
   hurry(path: Path): void {
     this.#turn(path).next = 0

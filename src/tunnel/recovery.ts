@@ -60,6 +60,7 @@ export class Recovery {
       if (rung === undefined || (config.endpoint === undefined && rung !== 'recreate')) continue
       if (onDevice(rung) && !this.#mayTouchDevice(rung, peer)) continue
       path.recovering(rung)
+      this.#prober.rest(path)
       void this.#take(rung, peer).catch(error =>
         this.#log.warn(
           { peer: shortKey(config.publicKey), rung, error: messageOf(error) },

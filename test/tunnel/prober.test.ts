@@ -65,6 +65,19 @@ t.test('every interval, small and then full-size', async t => {
   t.equal((await at(6)).length, 2)
 })
 
+t.test('nobody is asked while a peer is about to be made again', async t => {
+  const { at, answers, path, prober } = probing()
+  await at(0)
+  answers.tcp = answers.small = false
+  t.equal((await at(5)).length, 2)
+  prober.rest(path)
+  t.strictSame(await at(5.9), [])
+  t.equal((await at(6)).length, 4, 'for a second')
+  prober.rest(path)
+  prober.hurry(path)
+  t.ok((await at(7)).length > 0, 'or until it is made')
+})
+
 t.test('what does not lead through the tunnel is not asked, and its answer is none', async t => {
   const { at, answers, path } = probing()
   answers.shut = true

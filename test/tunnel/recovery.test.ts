@@ -253,13 +253,16 @@ t.test('a step that fails is told, and the next one is taken all the same', asyn
 t.test('one direction lost', async t => {
   const alone = (): PeerConfig => ({ ...called('192.0.2.1'), endpoint: undefined })
   t.test('what is sent is lost, what the peer sends arrives: one-way, and the ladder is taken', async t => {
-    const { fars, pass, until, status, reasons, done } = world([called('192.0.2.1')])
+    const { fars, pass, until, status, reasons, done, askedNow } = world([called('192.0.2.1')])
     await pass(31)
     Object.assign(fars[0]!, { lost: 'to', talks: true })
     const took = await until(() => status().state === 'one-way')
     t.ok(took <= 16, `${took} s`)
     t.strictSame(reasons(), ['one-way'])
+    await pass(1)
+    t.ok(askedNow(), 'every second')
     await until(() => status().rung === 'port')
+    t.notOk(askedNow(), 'but not together with a step, whose handshake would come second')
     t.match(status(), { state: 'one-way', deaths: 1 })
     t.ok(done.includes('port'), 'another local port may help')
     await pass(600)

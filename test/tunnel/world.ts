@@ -90,7 +90,10 @@ export function world(
     wire.received += 92
     wire.lastHandshake = now
   }
+  const askedNow = () => askedAt === now
+  let askedAt = 0
   const ask = async ({ address }: Aim, size = 60): Promise<number | undefined> => {
+    askedAt = now
     const index = peers.findIndex(peer => peer.address === address)
     const [far, wire] = [fars[index]!, wires[index]!]
     if (wire.lastHandshake === undefined) handshake(index)
@@ -162,6 +165,8 @@ export function world(
   return {
     log,
     done,
+    /** Whether a peer was probed in this second. */
+    askedNow,
     broken,
     fars,
     wires,
