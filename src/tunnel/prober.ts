@@ -87,9 +87,9 @@ export class Prober {
   }
 
   /**
-   * The peer is about to be made again, which calls it: nobody asks until then. A probe would call it a moment before, and of two
-   * handshakes within 20 ms (HandshakeInitationRate of wireguard-go) the second, which counts, is dropped as a flood: the next
-   * comes after five seconds.
+   * The peer is about to be made again, which begins a handshake: no probe for a second, or until `hurry` is called. A probe
+   * could begin one just before. Its session would end with the old peer, and the other end drops a second handshake within
+   * 20 ms (`HandshakeInitationRate` in wireguard-go's device/constants.go): the next one comes only after five seconds.
    */
   rest(path: Path): void {
     this.#turn(path).next = this.#now() + retry

@@ -43,7 +43,7 @@ export interface EndOptions {
   readonly wrapper?: readonly string[]
 }
 
-/** Collects garbage, and gives back the room that V8 keeps for more of it: some 30 MiB, more or less by chance. */
+/** Collects garbage, and gives back the room that V8 keeps for more of it, which differs by chance. */
 const collection = "process.on('SIGUSR2',()=>globalThis.gc({type:'major',flavor:'last-resort'}))"
 
 /** An end that does so at SIGUSR2: what it holds after that, it really holds. */

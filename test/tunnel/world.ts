@@ -90,7 +90,6 @@ export function world(
     wire.received += 92
     wire.lastHandshake = now
   }
-  const askedNow = () => askedAt === now
   let askedAt = 0
   const ask = async ({ address }: Aim, size = 60): Promise<number | undefined> => {
     askedAt = now
@@ -166,7 +165,7 @@ export function world(
     log,
     done,
     /** Whether a peer was probed in this second. */
-    askedNow,
+    askedNow: () => askedAt === now,
     broken,
     fars,
     wires,
