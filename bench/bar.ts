@@ -1,5 +1,4 @@
-import { reference } from './contenders.ts'
-import type { NetworkName } from './network.ts'
+import { type NetworkName, networks } from './networks.ts'
 import { cellOf, type Row } from './summary.ts'
 
 /** What this program promises itself. */
@@ -80,7 +79,7 @@ export const bars: readonly Bar[] = [
 
 export function judge(rows: readonly Row[], bar: Bar): Verdict {
   const reached = bar.keys.map(key => {
-    const cell = cellOf(rows, { ...bar, key }, reference[bar.network])
+    const cell = cellOf(rows, { ...bar, key }, networks[bar.network].reference)
     return bar.of === 'ratio' ? cell?.ratio : cell?.median
   })
   if (reached.some(number => number === undefined)) return { bar, reached: undefined, good: false }

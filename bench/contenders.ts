@@ -1,6 +1,5 @@
 import { haproxy, rawTunnel, socat } from './by-hand.ts'
 import type { Contender } from './contender.ts'
-import type { NetworkName } from './network.ts'
 import { ours } from './ours.ts'
 import { chisel, frp, rathole } from './tunnels.ts'
 
@@ -31,11 +30,4 @@ export const contenders: Readonly<Record<string, Known>> = {
   rathole: { ...tcp, contender: rathole, variables: ['RATHOLE'] },
   chisel: { ...tcp, contender: chisel, variables: ['CHISEL'] },
   socat: { contender: socat, protocols: ['udp'], variables: [] },
-}
-
-/** All others are compared with it. */
-export const reference: Readonly<Record<NetworkName, string>> = {
-  clean: 'haproxy',
-  lossy: 'haproxy',
-  udp: 'socat',
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { deviceListens } from '../test/lab/device.ts'
 import { keyPairs } from '../test/lab/end.ts'
 import { type Host, Lab } from '../test/lab/lab.ts'
+import { type Apart, receiveOn, runOn, setApart } from './processors.ts'
 import { retry } from './retry.ts'
 
 /**
@@ -21,9 +22,6 @@ export interface Network extends AsyncDisposable {
   readonly backend: Host
 }
 
-/** `udp` is the clean one again, with datagrams. */
-export type NetworkName = 'clean' | 'lossy' | 'udp'
-
 /** What happens to each packet between gateway and pod. */
 export interface Path {
   /** Milliseconds, in each direction. */
@@ -34,6 +32,10 @@ export interface Path {
 
 /** How a network may differ from the plain one. */
 export interface NetworkSettings {
+  /** When the link between gateway and pod is not a plain cable. */
+  readonly path?: Path | undefined
+  /** Whether everything at the gateway runs on one processor, and everything else on another one. */
+  readonly oneCore?: boolean
   /** `NAME=VALUE`, in each namespace. */
   readonly sysctl?: readonly string[]
   /** MTU of the cable between gateway and pod, in bytes; not on the lossy network. */
@@ -59,37 +61,64 @@ const sysctls = [
   'net.ipv4.tcp_max_syn_backlog=8192',
 ]
 
-/** `path` is there when the link between gateway and pod is not a plain cable. */
-export async function layNetwork(path: Path | undefined, settings: NetworkSettings): Promise<Network> {
+/** With `oneCore` this process, too, keeps to what is not the gateway's processor until the network is gone. */
+export async function layNetwork(settings: NetworkSettings): Promise<Network> {
+  const apart = settings.oneCore ? await setApart() : undefined
   const lab = await Lab.create(`wgb${process.pid}`)
+  const dispose = async () => {
+    await lab.close()
+    await apart?.undo()
+  }
   try {
     const [client, gateway, pod, backend] = [
       await lab.host('client'),
-      await lab.host('gateway'),
+      await lab.host('gateway', apart === undefined ? [] : runOn(apart.gateway)),
       await lab.host('pod'),
       await lab.host('backend'),
     ]
-    const hosts = [client, gateway, pod, backend]
-    await Promise.all(hosts.map(host => host.exec('sysctl', '-qw', ...sysctls, ...(settings.sysctl ?? []))))
-    const network = { lab, client, gateway, pod, backend, [Symbol.asyncDispose]: () => lab.close() }
-    await lab.link(client, [`${address.client}/24`], gateway, [`${address.gateway}/24`])
-    await lab.link(pod, ['203.0.113.1/24'], backend, [`${address.backend}/24`])
-    if (path === undefined) {
-      await lab.link(gateway, [`${address.gatewayWan}/24`], pod, [`${address.podWan}/24`])
-      if (settings.linkMtu !== undefined)
-        for (const [host, device] of [
-          [gateway, 'to-pod'],
-          [pod, 'to-gateway'],
-        ] as const)
-          await host.exec('ip', 'link', 'set', device, 'mtu', String(settings.linkMtu))
-    } else await layPath(network, path)
-    await client.route('default', address.gateway)
-    await backend.route('default', '203.0.113.1')
-    await Promise.all(hosts.map(useCubic))
+    const network = { lab, client, gateway, pod, backend, [Symbol.asyncDispose]: dispose }
+    await connect(network, settings)
+    if (apart !== undefined) await receiveApart(network, apart)
     return network
   } catch (error) {
-    await lab.close()
+    await dispose()
     throw error
+  }
+}
+
+async function connect(network: Network, { path, sysctl, linkMtu }: NetworkSettings): Promise<void> {
+  const { lab, client, gateway, pod, backend } = network
+  const hosts = [client, gateway, pod, backend]
+  await Promise.all(hosts.map(host => host.exec('sysctl', '-qw', ...sysctls, ...(sysctl ?? []))))
+  await lab.link(client, [`${address.client}/24`], gateway, [`${address.gateway}/24`])
+  await lab.link(pod, ['203.0.113.1/24'], backend, [`${address.backend}/24`])
+  if (path === undefined) {
+    await lab.link(gateway, [`${address.gatewayWan}/24`], pod, [`${address.podWan}/24`])
+    if (linkMtu !== undefined)
+      for (const [host, device] of [
+        [gateway, 'to-pod'],
+        [pod, 'to-gateway'],
+      ] as const)
+        await host.exec('ip', 'link', 'set', device, 'mtu', String(linkMtu))
+  } else await layPath(network, path)
+  await client.route('default', address.gateway)
+  await backend.route('default', '203.0.113.1')
+  await Promise.all(hosts.map(useCubic))
+}
+
+/** Of the path's devices, too. A tunnel's packets come from a process of the host that they are for. */
+async function receiveApart(
+  { lab, client, gateway, pod }: Network,
+  { others, ...apart }: Apart,
+): Promise<void> {
+  for (const [host, processor] of [
+    [client, others],
+    [gateway, apart.gateway],
+    [pod, others],
+  ] as const) {
+    const devices = (await host.exec('ls', '/sys/class/net')).split('\n')
+    const wanted = devices.filter(device => device.startsWith('to-') || device.startsWith(lab.id))
+    await receiveOn(processor, host, wanted)
   }
 }
 
@@ -106,11 +135,12 @@ async function useCubic(host: Host): Promise<void> {
 /** A long and lossy way from gateway to pod, for every protocol; see path.go. */
 async function layPath({ lab, gateway, pod }: Network, path: Path): Promise<void> {
   const [near, far] = [`${lab.id}pg`, `${lab.id}pp`]
-  const running = gateway.start(pathProgram, [near, far, String(path.delay), String(path.loss)])
+  // At the pod, which has a processor for it on every network.
+  const running = pod.start(pathProgram, [near, far, String(path.delay), String(path.loss)])
   await retry(async () => {
     if (!running.lines.includes('ready')) throw new Error(`the path is not there: ${running.output}`)
   })
-  await gateway.exec('ip', 'link', 'set', far, 'netns', pod.namespace)
+  await pod.exec('ip', 'link', 'set', near, 'netns', gateway.namespace)
   for (const [host, device, own, other] of [
     [gateway, near, address.gatewayWan, address.podWan],
     [pod, far, address.podWan, address.gatewayWan],

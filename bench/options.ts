@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
-import { contenders, type Protocol } from './contenders.ts'
+import { contenders } from './contenders.ts'
 import { isTest, isUdpTest, type TestName, testNames } from './measure.ts'
-import type { NetworkName } from './network.ts'
+import { isNetwork, type NetworkName, networkNames, networks } from './networks.ts'
+import { sessionsOn } from './plan.ts'
 import { knownVariants, parseVariant, type Variant } from './variant.ts'
 
 /** A contender as it was asked for: `NAME` or `NAME@VARIANT`. */
@@ -35,7 +36,7 @@ export const usage = `usage: node bench/bench.ts [options]
   --tests A,B          of ${testNames.join(' ')}; default all but udp…
   --contenders A,B     of ${Object.keys(contenders).join(' ')}, each also as NAME@VARIANT
   --variant NAME=JSON  settings to try, see bench/README.md; there are ${Object.keys(knownVariants).join(' and ')}
-  --loss, --no-loss    only the lossy network, or all but it
+  --networks A,B       of ${networkNames.join(' ')}; default all, with --quick clean and lossy
   --cpu-prof FOLDER    V8 profiles of our ends
   --out FILE           all numbers as JSON
   --write-results      write bench/RESULTS.md, and RESULTS-UDP.md, of what was measured`
@@ -49,26 +50,32 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): O
     values.tests === undefined ? testNames.filter(test => !isUdpTest(test)) : testsOf(values.tests)
   const entry = (label: string) => entryOf(label, variants, env)
   const given = values.contenders?.split(',').map(entry)
-  const idle = given?.find(({ name }) => !contenders[name]!.protocols.some(one => isTested(tests, one)))
+  const chosen = values.networks?.split(',').map(networkOf) ?? (quick ? quickNetworks : networkNames)
+  const measured = chosen.filter(network => sessionsOn(network, tests).length > 0)
+  if (measured.length === 0)
+    throw new UsageError(
+      `there is no ${tests.join(' or ')} on ${chosen.join(' or ')}; choose other --networks`,
+    )
+  const idle = given?.find(({ name }) => !measured.some(network => takesPart(name, network)))
   if (idle !== undefined)
     throw new UsageError(`${idle.label} has no part in ${tests.join(' ')}; choose others with --tests`)
-  const entriesOf = (protocol: Protocol, names: readonly string[]) => {
-    if (!isTested(tests, protocol)) return []
+  const entriesOn = (network: NetworkName) => {
+    if (!measured.includes(network)) return []
+    const names = (quick ? quickContenders : usualContenders)(network)
     const entries = given ?? names.filter(name => isThere(name.split('@')[0]!, env)).map(entry)
-    return entries.filter(({ name }) => contenders[name]!.protocols.includes(protocol))
+    return entries.filter(({ name }) => takesPart(name, network))
   }
-  const ends = ['haproxy', 'ours', 'ours-plain']
-  const others = Object.keys(contenders).filter(name => ![...ends, 'tunnel'].includes(name))
   return {
     rounds: count('rounds', values.rounds, quick ? 1 : 5),
     seconds: count('seconds', values.seconds, quick ? 1 : 2),
     idle: count('idle', values.idle, quick ? 500 : 5000),
     tests,
     entries: {
-      clean: values.loss === true ? [] : entriesOf('tcp', quick ? ends : ['tunnel', ...ends, ...others]),
-      lossy: values.loss === false ? [] : entriesOf('tcp', quick ? ends : [...ends, 'ours@cubic']),
-      udp:
-        values.loss === true ? [] : entriesOf('udp', ['socat', 'ours', ...(quick ? [] : ['tunnel', 'frp'])]),
+      clean: entriesOn('clean'),
+      lossy: entriesOn('lossy'),
+      clean1: entriesOn('clean1'),
+      lossy1: entriesOn('lossy1'),
+      udp: entriesOn('udp'),
     },
     out: values.out,
     writeResults: values['write-results'] ?? false,
@@ -76,15 +83,35 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): O
   }
 }
 
-function isTested(tests: readonly TestName[], protocol: Protocol): boolean {
-  return tests.some(test => isUdpTest(test) === (protocol === 'udp'))
+const ends = ['haproxy', 'ours', 'ours-plain']
+
+/** Those that there are on the machine, of these. */
+function usualContenders(network: NetworkName): readonly string[] {
+  const { protocol, lossy, oneCore } = networks[network]
+  if (protocol === 'udp') return ['socat', 'ours', 'tunnel', 'frp']
+  if (lossy) return oneCore ? ends : [...ends, 'ours@cubic']
+  return ['tunnel', ...ends, ...Object.keys(contenders).filter(name => ![...ends, 'tunnel'].includes(name))]
+}
+
+const quickNetworks: readonly NetworkName[] = ['clean', 'lossy', 'udp']
+
+function quickContenders(network: NetworkName): readonly string[] {
+  return networks[network].protocol === 'udp' ? ['socat', 'ours'] : ends
+}
+
+function takesPart(contender: string, network: NetworkName): boolean {
+  return contenders[contender]!.protocols.includes(networks[network].protocol)
+}
+
+function networkOf(text: string): NetworkName {
+  if (isNetwork(text)) return text
+  throw new UsageError(`there is no network ${JSON.stringify(text)}; there are ${networkNames.join(' ')}`)
 }
 
 function parse(args: readonly string[]) {
   try {
     return parseArgs({
       args: [...args],
-      allowNegative: true,
       options: {
         quick: { type: 'boolean' },
         rounds: { type: 'string' },
@@ -93,7 +120,7 @@ function parse(args: readonly string[]) {
         tests: { type: 'string' },
         contenders: { type: 'string' },
         variant: { type: 'string', multiple: true },
-        loss: { type: 'boolean' },
+        networks: { type: 'string' },
         'cpu-prof': { type: 'string' },
         out: { type: 'string' },
         'write-results': { type: 'boolean' },

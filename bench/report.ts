@@ -1,8 +1,7 @@
 import { bars, judge } from './bar.ts'
-import { reference } from './contenders.ts'
 import type { Machine } from './machine.ts'
 import { type Metric, metrics } from './metric.ts'
-import type { NetworkName } from './network.ts'
+import { type NetworkName, networkNames, networks } from './networks.ts'
 import { cellOf, type Row } from './summary.ts'
 
 /** A whole run, as `--out` writes it. */
@@ -15,12 +14,6 @@ export interface Run {
   readonly machine: Machine
   readonly rows: readonly Row[]
 }
-
-const networks: readonly (readonly [NetworkName, string])[] = [
-  ['clean', 'No delay, no loss'],
-  ['lossy', '40 ms round trip, 1 % of the packets lost in each direction'],
-  ['udp', 'Datagrams, no delay, no loss'],
-]
 
 /** `bench/RESULTS.md` or its like; of a run with rows. */
 export function resultsFile(run: Run): string {
@@ -40,7 +33,7 @@ export function resultsFile(run: Run): string {
   return `# Results of the last full run
 
 Written by \`npm run bench -- --write-results\`; [README.md](README.md) says what is measured and how. In parentheses the
-median of each round's ratio to ${[...new Set(run.rows.map(row => reference[row.network]))].join(' or ')} in that round. Only ratios travel to other machines.
+median of each round's ratio to ${[...new Set(run.rows.map(row => networks[row.network].reference))].join(' or ')} in that round. Only ratios travel to other machines.
 
 ${facts.map(([name, fact]) => `- ${name}: ${fact}`).join('\n')}
 
@@ -49,9 +42,9 @@ ${report(run.rows)}`
 
 /** The tables and the bars, as Markdown that reads well in a terminal too. */
 export function report(rows: readonly Row[]): string {
-  const tables = networks.flatMap(([network, title]) => {
+  const tables = networkNames.flatMap(network => {
     const table = tableOf(rows, network)
-    return table.length > 1 ? [`## ${title}\n\n${markdown(table)}\n`] : []
+    return table.length > 1 ? [`## ${networks[network].title}\n\n${markdown(table)}\n`] : []
   })
   const failures = rows.flatMap(({ failure, ...row }) =>
     failure === undefined ? [] : [`- ${row.contender}, ${row.network}, round ${row.round}: ${failure}\n`],
@@ -86,7 +79,7 @@ function cellText(
   at: { network: NetworkName; contender: string },
   { keys }: Metric,
 ): string {
-  const cells = keys.map(key => cellOf(rows, { ...at, key }, reference[at.network]))
+  const cells = keys.map(key => cellOf(rows, { ...at, key }, networks[at.network].reference))
   if (cells.every(cell => cell === undefined)) return '–'
   const { ratio } = cells.at(-1) ?? {}
   const numbers = cells.map(cell => (cell === undefined ? '–' : number(cell.median)))

@@ -1,5 +1,5 @@
 import type { Values } from './metric.ts'
-import type { NetworkName } from './network.ts'
+import type { NetworkName } from './networks.ts'
 
 /** What one contender reached in one round on one network. */
 export interface Row {

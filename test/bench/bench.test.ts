@@ -9,7 +9,7 @@ import { bench } from './run.ts'
 t.test('HAProxy and both ends, a second each', async t => {
   const out = join(scratchFolder(), 'run.json')
   const { code, stdout, stderr, pid } = await bench(
-    ...['--rounds', '1', '--seconds', '1', '--idle', '20', '--no-loss', '--out', out],
+    ...['--rounds', '1', '--seconds', '1', '--idle', '20', '--networks', 'clean', '--out', out],
     ...['--tests', 'startup,idle,keep,upload', '--contenders', 'haproxy,ours@built'],
     ...['--variant', `built=${JSON.stringify({ program })}`],
   )
@@ -51,7 +51,7 @@ t.test('HAProxy and both ends, a second each', async t => {
 t.test('a path with delay holds each packet for as long', async t => {
   const out = join(scratchFolder(), 'run.json')
   const { code, stderr } = await bench(
-    ...['--rounds', '1', '--seconds', '1', '--no-loss', '--out', out],
+    ...['--rounds', '1', '--seconds', '1', '--networks', 'clean', '--out', out],
     ...['--tests', 'ttfb', '--contenders', 'tunnel'],
   )
   t.equal(code, 0, stderr)

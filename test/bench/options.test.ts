@@ -1,26 +1,32 @@
 import t from 'tap'
+import { networkNames } from '../../bench/networks.ts'
 import { parseOptions, UsageError } from '../../bench/options.ts'
 
 const labels = (args: string[], env = {}) => {
-  const { clean, lossy } = parseOptions(args, env).entries
-  return { clean: clean.map(({ label }) => label), lossy: lossy.map(({ label }) => label) }
+  const { entries } = parseOptions(args, env)
+  return Object.fromEntries(networkNames.map(name => [name, entries[name].map(({ label }) => label)]))
 }
 
+const ends = ['haproxy', 'ours', 'ours-plain']
+
 t.test('who is measured', async t => {
-  t.same(labels([]), {
-    clean: ['tunnel', 'haproxy', 'ours', 'ours-plain'],
-    lossy: ['haproxy', 'ours', 'ours-plain', 'ours@cubic'],
-  })
+  const all = ['tunnel', ...ends]
+  t.same(labels([]), { clean: all, lossy: [...ends, 'ours@cubic'], clean1: all, lossy1: ends, udp: [] })
   const env = { FRPS: '/opt/frps', FRPC: '/opt/frpc', RATHOLE: '', CHISEL: '/opt/chisel' }
-  t.same(labels([], env).clean, ['tunnel', 'haproxy', 'ours', 'ours-plain', 'frp', 'chisel'])
+  t.same(labels([], env).clean, [...all, 'frp', 'chisel'])
   const withTrixie = labels([], { HAPROXY_TRIXIE: '/opt/haproxy' })
-  t.same(withTrixie.clean, ['tunnel', 'haproxy', 'ours', 'ours-plain', 'haproxy-trixie'])
-  t.notOk(labels([], env).lossy.includes('frp'), 'others are measured without loss only')
-  const ends = ['haproxy', 'ours', 'ours-plain']
-  t.same(labels(['--quick'], env), { clean: ends, lossy: ends })
-  t.same(labels(['--loss']).clean, [])
-  t.same(labels(['--no-loss']).lossy, [])
-  t.same(labels(['--contenders', 'ours,haproxy@bbr', '--no-loss']).clean, ['ours', 'haproxy@bbr'])
+  t.same(withTrixie.clean, [...all, 'haproxy-trixie'])
+  t.same(withTrixie.clean1, withTrixie.clean)
+  t.notOk(labels([], env).lossy!.includes('frp'), 'others are measured without loss only')
+  t.same(labels(['--quick'], env), { clean: ends, lossy: ends, clean1: [], lossy1: [], udp: [] })
+})
+
+t.test('where', async t => {
+  t.match(labels(['--networks', 'lossy,clean1']), { clean: [], lossy: [...ends, 'ours@cubic'], lossy1: [] })
+  t.match(labels(['--quick', '--networks', 'lossy1']), { clean: [], lossy: [], lossy1: ends })
+  t.same(labels(['--contenders', 'ours,haproxy@bbr', '--networks', 'clean']).clean, ['ours', 'haproxy@bbr'])
+  const memory = labels(['--tests', 'startup,idle'])
+  t.match(memory, { clean: ['tunnel', ...ends], lossy: [], clean1: [] }, 'memory is the same everywhere')
 })
 
 t.test('datagrams have contenders of their own, and are measured only when they are asked for', async t => {
@@ -34,7 +40,7 @@ t.test('datagrams have contenders of their own, and are measured only when they 
   t.same(names(args), { tests: ['udp64', 'udpflood'], clean: 0, udp: ['socat', 'ours', 'tunnel'] })
   t.same(names(args, { FRPS: '/opt/frps', FRPC: '/opt/frpc' }).udp, ['socat', 'ours', 'tunnel', 'frp'])
   t.same(names([...args, '--quick']).udp, ['socat', 'ours'])
-  const mixed = ['--tests', 'udp64,keep', '--contenders', 'haproxy,ours,socat', '--no-loss']
+  const mixed = ['--tests', 'udp64,keep', '--contenders', 'haproxy,ours,socat', '--networks', 'clean,udp']
   t.same(names(mixed), { tests: ['keep', 'udp64'], clean: 2, udp: ['ours', 'socat'] })
 })
 
@@ -55,6 +61,8 @@ t.test('refused', async t => {
     [['--fast'], /--fast/],
     [['--rounds', '0'], /--rounds is "0"; give a whole number/],
     [['--tests', 'keep,old'], /no test "old"; there are startup /],
+    [['--networks', 'clean,wet'], /no network "wet"; there are clean lossy clean1 lossy1 udp/],
+    [['--networks', 'lossy', '--tests', 'idle'], /no idle on lossy; choose other --networks/],
     [['--contenders', 'nginx'], /no contender "nginx"; there are tunnel /],
     [['--contenders', 'toString'], /no contender "toString"/],
     [['--contenders', 'haproxy-trixie'], /haproxy-trixie needs its programs in HAPROXY_TRIXIE$/],

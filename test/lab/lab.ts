@@ -38,10 +38,10 @@ export class Lab implements AsyncDisposable {
     return lab
   }
 
-  /** A new namespace with its loopback up. */
-  host(name: string): Promise<Host> {
+  /** A new namespace with its loopback up. `wrapper` is a command that runs whatever is started there, such as `taskset -c 0`. */
+  host(name: string, wrapper: readonly string[] = []): Promise<Host> {
     return this.#lay(async () => {
-      const host = new Host(`${this.id}-${name}`)
+      const host = new Host(`${this.id}-${name}`, wrapper)
       this.#hosts.push(host)
       await run('ip', ['netns', 'add', host.namespace])
       await run('ip', ['-n', host.namespace, 'link', 'set', 'lo', 'up'])
@@ -137,12 +137,14 @@ function etcOf({ namespace }: Host): string {
 /** One namespace. */
 export class Host {
   readonly namespace: string
+  readonly #wrapper: readonly string[]
   readonly #processes = new Set<Running>()
   #agent: Agent | undefined
   #stopped = false
 
-  constructor(namespace: string) {
+  constructor(namespace: string, wrapper: readonly string[] = []) {
     this.namespace = namespace
+    this.#wrapper = wrapper
   }
 
   get output(): string {
@@ -169,7 +171,7 @@ export class Host {
     options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
   ): Running {
     if (this.#stopped) throw new Error('the lab is closed')
-    const child = spawn('ip', ['netns', 'exec', this.namespace, command, ...args], {
+    const child = spawn('ip', ['netns', 'exec', this.namespace, ...this.#wrapper, command, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd !== undefined && { cwd: options.cwd }),
