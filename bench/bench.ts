@@ -7,9 +7,11 @@ import { wireguardGo } from './network.ts'
 import { type NetworkName, networkNames, networks } from './networks.ts'
 import { type Entry, type Options, parseOptions, UsageError, usage } from './options.ts'
 import { sessionsOn } from './plan.ts'
+import { workOf } from './process.ts'
 import { type Run, report, resultsFile } from './report.ts'
 import { measureSession } from './session.ts'
 import type { Row } from './summary.ts'
+import { provideTrixie } from './trixie.ts'
 
 /**
  * Measures this program's ends beside others that do the same; see README.md. In each round every contender gets fresh
@@ -27,6 +29,10 @@ try {
 }
 
 async function bench(args: readonly string[]): Promise<number> {
+  const { isFull } = parseOptions(args, process.env)
+  const missing = isFull ? await provideTrixie(process.env) : undefined
+  if (missing !== undefined) console.error(`without haproxy-trixie: ${missing}`)
+  // Again, now that it is known who is there.
   const options = parseOptions(args, process.env)
   requireMachine(options)
   const began = performance.now()
@@ -40,6 +46,7 @@ async function bench(args: readonly string[]): Promise<number> {
       seconds: options.seconds,
       minutes: (performance.now() - began) / 60_000,
       machine: machine(process.env),
+      ...(missing !== undefined && { missing: `haproxy-trixie: ${missing}` }),
       rows,
     }
     console.log(`\n${report(rows)}`)
@@ -72,9 +79,17 @@ async function measureAll(options: Options, folder: string): Promise<Row[]> {
         const row = await measureOne(options, folder, { round, network, entry })
         rows.push(row)
         const seconds = ((performance.now() - began) / 1000).toFixed(0)
-        console.error(`round ${round}, ${network}, ${entry.label}: ${row.failure ?? `${seconds} s`}`)
+        console.error(
+          `round ${round}, ${network}, ${entry.label}: ${row.failure ?? `${seconds} s`}${beside(row)}`,
+        )
       }
   return rows
+}
+
+/** What else ran, for whoever looks on. */
+function beside({ disturbance }: Row): string {
+  const { thrown, kept } = disturbance ?? { thrown: [], kept: [] }
+  return [...thrown.map(why => `, again: ${why}`), ...kept.map(why => `, disturbed: ${why}`)].join('')
 }
 
 /** Each round begins with another one: no place in the order helps one contender in all of them. */
@@ -89,11 +104,15 @@ async function measureOne(
   folder: string,
   { round, network, entry }: { round: number; network: NetworkName; entry: Entry },
 ): Promise<Row> {
-  const row = { round, network, contender: entry.label, values: {} }
+  const disturbance = { sessions: 0, thrown: [] as string[], kept: [] as string[] }
+  const row = { round, network, contender: entry.label, values: {}, disturbance }
   let realClient: boolean | undefined = true
   for (const session of sessionsOn(network, options.tests)) {
     const outcome = await measureSession(options, folder, { session, entry, stop: stop.signal })
     Object.assign(row.values, outcome.values)
+    disturbance.sessions += outcome.thrown.length + 1
+    disturbance.thrown.push(...outcome.thrown)
+    if (outcome.disturbed !== undefined) disturbance.kept.push(outcome.disturbed)
     if (outcome.failure !== undefined) return { ...row, failure: outcome.failure }
     realClient = outcome.realClient && realClient
   }
@@ -110,6 +129,8 @@ function requireMachine({ entries }: Options): void {
   const missing = needed.filter(name => !folders.some(folder => isExecutable(join(folder, name))))
   if (missing.length > 0)
     throw new Error(`missing on PATH: ${missing.join(', ')}; scripts/setup.sh bench installs them`)
+  if (workOf([process.pid]).run === 0)
+    throw new Error('this kernel tells no run time in /proc/PID/schedstat; it needs CONFIG_SCHED_INFO')
   if (!isExecutable(wireguardGo)) throw new Error(`there is no ${wireguardGo}; build it with native/build.sh`)
   const oneCore = networkNames.filter(name => networks[name].oneCore && entries[name].length > 0)
   if (oneCore.length > 0 && availableParallelism() < 2)

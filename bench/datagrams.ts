@@ -52,9 +52,9 @@ export async function datagrams(trial: Trial, size: number): Promise<Values> {
   const { seconds } = trial
   await load(trial, 'load', size, seconds, commonRate)
   const { rate } = await load(trial, 'search', size, seconds / 2)
-  const { result, cpu } = await costed(trial, () => load(trial, 'load', size, seconds, commonRate))
+  const { result, cost } = await costed(trial, () => load(trial, 'load', size, seconds, commonRate))
   // Milliseconds per thousand are microseconds each.
-  return { rate, p50: result.p50, p99: result.p99, lost: result.lost, ...per(cpu, result.sent / 1e3) }
+  return { rate, p50: result.p50, p99: result.p99, lost: result.lost, ...per(cost, result.sent / 1e3) }
 }
 
 /** Runs it while new flows come to `udp` all the time, for as long as it is said to take. */

@@ -11,6 +11,8 @@ import { residentBytes } from './process.ts'
 
 /** Bulk differs more from one moment to the next than requests do: it is measured so many times as long. */
 const longer = 2
+/** One request after the other needs as many times as long: of a thousandth, the slowest, there are to be several. */
+const lone = 4
 /** Seconds by which a download is longer than the requests beside it. */
 const beyond = 1
 
@@ -18,7 +20,7 @@ const beyond = 1
 export const tests = {
   startup,
   idle,
-  single: (trial: Trial) => requests(trial, 1),
+  single: (trial: Trial) => requests({ ...trial, seconds: lone * trial.seconds }, 1),
   keep: (trial: Trial) => requests(trial, 64),
   new: (trial: Trial) => requests(trial, 64, '-H', 'Connection: close'),
   bulk1: (trial: Trial) => download(trial, 1),
@@ -59,9 +61,9 @@ async function startup({ started }: Trial): Promise<Values> {
 
 /** Requests of a small file: on connections that stay, or each on its own. */
 async function requests(trial: Trial, connections: number, ...flags: string[]): Promise<Values> {
-  const { result, cpu } = await costed(trial, () => wrk(trial, connections, ...flags))
+  const { result, cost } = await costed(trial, () => wrk(trial, connections, ...flags))
   // Milliseconds per thousand are microseconds each.
-  return { ...valuesOf(result), ...per(cpu, result.requests / 1e3) }
+  return { ...valuesOf(result), ...per(cost, result.requests / 1e3) }
 }
 
 async function download(trial: Trial, streams: number): Promise<Values> {
@@ -88,9 +90,9 @@ async function upload(trial: Trial): Promise<Values> {
 /** `transfer` resolves to the bytes moved. */
 async function bulk(trial: Trial, transfer: () => Promise<number>): Promise<Values> {
   const began = performance.now()
-  const { result: bytes, cpu } = await costed(trial, transfer)
+  const { result: bytes, cost } = await costed(trial, transfer)
   const milliseconds = performance.now() - began
-  return { rate: (bytes * 8) / 1e3 / milliseconds, ...per(cpu, bytes / 1e9) }
+  return { rate: (bytes * 8) / 1e3 / milliseconds, ...per(cost, bytes / 1e9) }
 }
 
 /** Small requests while one download runs beside them: shows who waits behind whom. */
@@ -170,13 +172,16 @@ interface WrkResult {
   readonly requests: number
   readonly seconds: number
   readonly p50: number
+  readonly p90: number
   readonly p99: number
+  readonly p999: number
   readonly errors: number
 }
 
 /** Without an answer there is no latency. */
-function valuesOf({ requests, seconds, p50, p99, errors }: WrkResult): Values {
-  return { rate: requests / seconds, errors, ...(requests > 0 && { p50, p99 }) }
+function valuesOf({ requests, seconds, errors, ...latency }: WrkResult): Values {
+  const { p50, p90, p99, p999 } = latency
+  return { rate: requests / seconds, errors, ...(requests > 0 && { p50, p90, p99, 'p99.9': p999 }) }
 }
 
 async function wrk(trial: Trial, connections: number, ...flags: string[]): Promise<WrkResult> {

@@ -14,19 +14,30 @@ export const metrics: readonly Metric[] = [
   { title: 'download, 8 streams', unit: 'Mbit/s', keys: ['bulk8.rate'] },
   { title: 'upload, 1 stream', unit: 'Mbit/s', keys: ['upload.rate'] },
   { title: 'keep-alive requests, 1 connection', unit: '/s', keys: ['single.rate'] },
+  { title: 'their latency, median', unit: 'ms', keys: ['single.p50'] },
+  { title: 'their latency, p90', unit: 'ms', keys: ['single.p90'] },
   { title: 'their latency, p99', unit: 'ms', keys: ['single.p99'] },
+  { title: 'their latency, p99.9', unit: 'ms', keys: ['single.p99.9'] },
   { title: 'keep-alive requests, 64 connections', unit: '/s', keys: ['keep.rate'] },
   { title: 'their latency, median', unit: 'ms', keys: ['keep.p50'] },
+  { title: 'their latency, p90', unit: 'ms', keys: ['keep.p90'] },
   { title: 'their latency, p99', unit: 'ms', keys: ['keep.p99'] },
   { title: 'new connections, 64 at once', unit: '/s', keys: ['new.rate'] },
+  { title: 'their latency, median', unit: 'ms', keys: ['new.p50'] },
+  { title: 'their latency, p90', unit: 'ms', keys: ['new.p90'] },
   { title: 'their latency, p99', unit: 'ms', keys: ['new.p99'] },
   { title: 'first byte at 40 ms round trip', unit: 'ms', keys: ['ttfb.time'] },
   { title: 'beside a download: requests, 16 connections', unit: '/s', keys: ['mix.rate'] },
   { title: 'their latency, median', unit: 'ms', keys: ['mix.p50'] },
+  { title: 'their latency, p90', unit: 'ms', keys: ['mix.p90'] },
   { title: 'their latency, p99', unit: 'ms', keys: ['mix.p99'] },
   { title: 'the download meanwhile', unit: 'Mbit/s', keys: ['mix.bulk'] },
   { title: '/livez of the gateway, saturated, slowest', unit: 'ms', keys: ['livez.slowest'] },
-  { title: 'CPU of a request', unit: 'µs', keys: cpu('keep') },
+  { title: 'CPU of a lone request', unit: 'µs', keys: cpu('single') },
+  ...split('single'),
+  { title: 'waiting for a processor, in all threads', unit: 'µs', keys: parts('single.wait') },
+  { title: 'CPU of a request, 64 at a time', unit: 'µs', keys: cpu('keep') },
+  ...split('keep'),
   { title: 'CPU of a connection', unit: 'µs', keys: cpu('new') },
   { title: 'CPU of a download, 1 stream', unit: 'ms/GB', keys: cpu('bulk1') },
   { title: 'CPU of an upload', unit: 'ms/GB', keys: cpu('upload') },
@@ -60,6 +71,19 @@ export const metrics: readonly Metric[] = [
   { title: 'the share of a download', unit: '×', keys: ['udplimit.download'] },
 ]
 
+/** Those of the gateway's program, the pod's, both wireguard-go, and the whole machine. */
 function cpu(test: string): string[] {
-  return ['gateway', 'pod', 'tunnel', 'machine'].map(part => `${test}.cpu.${part}`)
+  return [...parts(`${test}.cpu`), `${test}.cpu.machine`]
+}
+
+function parts(what: string): string[] {
+  return ['gateway', 'pod', 'tunnel'].map(part => `${what}.${part}`)
+}
+
+/** What of it the programs themselves do, and what the kernel does for them. */
+function split(test: string): Metric[] {
+  return [
+    { title: 'of it in the program', unit: 'µs', keys: parts(`${test}.user`) },
+    { title: 'of it in the kernel', unit: 'µs', keys: parts(`${test}.system`) },
+  ]
 }

@@ -21,6 +21,8 @@ export interface Options {
   readonly tests: readonly TestName[]
   /** Who is measured where; nobody where the network is left out. */
   readonly entries: Readonly<Record<NetworkName, readonly Entry[]>>
+  /** Whether all that can be had are to be measured without loss, beside HAProxy a newer one, too. */
+  readonly isFull: boolean
   readonly out: string | undefined
   readonly writeResults: boolean
   readonly cpuProfile: string | undefined
@@ -77,6 +79,7 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): O
       lossy1: entriesOn('lossy1'),
       udp: entriesOn('udp'),
     },
+    isFull: !quick && given === undefined && (measured.includes('clean') || measured.includes('clean1')),
     out: values.out,
     writeResults: values['write-results'] ?? false,
     cpuProfile: values['cpu-prof'],

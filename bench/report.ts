@@ -12,6 +12,8 @@ export interface Run {
   readonly seconds: number
   readonly minutes: number
   readonly machine: Machine
+  /** Who should have been measured and was not there, and why. */
+  readonly missing?: string
   readonly rows: readonly Row[]
 }
 
@@ -29,6 +31,7 @@ export function resultsFile(run: Run): string {
     ['memory', `${machine.memory} GB`],
     ['kernel', machine.kernel],
     ...Object.entries(machine.versions),
+    ...(run.missing === undefined ? [] : [['missing', run.missing]]),
   ]
   return `# Results of the last full run
 
@@ -53,8 +56,28 @@ export function report(rows: readonly Row[]): string {
   return [
     ...tables,
     ...(verdicts.length > 1 ? [`## Bars\n\n${markdown(verdicts)}\n`] : []),
+    ...disturbances(rows),
     ...(failures.length > 0 ? [`## Failures\n\n${failures.join('')}`] : []),
   ].join('\n')
+}
+
+/** What was thrown away because something else ran, and what had to be kept. */
+function disturbances(rows: readonly Row[]): string[] {
+  const sum = (count: (row: Row) => number) => rows.reduce((total, row) => total + count(row), 0)
+  const sessions = sum(({ disturbance }) => disturbance?.sessions ?? 0)
+  if (sessions === 0) return []
+  const thrown = sum(({ disturbance }) => disturbance?.thrown.length ?? 0)
+  const lines = rows.flatMap(({ contender, network, round, disturbance }) => {
+    const line = (what: string) => (why: string) =>
+      `- ${what}: ${contender}, ${network}, round ${round}: ${why}\n`
+    return [
+      ...(disturbance?.thrown ?? []).map(line('thrown away')),
+      ...(disturbance?.kept ?? []).map(line('kept, disturbed each time')),
+    ]
+  })
+  return [
+    `## What else ran\n\nThrown away and measured again: ${thrown} of ${sessions}.\n\n${lines.join('')}`,
+  ]
 }
 
 /** Title line first; a line for each metric that anybody has. */
@@ -71,7 +94,12 @@ export function tableOf(rows: readonly Row[], network: NetworkName): string[][] 
     return known.length === 0 ? '–' : known.every(Boolean) ? 'yes' : 'no'
   })
   const last = seen.every(text => text === '–') ? [] : [["backend sees the client's address", ...seen]]
-  return [['', ...contenders], ...lines, ...last]
+  const isDisturbed = (contender: string) =>
+    here.some(row => row.contender === contender && (row.disturbance?.kept.length ?? 0) > 0)
+  const titles = contenders.map(contender =>
+    isDisturbed(contender) ? `${contender} (disturbed)` : contender,
+  )
+  return [['', ...titles], ...lines, ...last]
 }
 
 function cellText(

@@ -7,6 +7,7 @@ import type { Values } from './metric.ts'
 import { address, layNetwork, type Network } from './network.ts'
 import { type NetworkName, networks } from './networks.ts'
 import type { Entry, Options } from './options.ts'
+import { disturbance, sight } from './others.ts'
 import { isTrafficTest, type Session } from './plan.ts'
 import { retry } from './retry.ts'
 
@@ -17,17 +18,36 @@ export interface Outcome {
   /** Whether the backend saw the client's own address, where it can tell. */
   readonly realClient?: boolean | undefined
   readonly failure?: string
+  /** What else ran meanwhile. */
+  readonly disturbed?: string | undefined
+  /** The same of those before it that were thrown away for it. */
+  readonly thrown: readonly string[]
 }
 
-/** Of one contender; `stop` ends it at once, as a failure. */
-export async function measureSession(
-  options: Options,
-  folder: string,
-  what: { session: Session; entry: Entry; stop: AbortSignal },
-): Promise<Outcome> {
+/** How often a session is measured when something else runs each time. */
+const mostAttempts = 3
+
+/** Of one contender, again when something else ran; `stop` ends it at once, as a failure. */
+export async function measureSession(options: Options, folder: string, what: Task): Promise<Outcome> {
+  const thrown: string[] = []
+  for (;;) {
+    const outcome = { ...(await measureOnce(options, folder, what)), thrown }
+    const { disturbed, failure } = outcome
+    if (disturbed === undefined || failure !== undefined || thrown.length + 1 === mostAttempts) return outcome
+    thrown.push(disturbed)
+  }
+}
+
+interface Task {
+  readonly session: Session
+  readonly entry: Entry
+  readonly stop: AbortSignal
+}
+
+async function measureOnce(options: Options, folder: string, what: Task): Promise<Omit<Outcome, 'thrown'>> {
   const values: Values = {}
   try {
-    return { values, realClient: await measure(options, folder, { ...what, values }) }
+    return { values, ...(await measure(options, folder, { ...what, values })) }
   } catch (error) {
     const failure = (error as Error).message.trim().replaceAll('\n', ' ')
     return { values, failure: what.stop.aborted ? 'interrupted' : failure }
@@ -38,8 +58,8 @@ export async function measureSession(
 async function measure(
   { seconds, idle, cpuProfile }: Options,
   folder: string,
-  what: { session: Session; entry: Entry; stop: AbortSignal; values: Values },
-): Promise<boolean | undefined> {
+  what: Task & { values: Values },
+): Promise<Pick<Outcome, 'realClient' | 'disturbed'>> {
   const { session, entry, stop, values } = what
   const { protocol, oneCore } = networks[session.network]
   await using network = await layNetwork({ ...entry.variant, path: session.path, oneCore })
@@ -48,6 +68,7 @@ async function measure(
   try {
     await startBackend(network, folder, longestTransfer({ seconds }))
     if (protocol === 'udp') await startEcho(network)
+    const before = sight()
     const setting = settingOf(entry, session.network, cpuProfile)
     const started = await contenders[entry.name]!.contender.start(network, setting)
     const client = started.url === undefined ? undefined : await seenClient(network, started.url)
@@ -55,7 +76,8 @@ async function measure(
     if (session.tests.some(isTrafficTest)) await warmUp(trial)
     for (const test of session.tests)
       for (const [name, value] of Object.entries(await tests[test](trial))) values[`${test}.${name}`] = value
-    return protocol === 'udp' ? undefined : client === address.client
+    const disturbed = disturbance(before, sight())
+    return { realClient: protocol === 'udp' ? undefined : client === address.client, disturbed }
   } catch (error) {
     const tail = network.lab.output.trim().split('\n').slice(-10).join('\n')
     if (!stop.aborted) console.error(tail)

@@ -11,6 +11,16 @@ export interface Row {
   readonly values: Values
   /** Why something could not be measured. */
   readonly failure?: string
+  readonly disturbance?: Disturbance
+}
+
+/** Whether other processes ran beside a row's measurements; each text says what. */
+export interface Disturbance {
+  /** Lives of the contender's processes, those that were thrown away included. */
+  readonly sessions: number
+  readonly thrown: readonly string[]
+  /** Measured several times, and disturbed each time. */
+  readonly kept: readonly string[]
 }
 
 /** Over all rounds. */
