@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Usage: HAPROXY_TRIXIE=$(scripts/haproxy-trixie.sh) npm run bench
+# Usage: HAPROXY_TRIXIE=$(scripts/haproxy-trixie.sh) npm run bench -- --contenders haproxy,haproxy-trixie,ours
+# A full run of the benchmark does it by itself.
 # Unpacks Debian 13's HAProxy with the libraries that it needs below ~/.cache/wg-punchhole, unless it is there, and prints
 # the path of a script that runs it: the benchmark's contender haproxy-trixie. The machine may be another Debian's.
 # Needs mmdebstrap and root; a new release of it is had by removing the folder.

@@ -10,10 +10,10 @@ fail() { say "$*" >&2 && exit 1; }
 
 # command:package
 demo='ip:iproute2'
-bench="$demo sysctl:procps curl:curl wg:wireguard-tools haproxy:haproxy nginx:nginx wrk:wrk socat:socat"
+bench="$demo sysctl:procps curl:curl wg:wireguard-tools haproxy:haproxy nginx:nginx wrk:wrk socat:socat mmdebstrap:mmdebstrap"
 test="$bench nsenter:util-linux capsh:libcap2-bin iptables:iptables unbound:unbound kdig:knot-dnsutils"
 # With the CNI plugins, podman needs no other network stack: the one that the tests are made with.
-full="$test /usr/lib/cni/bridge:containernetworking-plugins podman:podman buildah:buildah runc:runc mmdebstrap:mmdebstrap chromium:chromium promtool:prometheus"
+full="$test /usr/lib/cni/bridge:containernetworking-plugins podman:podman buildah:buildah runc:runc chromium:chromium promtool:prometheus"
 case ${1-} in
   demo) needed=$demo ;;
   bench) needed=$bench ;;

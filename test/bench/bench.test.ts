@@ -28,8 +28,22 @@ t.test('HAProxy and both ends, a second each', async t => {
     t.equal(network, 'clean')
     t.equal(realClient, true, `${contender}: the backend sees the client's address`)
     t.equal(values['idle.open'], 20)
-    for (const key of ['keep.rate', 'keep.p50', 'keep.p99', 'keep.cpu.tunnel', 'upload.rate'])
+    const positive = [
+      'rate',
+      'p50',
+      'p90',
+      'p99',
+      'cpu.gateway',
+      'cpu.tunnel',
+      'cpu.machine',
+      'system.pod',
+      'wait.pod',
+    ]
+    for (const key of [...positive.map(name => `keep.${name}`), 'upload.rate'])
       t.ok(values[key] > 0, `${contender}: ${key} is ${values[key]}`)
+    t.ok(values['keep.p99.9'] >= values['keep.p99'])
+    const parts = ['gateway', 'pod', 'tunnel'].reduce((sum, part) => sum + values[`keep.cpu.${part}`], 0)
+    t.ok(parts < values['keep.cpu.machine'], `${contender}: the parts use ${parts}`)
     for (const end of ['gateway', 'pod']) {
       t.ok(Number.isFinite(values[`idle.${end}`]), `${contender}: ${end}`)
       t.ok(Number.isFinite(values[`idle.further.${end}`]), `${contender}: ${end}`)

@@ -44,6 +44,16 @@ t.test('datagrams have contenders of their own, and are measured only when they 
   t.same(names(mixed), { tests: ['keep', 'udp64'], clean: 2, udp: ['ours', 'socat'] })
 })
 
+t.test('a newer HAProxy is fetched for a full run alone', async t => {
+  const isFull = (...args: string[]) => parseOptions(args, {}).isFull
+  t.ok(isFull())
+  t.ok(isFull('--networks', 'clean1'))
+  t.notOk(isFull('--quick'))
+  t.notOk(isFull('--networks', 'lossy'))
+  t.notOk(isFull('--tests', 'udp64'))
+  t.notOk(isFull('--contenders', 'ours'))
+})
+
 t.test('how much', async t => {
   t.match(parseOptions([], {}), { rounds: 5, seconds: 2, idle: 5000, out: undefined, writeResults: false })
   t.match(parseOptions(['--quick', '--rounds', '2'], {}), { rounds: 2, seconds: 1, idle: 500 })

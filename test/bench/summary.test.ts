@@ -1,6 +1,6 @@
 import t from 'tap'
 import { type Bar, judge } from '../../bench/bar.ts'
-import { tableOf } from '../../bench/report.ts'
+import { report, tableOf } from '../../bench/report.ts'
 import { cellOf, median, type Row } from '../../bench/summary.ts'
 
 /** One contender's rounds on the clean network, one value each; a round without a number could not be measured. */
@@ -70,6 +70,26 @@ t.test('table', async t => {
     ['memory of an idle connection, gateway / pod, kB', '2.00 / 10.0', '3.00 / 5.00 (0.50)', '–'],
     ["backend sees the client's address", 'yes', 'no', '–'],
   ])
+})
+
+t.test('what was disturbed is told', async t => {
+  const [first, second, ...rest] = rates
+  const busy = 'other processes used 0.11 of a processor'
+  const rows = [
+    { ...first!, disturbance: { sessions: 2, thrown: [busy], kept: [] } },
+    { ...second!, disturbance: { sessions: 1, thrown: [], kept: [] } },
+    ...rest,
+  ]
+  t.match(
+    report(rows),
+    /Thrown away and measured again: 1 of 3\.\n\n- thrown away: haproxy, clean, round 1: other/,
+  )
+  t.same(tableOf(rows, 'clean')[0], ['', 'haproxy', 'ours'])
+  const late = { ...rest.at(-1)!, disturbance: { sessions: 3, thrown: [busy, busy], kept: [busy] } }
+  const kept = [...rows.slice(0, -1), late]
+  t.match(report(kept), /3 of 6\.[\s\S]*- kept, disturbed each time: ours, clean, round 3: other/)
+  t.same(tableOf(kept, 'clean')[0], ['', 'haproxy', 'ours (disturbed)'])
+  t.notMatch(report(rates), /What else ran/, 'an old file does not say')
 })
 
 t.test('bars', async t => {
