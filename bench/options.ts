@@ -21,6 +21,8 @@ export interface Options {
   readonly tests: readonly TestName[]
   /** Who is measured where; nobody where the network is left out. */
   readonly entries: Readonly<Record<NetworkName, readonly Entry[]>>
+  /** How often something is measured when other processes run each time. */
+  readonly attempts: number
   /** Whether all that can be had are to be measured without loss, beside HAProxy a newer one, too. */
   readonly isFull: boolean
   readonly out: string | undefined
@@ -79,6 +81,7 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): O
       lossy1: entriesOn('lossy1'),
       udp: entriesOn('udp'),
     },
+    attempts: quick ? 1 : 3,
     isFull: !quick && given === undefined && (measured.includes('clean') || measured.includes('clean1')),
     out: values.out,
     writeResults: values['write-results'] ?? false,
@@ -99,7 +102,9 @@ function usualContenders(network: NetworkName): readonly string[] {
 const quickNetworks: readonly NetworkName[] = ['clean', 'lossy', 'udp']
 
 function quickContenders(network: NetworkName): readonly string[] {
-  return networks[network].protocol === 'udp' ? ['socat', 'ours'] : ends
+  const { protocol, lossy } = networks[network]
+  if (protocol === 'udp') return ['socat', 'ours']
+  return lossy ? ['haproxy', 'ours'] : ends
 }
 
 function takesPart(contender: string, network: NetworkName): boolean {

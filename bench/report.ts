@@ -72,7 +72,7 @@ function disturbances(rows: readonly Row[]): string[] {
       `- ${what}: ${contender}, ${network}, round ${round}: ${why}\n`
     return [
       ...(disturbance?.thrown ?? []).map(line('thrown away')),
-      ...(disturbance?.kept ?? []).map(line('kept, disturbed each time')),
+      ...(disturbance?.kept ?? []).map(line('kept, though disturbed')),
     ]
   })
   return [

@@ -24,16 +24,14 @@ export interface Outcome {
   readonly thrown: readonly string[]
 }
 
-/** How often a session is measured when something else runs each time. */
-const mostAttempts = 3
-
 /** Of one contender, again when something else ran; `stop` ends it at once, as a failure. */
 export async function measureSession(options: Options, folder: string, what: Task): Promise<Outcome> {
   const thrown: string[] = []
   for (;;) {
     const outcome = { ...(await measureOnce(options, folder, what)), thrown }
     const { disturbed, failure } = outcome
-    if (disturbed === undefined || failure !== undefined || thrown.length + 1 === mostAttempts) return outcome
+    if (disturbed === undefined || failure !== undefined || thrown.length + 1 === options.attempts)
+      return outcome
     thrown.push(disturbed)
   }
 }

@@ -18,12 +18,13 @@ t.test('who is measured', async t => {
   t.same(withTrixie.clean, [...all, 'haproxy-trixie'])
   t.same(withTrixie.clean1, withTrixie.clean)
   t.notOk(labels([], env).lossy!.includes('frp'), 'others are measured without loss only')
-  t.same(labels(['--quick'], env), { clean: ends, lossy: ends, clean1: [], lossy1: [], udp: [] })
+  const lossy = ['haproxy', 'ours']
+  t.same(labels(['--quick'], env), { clean: ends, lossy, clean1: [], lossy1: [], udp: [] })
 })
 
 t.test('where', async t => {
   t.match(labels(['--networks', 'lossy,clean1']), { clean: [], lossy: [...ends, 'ours@cubic'], lossy1: [] })
-  t.match(labels(['--quick', '--networks', 'lossy1']), { clean: [], lossy: [], lossy1: ends })
+  t.match(labels(['--quick', '--networks', 'lossy1']), { clean: [], lossy: [], lossy1: ['haproxy', 'ours'] })
   t.same(labels(['--contenders', 'ours,haproxy@bbr', '--networks', 'clean']).clean, ['ours', 'haproxy@bbr'])
   const memory = labels(['--tests', 'startup,idle'])
   t.match(memory, { clean: ['tunnel', ...ends], lossy: [], clean1: [] }, 'memory is the same everywhere')
@@ -55,8 +56,15 @@ t.test('a newer HAProxy is fetched for a full run alone', async t => {
 })
 
 t.test('how much', async t => {
-  t.match(parseOptions([], {}), { rounds: 5, seconds: 2, idle: 5000, out: undefined, writeResults: false })
-  t.match(parseOptions(['--quick', '--rounds', '2'], {}), { rounds: 2, seconds: 1, idle: 500 })
+  t.match(parseOptions([], {}), {
+    rounds: 5,
+    seconds: 2,
+    idle: 5000,
+    attempts: 3,
+    out: undefined,
+    writeResults: false,
+  })
+  t.match(parseOptions(['--quick', '--rounds', '2'], {}), { rounds: 2, seconds: 1, idle: 500, attempts: 1 })
   t.same(parseOptions(['--tests', 'mix,startup,bulk1'], {}).tests, ['startup', 'bulk1', 'mix'])
 })
 

@@ -87,7 +87,7 @@ t.test('what was disturbed is told', async t => {
   t.same(tableOf(rows, 'clean')[0], ['', 'haproxy', 'ours'])
   const late = { ...rest.at(-1)!, disturbance: { sessions: 3, thrown: [busy, busy], kept: [busy] } }
   const kept = [...rows.slice(0, -1), late]
-  t.match(report(kept), /3 of 6\.[\s\S]*- kept, disturbed each time: ours, clean, round 3: other/)
+  t.match(report(kept), /3 of 6\.[\s\S]*- kept, though disturbed: ours, clean, round 3: other/)
   t.same(tableOf(kept, 'clean')[0], ['', 'haproxy', 'ours (disturbed)'])
   t.notMatch(report(rates), /What else ran/, 'an old file does not say')
 })
