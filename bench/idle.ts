@@ -36,7 +36,7 @@ export async function idle({ network, started, idle: wanted }: Trial): Promise<V
 }
 
 /** How many connections have reached the backend, once that is all of them or nothing changes for a while. */
-async function established(backend: Host, wanted: number): Promise<number> {
+export async function established(backend: Host, wanted: number): Promise<number> {
   const filter = `( sport = :${port.proxy} or sport = :${port.plain} )`
   let open = 0
   for (let quiet = 0; quiet < 10; ) {
@@ -51,7 +51,7 @@ async function established(backend: Host, wanted: number): Promise<number> {
 }
 
 /** Is sent to the client's namespace as text, and stands alone. */
-async function openIdle({ host, wanted }: { host: string; wanted: number }): Promise<void> {
+export async function openIdle({ host, wanted }: { host: string; wanted: number }): Promise<void> {
   const { connect } = await import('node:net')
   const { promise, resolve } = Promise.withResolvers<void>()
   let left = wanted
