@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { formatHostPort } from './address.ts'
-import { adminUrl, removeRunFile, writeRunFile } from './admin/client.ts'
 import { Health } from './admin/health.ts'
+import { adminUrl, removeRunFile, writeRunFile } from './admin/run-file.ts'
 import { AdminServer } from './admin/server.ts'
 import { endStatus } from './admin/status.ts'
 import { wallTime } from './clock.ts'

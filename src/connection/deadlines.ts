@@ -18,17 +18,14 @@ export const undecidedFor = 1000
 
 export class Deadlines {
   readonly #items = new Set<Timed>()
-  readonly #timer: NodeJS.Timeout
-
-  constructor() {
-    this.#timer = setInterval(() => this.#sweep(), sweepInterval)
-    this.#timer.unref()
-  }
+  /** Runs while there are items: an end without traffic sleeps. */
+  #timer: NodeJS.Timeout | undefined
 
   /** Lets `item` expire in `ms`; an earlier deadline of it is forgotten. */
   set(item: Timed, ms: number): void {
     item.deadline = performance.now() + ms
     this.#items.add(item)
+    this.#timer ??= setInterval(() => this.#sweep(), sweepInterval).unref()
   }
 
   clear(item: Timed): void {
@@ -36,7 +33,7 @@ export class Deadlines {
   }
 
   close(): void {
-    clearInterval(this.#timer)
+    this.#stop()
     this.#items.clear()
   }
 
@@ -47,5 +44,11 @@ export class Deadlines {
       this.#items.delete(item)
       item.expire()
     }
+    if (this.#items.size === 0) this.#stop()
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { styleText } from 'node:util'
-import { adminUrl, ask, findUrl, readRunFiles } from '../admin/client.ts'
+import { ask, findUrl } from '../admin/client.ts'
+import { adminUrl, readRunFiles } from '../admin/run-file.ts'
 import type { EndStatus } from '../admin/status.ts'
 import type { Config } from '../config/config.ts'
 import { formatIssue } from '../config/issue.ts'

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 
 /** The memory of wireguard-go: its packet buffers have no bound of their own. All in bytes. */
 
@@ -16,9 +16,17 @@ export function hardLimit(limit: number): number {
 }
 
 /** Resident memory of a process; `undefined` when there is none. */
-export async function residentBytes(pid: number): Promise<number | undefined> {
+export function residentBytes(pid: number): number | undefined {
   // statm counts pages, whose size Node does not tell.
-  const text = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '')
-  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(statusOf(pid))?.[1]
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
+}
+
+/** Here and now: the kernel makes the text from memory, and to wake other threads for it once a second costs more. */
+function statusOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, 'latin1')
+  } catch {
+    return ''
+  }
 }

@@ -28,8 +28,8 @@ export async function sample(
   for (;;) {
     await sleep(interval, undefined, { signal }).catch(() => {})
     if (signal.aborted) return
-    const resident = process.pid === undefined ? undefined : await residentBytes(process.pid)
-    if (limit !== undefined && resident !== undefined && resident > hardLimit(limit)) {
+    const resident = limit === undefined || process.pid === undefined ? undefined : residentBytes(process.pid)
+    if (resident !== undefined && resident > hardLimit(limit!)) {
       log.error(
         { residentBytes: resident, limitBytes: limit },
         'wireguard-go takes too much memory, ending it',

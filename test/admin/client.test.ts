@@ -5,7 +5,8 @@ import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import t from 'tap'
-import { adminUrl, ask, findUrl, removeRunFile, writeRunFile } from '../../src/admin/client.ts'
+import { ask, findUrl } from '../../src/admin/client.ts'
+import { adminUrl, removeRunFile, writeRunFile } from '../../src/admin/run-file.ts'
 
 const url = (port: number) => `http://127.0.0.1:${port}`
 
