@@ -18,7 +18,7 @@ import { address, layNetwork, type Network } from './network.ts'
  */
 
 const usage = `usage: node bench/growth.ts [options]
-  --quick            small sizes, 3 s each
+  --quick            small sizes, 2 s each
   --seconds N        for which idle ends are watched, default 20
   --only A,B         of forwards, peers, link, plain; default all
   --program FILE     another main.js of ours
@@ -29,9 +29,6 @@ const usage = `usage: node bench/growth.ts [options]
 const wantedFiles = 40_000
 /** Of them, those for everything else. */
 const otherFiles = 500
-/** Milliseconds from the moment when all is reached, or open, until the ends are watched: compilers and collectors settle. */
-const settles = 5000
-
 const one: Size = { forwards: 1, peers: 1, link: true }
 
 const options = {
@@ -48,7 +45,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 
 const { values } = parse()
 const quick = values.quick ?? false
-const seconds = Number(values.seconds ?? (quick ? 3 : 20))
+/** Milliseconds from the moment when all is reached, or open, until the ends are watched: compilers and collectors settle. */
+const settles = quick ? 1000 : 5000
+const seconds = Number(values.seconds ?? (quick ? 2 : 20))
 const openFiles = raiseOpenFiles()
 const sizes = {
   forwards: quick ? [1, 100] : [1, 100, 1000],

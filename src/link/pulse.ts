@@ -5,6 +5,10 @@ import { Pace } from './pace.ts'
 const pingEvery = 1000
 const freshFor = 250
 /**
+ * The same for a link without streams: an end with fifty of them would do little else. A stream that is opened asks at once.
+ */
+const idlePingEvery = 5000
+/**
  * From when on an unanswered ping makes a link doubtful, and dead; milliseconds. Doubtful takes new connections elsewhere
  * at once: after so many round trips, but not before a lost packet could come again. Dead cuts those that are open, so it
  * has to outlast the two minutes that TCP may wait between two tries (TCP_RTO_MAX) after a path was away. It is as long as
@@ -34,6 +38,8 @@ export interface PingWitness {
 /** The link. */
 export interface PulseOwner {
   readonly remoteAddress: string
+  /** How many are open. */
+  readonly streams: number
   send(stream: number, type: number): void
   close(why: string): void
 }
@@ -47,10 +53,11 @@ export class Pulse {
   readonly #witness: PingWitness | undefined
   #hasBulk = false
   #deadAfter = deadAfter
+  #every = pingEvery
   #timer: NodeJS.Timeout | undefined
   /** When the ping was sent that is not answered yet; on performance.now()'s clock. */
   #sentAt = 0
-  #lastSentAt = 0
+  #lastSentAt = Number.NEGATIVE_INFINITY
 
   constructor(owner: PulseOwner, witness: PingWitness | undefined) {
     this.#owner = owner
@@ -100,6 +107,7 @@ export class Pulse {
 
   #start(every: number): void {
     clearInterval(this.#timer)
+    this.#every = every
     this.#timer = setInterval(() => this.#beat(), every)
     this.#timer.unref()
   }
@@ -109,12 +117,18 @@ export class Pulse {
     if (this.#hasBulk) this.pace.sample(now, this.parts >= busyParts)
     this.parts = 0
     if (this.#sentAt === 0) {
-      this.#ping(now)
+      if (!this.#mayRest(now)) this.#ping(now)
       return
     }
     const age = now - this.#sentAt
     if (age > toldAfter) this.#witness?.leftPing(this.#owner.remoteAddress, this.#sentAt)
     if (age > this.#deadAfter) this.#owner.close(`no answer for ${this.#deadAfter / 1000} s`)
+  }
+
+  /** Half a beat sooner than the time says: timers are late at times. */
+  #mayRest(now: number): boolean {
+    const isIdle = this.#every === pingEvery && this.#owner.streams === 0
+    return isIdle && now - this.#lastSentAt < idlePingEvery - pingEvery / 2
   }
 
   #ping(now: number): void {

@@ -123,7 +123,7 @@ t.test(
       },
     }
     let pings = 0
-    const owner = { remoteAddress: '10.1.10.2', send: () => void pings++, close: () => {} }
+    const owner = { remoteAddress: '10.1.10.2', streams: 1, send: () => void pings++, close: () => {} }
     const pulse = new Pulse(owner, witness)
     t.teardown(() => pulse.stop())
     // Bulk makes the beats quick.
@@ -142,3 +142,22 @@ t.test(
     t.equal(seen.at(-1), 'answered 10.1.10.2')
   },
 )
+
+t.test('a link without streams is asked every five seconds, one with streams every second', async t => {
+  let passed = 0
+  const real = performance.now.bind(performance)
+  t.intercept(performance, 'now', { value: () => real() + passed })
+  let pings = 0
+  const owner = { remoteAddress: '10.1.10.2', streams: 0, send: () => void pings++, close: () => {} }
+  const pulse = new Pulse(owner, undefined)
+  t.teardown(() => pulse.stop())
+  await eventually(() => pings === 1)
+  pulse.answered()
+  await new Promise(resolve => setTimeout(resolve, 1500))
+  t.equal(pings, 1)
+  passed = 5000
+  await eventually(() => pings === 2)
+  pulse.answered()
+  owner.streams = 1
+  await eventually(() => pings === 3)
+})
