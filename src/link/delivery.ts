@@ -1,4 +1,5 @@
 import { exactCopy, mayPin, ownSize, pin, type ReadSocket } from '../sockets/reader.ts'
+import { write } from '../sockets/writer.ts'
 import { Held } from './held.ts'
 import { copied } from './outbox.ts'
 import type { Reset } from './reset-reason.ts'
@@ -77,7 +78,7 @@ export class Delivery implements Holder {
     else if (local.writableLength > 0) this.#write(exactCopy(part))
     else {
       const isCopied = part.length <= copied || !mayPin()
-      const goesOn = local.write(isCopied ? Buffer.from(part) : part)
+      const goesOn = isCopied ? write(local, part) : local.write(part)
       if (local.writableLength > 0) {
         this.#pinned = isCopied ? Math.max(part.length, Buffer.poolSize) : ownSize
         if (!isCopied) pin()

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { afterRead } from '../sockets/reader.ts'
+import { small, write } from '../sockets/writer.ts'
 import { frameHeader } from './frame.ts'
 
 /** Bytes that are copied together; a payload larger than `copied` goes by reference instead. */
@@ -14,6 +16,8 @@ const patience = 2
 const enough = 32_768
 /** Bytes from which on every sender waits; what is over that are answers and new streams. */
 const stuckAt = 4 << 20
+/** Milliseconds without a batch after which a frame is taken for a lone one. */
+const quietFor = 1
 /** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
 export const mostUnread = 8 << 20
 
@@ -21,6 +25,9 @@ export const mostUnread = 8 << 20
  * What a link is about to send. The frames of one turn of the event loop leave together, and with them those of the turns
  * right behind it, for as long as each brings more: Node accepts one connection in a turn, and of a burst each would go
  * alone. Fewer packets, which a tunnel encrypts one by one, are what a link is faster by.
+ *
+ * A lone frame leaves at the end of the read that brought it, because somebody waits for it and no other one follows: one
+ * after a silence, or of the stream that sent the one before, as in a talk of questions and answers.
  */
 export class Outbox {
   readonly #socket: Socket
@@ -34,17 +41,24 @@ export class Outbox {
   #isScheduled = false
   /** The last turn brought something. */
   #isGrowing = false
-  /** When the first of the batch came; on performance.now()'s clock. */
+  /** When the first of the batch came, and when the last one left that was no answer; on performance.now()'s clock. */
   #since = 0
+  #flushedAt = 0
+  #lastStream = 0
   /** At the end of each turn of the event loop that something waits. */
   readonly #turn = () => {
+    const now = performance.now()
     const mayWait = this.#isGrowing && this.#list.length === 0 && this.#fill - this.#given < enough
-    if (!mayWait || performance.now() - this.#since > patience) this.flush()
-    else {
+    if (!mayWait || now - this.#since > patience) {
+      this.#flushedAt = now
+      this.flush()
+    } else {
       this.#isGrowing = false
       setImmediate(this.#turn)
     }
   }
+
+  readonly #flush = () => this.flush()
 
   constructor(socket: Socket) {
     this.#socket = socket
@@ -77,10 +91,8 @@ export class Outbox {
       this.#enlist(payload)
     }
     this.#isGrowing = true
-    if (this.#isScheduled) return
-    this.#isScheduled = true
-    this.#since = performance.now()
-    setImmediate(this.#turn)
+    if (!this.#isScheduled) this.#schedule(stream, inline)
+    this.#lastStream = stream
   }
 
   /** Bytes that the kernel has not taken. */
@@ -115,10 +127,40 @@ export class Outbox {
     await closed
   }
 
+  /** A batch begins, with a frame of this stream. Bulk is no talk: what comes right behind it goes with it. */
+  #schedule(stream: number, isSmall: boolean): void {
+    this.#isScheduled = true
+    if (isSmall && (stream === this.#lastStream || this.#isQuiet())) afterRead(this.#flush)
+    else setImmediate(this.#turn)
+  }
+
+  /** Whether the link was silent before this batch. */
+  #isQuiet(): boolean {
+    const now = performance.now()
+    const isQuiet = now - this.#flushedAt > quietFor
+    this.#since = now
+    if (isQuiet) this.#flushedAt = now
+    return isQuiet
+  }
+
   #write(): void {
     const socket = this.#socket
+    if (socket.destroyed || socket.writableEnded) return
+    if (this.#list.length === 0 && this.#fill - this.#given <= small) this.#writeSmall()
+    else this.#writeAll()
+    // What the kernel has taken may be overwritten, what waits may not.
+    if (socket.writableLength === 0) this.#fill = this.#given = 0
+    else if (batchSize - this.#fill < smallRest) this.#renew()
+  }
+
+  #writeSmall(): void {
+    if (this.#fill > this.#given) write(this.#socket, this.#batch, this.#given, this.#fill)
+    this.#given = this.#fill
+  }
+
+  #writeAll(): void {
+    const socket = this.#socket
     this.#give()
-    if (socket.destroyed || socket.writableEnded || this.#list.length === 0) return
     if (this.#list.length === 1) socket.write(this.#list[0]!)
     else {
       socket.cork()
@@ -127,9 +169,6 @@ export class Outbox {
     }
     this.#list = []
     this.#listed = 0
-    // What the kernel has taken may be overwritten, what waits may not.
-    if (socket.writableLength === 0) this.#fill = this.#given = 0
-    else if (batchSize - this.#fill < smallRest) this.#renew()
   }
 
   #give(): void {

@@ -5,6 +5,7 @@ import {
   type SocketConstructorOpts,
   type TcpSocketConnectOpts,
 } from 'node:net'
+import { small, write } from './writer.ts'
 
 /**
  * Static read buffers (`onread` of net.connect): no buffer is allocated for a read, which makes bulk up to twice as cheap.
@@ -46,8 +47,8 @@ const shared = Buffer.allocUnsafeSlow(sharedSize)
  * of it. Node's own 64 KiB are too many for each connection.
  */
 Buffer.poolSize = 8192
-/** What `buffer` answers next: Node asks right after `callback`, in the same read. */
-let next: Buffer = shared
+/** What `buffer` answers next, nothing where the buffer stays: Node asks right after `callback`, in the same read. */
+let next: Buffer | undefined = shared
 /** What the sink says of the chunk that it reads: it may be referenced still at the next read. */
 let isPinned = false
 /** A sink reads, and what it reads is not shared. */
@@ -61,11 +62,12 @@ const onread: OnReadOpts = {
   buffer() {
     const buffer = next
     next = shared
-    return buffer
+    return buffer!
   },
   // Node calls it as a method of the socket.
   callback(this: ReadSocket, length: number, bytes: Buffer) {
     const { sink } = this
+    isReading = true
     const isShared = bytes === shared
     isPinned = isBehind = isPassed = false
     mayBePinned = !isShared
@@ -75,10 +77,27 @@ const onread: OnReadOpts = {
     // One that waits needs none until it goes on.
     if (!isBusy || isBehind || !(goOn || isPassed || sink?.isBusy)) release(this)
     else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
-    next = this.readBuffer ?? shared
+    const buffer = this.readBuffer ?? shared
+    next = buffer === bytes ? undefined : buffer
+    endOfRead()
     return goOn
   },
 } as OnReadOpts & ThisType<ReadSocket>
+
+/** A read is under way, and what is to be done at its end. */
+let isReading = false
+const tasks: (() => void)[] = []
+
+/** Calls `task` at the end of the read that is under way, before anything else happens; or of what else is. */
+export function afterRead(task: () => void): void {
+  if (isReading) tasks.push(task)
+  else process.nextTick(task)
+}
+
+function endOfRead(): void {
+  isReading = false
+  while (tasks.length > 0) tasks.pop()!()
+}
 
 /** A sink keeps bytes of the chunk that it reads, not shared: pending writes refer to memory, not to a copy. */
 export function pin(): void {
@@ -97,7 +116,7 @@ export function mayPin(): boolean {
 export function pass(chunk: Buffer, isShared: boolean, to: Socket): boolean {
   isPassed = true
   if (to.writableLength > 0) return passBehind(chunk, to)
-  const goOn = to.write(isShared ? Buffer.from(chunk) : chunk)
+  const goOn = chunk.length <= small ? write(to, chunk) : to.write(isShared ? Buffer.from(chunk) : chunk)
   isBehind = goOn && to.writableLength > 0
   return goOn
 }

@@ -18,6 +18,8 @@ async function outboxOf(t: Test) {
     server.close()
   })
   const writes: number[] = []
+  // Small writes go past the stream where they find a descriptor.
+  Object.defineProperty((socket as Socket & { _handle: object })._handle, 'fd', { value: -1 })
   const write = socket.write.bind(socket)
   socket.write = ((chunk: Buffer) => {
     writes.push(chunk.length)
@@ -28,8 +30,19 @@ async function outboxOf(t: Test) {
   return { outbox: new Outbox(socket), writes, far, clock }
 }
 
+const tick = () => new Promise<void>(resolve => process.nextTick(resolve))
+
+/** One that has just sent a frame of another stream. */
+async function busyOutboxOf(t: Test) {
+  const all = await outboxOf(t)
+  all.outbox.add(1000, frame.ping, undefined)
+  await turn()
+  t.same(all.writes.splice(0), [frameHeader])
+  return all
+}
+
 t.test('what each of several turns brings leaves together, once a turn brings nothing', async t => {
-  const { outbox, writes } = await outboxOf(t)
+  const { outbox, writes } = await busyOutboxOf(t)
   for (let id = 1; id <= 100; id++) {
     outbox.add(id, frame.ping, undefined)
     await turn()
@@ -39,8 +52,8 @@ t.test('what each of several turns brings leaves together, once a turn brings no
   t.same(writes, [100 * frameHeader])
 })
 
-t.test('one frame alone waits for one turn that brings nothing, and no timer', async t => {
-  const { outbox, writes } = await outboxOf(t)
+t.test('one frame alone of a busy link waits for one turn that brings nothing, and no timer', async t => {
+  const { outbox, writes } = await busyOutboxOf(t)
   outbox.add(1, frame.ping, undefined)
   await turn()
   t.same(writes, [])
@@ -48,8 +61,34 @@ t.test('one frame alone waits for one turn that brings nothing, and no timer', a
   t.same(writes, [frameHeader])
 })
 
+t.test('the first frame after a silence waits for nothing, and what is added with it goes along', async t => {
+  const { outbox, writes, clock } = await busyOutboxOf(t)
+  clock.now += 1.5
+  outbox.add(1, frame.ping, undefined)
+  outbox.add(2, frame.ping, undefined)
+  await tick()
+  t.same(writes, [2 * frameHeader])
+  outbox.add(3, frame.ping, undefined)
+  await tick()
+  t.same(writes, [2 * frameHeader], 'what follows at once waits for more')
+})
+
+t.test('a stream that talks alone waits for nothing, but its bulk does', async t => {
+  const { outbox, writes } = await busyOutboxOf(t)
+  for (let i = 1; i <= 5; i++) {
+    outbox.add(1000, frame.data, Buffer.alloc(100))
+    await tick()
+    t.same(writes, Array(i).fill(frameHeader + 100))
+  }
+  outbox.add(1000, frame.data, Buffer.alloc(5000))
+  await tick()
+  t.equal(writes.length, 5)
+  await turn()
+  t.same(writes.slice(5), [frameHeader, 5000])
+})
+
 t.test('turns that bring more and more do not hold back what came first', async t => {
-  const { outbox, writes, clock } = await outboxOf(t)
+  const { outbox, writes, clock } = await busyOutboxOf(t)
   for (let id = 1; id <= 10; id++) {
     outbox.add(id, frame.ping, undefined)
     await turn()
@@ -57,11 +96,12 @@ t.test('turns that bring more and more do not hold back what came first', async 
   }
   t.same(writes, [6 * frameHeader], 'the first has waited for more than 2 ms')
   await turn()
+  await turn()
   t.same(writes, [6 * frameHeader, 4 * frameHeader])
 })
 
 t.test('much does not wait, nor does a payload that goes by reference', async t => {
-  const { outbox, writes, far } = await outboxOf(t)
+  const { outbox, writes, far } = await busyOutboxOf(t)
   for (let id = 1; id <= 8; id++) outbox.add(id, frame.data, Buffer.alloc(4096, id))
   await turn()
   t.same(writes, [8 * (frameHeader + 4096)])
@@ -70,8 +110,9 @@ t.test('much does not wait, nor does a payload that goes by reference', async t 
   await turn()
   t.same(writes.slice(1), [frameHeader, 5000])
   let arrived = Buffer.alloc(0)
-  while (arrived.length < 8 * (frameHeader + 4096) + frameHeader + 5000)
-    arrived = Buffer.concat([arrived, (await once(far, 'data'))[0] as Buffer])
+  far.on('data', (part: Buffer) => (arrived = Buffer.concat([arrived, part])))
+  const sent = frameHeader + 8 * (frameHeader + 4096) + frameHeader + 5000
+  while (arrived.length < sent) await turn()
   t.same(arrived.subarray(-5000), large)
 })
 

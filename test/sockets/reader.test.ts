@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { pass, type ReadSocket } from '../../src/sockets/reader.ts'
+import { acceptStatic, afterRead, pass, type ReadSocket } from '../../src/sockets/reader.ts'
 import { Feed, pair, soon, untilItWaits } from '../fixtures/feed.ts'
 import { receive, sha256 } from '../link/bench.ts'
 
@@ -108,3 +110,34 @@ t.test('where it does not read on, what waits keeps its buffer, which is read in
   await feed.send(randomBytes(200_000))
   t.equal(memory.size, 1, 'it never needed another one')
 })
+
+t.test(
+  'what is to be done after a read is done before the next one, and without a read at once after',
+  async t => {
+    const server = createServer()
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    acceptStatic(server)
+    const order: string[] = []
+    const accepted = once(server, 'connection') as Promise<[ReadSocket]>
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    t.teardown(() => [client.destroy(), server.close()])
+    const [socket] = await accepted
+    socket.sink = {
+      read(chunk) {
+        order.push(`read ${chunk}`)
+        afterRead(() => order.push('after'))
+        process.nextTick(() => order.push('tick'))
+        return true
+      },
+    }
+    socket.resume()
+    client.write('a')
+    while (order.length < 3) await endOfTurn()
+    t.same(order, ['read a', 'after', 'tick'])
+    afterRead(() => order.push('no read'))
+    t.equal(order.length, 3)
+    await Promise.resolve()
+    await endOfTurn()
+    t.equal(order.at(-1), 'no read')
+  },
+)
