@@ -52,7 +52,7 @@ export function canonical(address: string): string {
 
 /** The address as a number: 32 bits for IPv4, 128 for IPv6. */
 export function toNumber(address: string): bigint {
-  if (isIPv4(address)) return address.split('.').reduce((n, part) => (n << 8n) | BigInt(part), 0n)
+  if (isIPv4(address)) return BigInt(toWord(address))
   const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(address)
   if (dotted !== null) {
     const low = toNumber(dotted[2]!)
@@ -63,6 +63,20 @@ export function toNumber(address: string): bigint {
   const [left, right] = [words(head), words(tail ?? '')]
   const gap = tail === undefined ? 0 : 8 - left.length - right.length
   return [...left, ...new Array<bigint>(gap).fill(0n), ...right].reduce((n, word) => (n << 16n) | word, 0n)
+}
+
+const dot = '.'.charCodeAt(0)
+const zero = '0'.charCodeAt(0)
+
+/** An IPv4 address as a whole number, 0 to 2 ** 32 - 1: each new connection is compared with prefixes, and this is quick. */
+function toWord(address: string): number {
+  let [word, part] = [0, 0]
+  for (let i = 0; i < address.length; i++) {
+    const code = address.charCodeAt(i)
+    if (code === dot) [word, part] = [word * 256 + part, 0]
+    else part = part * 10 + code - zero
+  }
+  return word * 256 + part
 }
 
 /** Inverse of {@link toNumber}, in canonical form. */
@@ -100,7 +114,11 @@ export function networkOf(cidr: Cidr): string {
 /** Whether `cidr` covers `address`; never across families. */
 export function covers(cidr: Cidr, address: string): boolean {
   if (familyOf(address) !== cidr.family) return false
-  const host = BigInt((cidr.family === 4 ? 32 : 128) - cidr.bits)
+  if (cidr.family === 4) {
+    const size = 2 ** (32 - cidr.bits)
+    return Math.floor(toWord(address) / size) === Math.floor(toWord(cidr.address) / size)
+  }
+  const host = BigInt(128 - cidr.bits)
   return toNumber(address) >> host === toNumber(cidr.address) >> host
 }
 

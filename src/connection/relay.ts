@@ -4,6 +4,7 @@ import { beginning } from '../link/stream-owner.ts'
 import { pass, type ReadSocket, type Sink } from '../sockets/reader.ts'
 import { reset } from '../sockets/reset.ts'
 import { askUnheard } from '../sockets/unheard.ts'
+import { write } from '../sockets/writer.ts'
 import type { Carrier } from './carrier.ts'
 
 /** Who a relay works for. */
@@ -59,7 +60,7 @@ export class Relay implements Carrier, Sink {
     this.receivedBytes = firstBytes
     this.#join(this.#client, this.#target)
     this.#join(this.#target, this.#client)
-    const ready = first === undefined || target.write(first)
+    const ready = first === undefined || write(target, first)
     if (client.readableEnded) target.end()
     else if (ready) client.resume()
     else client.pause()

@@ -53,7 +53,7 @@ export class Names {
     host: string,
     { refresh = false, lastGood = true }: ResolveOptions = {},
   ): Promise<readonly string[]> {
-    if (isIP(host) !== 0) return byTurns([host])
+    if (isIP(host) !== 0) return literal(host)
     let entry = this.#entries.get(host)
     if (entry === undefined) {
       entry = {
@@ -75,7 +75,7 @@ export class Names {
 
   /** What `host` stands for as far as is known, without asking anybody; a literal is its own. */
   known(host: string): readonly string[] {
-    return isIP(host) !== 0 ? byTurns([host]) : (this.#entries.get(host)?.good ?? [])
+    return isIP(host) !== 0 ? literal(host) : (this.#entries.get(host)?.good ?? [])
   }
 
   async #update(host: string, entry: Entry): Promise<void> {
@@ -124,6 +124,11 @@ async function orPatience(query: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   await Promise.race([query, new Promise(resolve => (timer = setTimeout(resolve, patience)))])
   clearTimeout(timer)
+}
+
+/** An address is its own, in canonical form; none with a zone. */
+function literal(host: string): string[] {
+  return familyOf(host) === 0 ? [] : [canonical(host)]
 }
 
 /**
