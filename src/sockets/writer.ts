@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { systemCode } from '../errors.ts'
 
 /** Bytes up to which a write is tried without a stream's machinery: that of a larger one costs little beside it. */
 export const small = 4096
@@ -12,7 +13,8 @@ interface Writable extends Socket {
 /**
  * `socket.write` for what may be overwritten afterwards. Few bytes go to the kernel at once, in a system call and nothing
  * else, when nothing waits before them; a stream makes half a dozen objects for a write and a turn of its own. What the
- * kernel does not take is copied and waits in the socket as ever; and its errors are the socket's to find.
+ * kernel does not take is copied and waits in the socket as ever. A connection that has ended fails as ever, too: this
+ * returns false, and the socket emits `error`.
  */
 export function write(socket: Socket, bytes: Buffer, from = 0, to = bytes.length): boolean {
   const taken = to - from <= small && isIdle(socket) ? tryWrite(socket, bytes, from, to) : 0
@@ -31,7 +33,9 @@ function tryWrite(socket: Socket, bytes: Buffer, from: number, to: number): numb
   if (fd < 0) return 0
   try {
     return writeSync(fd, bytes, from, to - from)
-  } catch {
+  } catch (error) {
+    // The kernel tells only once why a connection has ended: the stream's own try would be told EPIPE.
+    if (systemCode(error) !== 'EAGAIN') socket.destroy(error as Error)
     return 0
   }
 }

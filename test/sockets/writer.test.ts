@@ -7,12 +7,22 @@ import { small, write } from '../../src/sockets/writer.ts'
 
 /** Small writes past the stream: each byte once, in order, and never to anybody else. */
 
+interface Handled extends Socket {
+  readonly _handle: { readonly fd: number; readonly reading: boolean }
+}
+
+/** Whether the kernel is asked for what comes, and so for its end. */
+function isRead(socket: Socket): boolean {
+  return (socket as Handled)._handle.reading
+}
+
 /** A connection on loopback; its server's side is paused. */
-async function pair(t: Test): Promise<[Socket, Socket]> {
+async function pair(t: Test, prepare = (_: Socket): unknown => undefined): Promise<[Socket, Socket]> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as { port: number }
   const near = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  prepare(near)
   const [far] = (await once(server, 'connection')) as [Socket]
   await once(near, 'connect')
   near.on('error', () => {})
@@ -83,10 +93,10 @@ t.test('to one that does not read for a while, in buffers that are used again at
 
 t.test('one that is closed writes to nobody, though its number is another one’s', async t => {
   const [near] = await pair(t)
-  const { fd } = (near as Socket & { _handle: { fd: number } })._handle
+  const { fd } = (near as Handled)._handle
   near.destroy()
   const others = [await pair(t), await pair(t), await pair(t)]
-  const numbers = others.flat().map(socket => (socket as Socket & { _handle: { fd: number } })._handle.fd)
+  const numbers = others.flat().map(socket => (socket as Handled)._handle.fd)
   t.ok(numbers.includes(fd), 'it is')
   write(near, Buffer.from('lost'))
   await turn()
@@ -112,18 +122,47 @@ t.test('behind its end, and before it is connected', async t => {
   accepted.destroy()
 })
 
-t.test('a connection that was reset says so', async t => {
-  const [near, far] = await pair(t)
-  const closed = new Promise(resolve => near.once('close', resolve))
-  let code: string | undefined
-  near.on('error', (error: NodeJS.ErrnoException) => (code = error.code))
+t.test('a connection that was reset fails with what the kernel says first, and says it once', async t => {
+  const [near, far] = await pair(t, pair => pair.pause())
   reset(far)
-  // Nobody reads: only the write finds out.
-  near.pause()
-  while (!near.destroyed) {
-    write(near, Buffer.from('x'))
-    await turn()
-  }
-  await closed
-  t.match(code, /^(ECONNRESET|EPIPE)$/)
+  const codes: unknown[] = []
+  near.on('error', (error: NodeJS.ErrnoException) => codes.push(error.code))
+  t.equal(isRead(near), false, 'only a write finds out')
+  // Over loopback it is there when close() returns.
+  t.equal(write(near, Buffer.from('x')), false, 'nobody is to go on')
+  t.equal(write(near, Buffer.from('y')), false)
+  t.same(
+    [near.writableLength, codes],
+    [0, []],
+    'nothing waits, and nobody is called in the middle of a write',
+  )
+  await new Promise(resolve => near.once('close', resolve))
+  t.same(codes, ['ECONNRESET'])
+})
+
+t.test('a write of nothing finds out, too', async t => {
+  const [near, far] = await pair(t, pair => pair.pause())
+  reset(far)
+  write(near, Buffer.alloc(0))
+  const [error] = await once(near, 'error')
+  t.equal((error as NodeJS.ErrnoException).code, 'ECONNRESET')
+})
+
+t.test('behind what a corked stream holds, and where there is no descriptor to write to', async t => {
+  const [near, far] = await pair(t)
+  near.cork()
+  near.write('one ')
+  write(near, Buffer.from('two '))
+  near.uncork()
+  Object.defineProperty((near as Handled)._handle, 'fd', { value: -1 })
+  t.equal(write(near, Buffer.from('three ')), true)
+  Object.defineProperty(near, '_handle', { value: { ...(near as Handled)._handle, fd: undefined } })
+  const through: string[] = []
+  near.write = (chunk: Buffer) => through.push(chunk.toString()) > 0
+  t.equal(write(near, Buffer.from('four')), true)
+  t.same(through, ['four'])
+  far.resume()
+  let got = ''
+  while (got.length < 'one two three '.length) got += (await once(far, 'data'))[0]
+  t.equal(got, 'one two three ')
 })
