@@ -67,36 +67,42 @@ const onread: OnReadOpts = {
   // Node calls it as a method of the socket.
   callback(this: ReadSocket, length: number, bytes: Buffer) {
     const { sink } = this
-    isReading = true
     const isShared = bytes === shared
     isPinned = isBehind = isPassed = false
-    mayBePinned = !isShared
-    const goOn = sink?.read(bytes.subarray(0, length), isShared, this) ?? false
-    mayBePinned = false
+    const goOn = take(this, bytes.subarray(0, length), isShared)
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
     // One that waits needs none until it goes on.
     if (!isBusy || isBehind || !(goOn || isPassed || sink?.isBusy)) release(this)
     else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
     const buffer = this.readBuffer ?? shared
     next = buffer === bytes ? undefined : buffer
-    endOfRead()
     return goOn
   },
 } as OnReadOpts & ThisType<ReadSocket>
 
-/** A read is under way, and what is to be done at its end. */
+/** A sink reads, and what is to be done once it has. */
 let isReading = false
 const tasks: (() => void)[] = []
 
-/** Calls `task` at the end of the read that is under way, before anything else happens; or of what else is. */
+/**
+ * Calls `task` once the sink that reads has read, before anything else happens; where none reads, like process.nextTick.
+ * Several are called in no order. It must not throw.
+ */
 export function afterRead(task: () => void): void {
   if (isReading) tasks.push(task)
   else process.nextTick(task)
 }
 
-function endOfRead(): void {
-  isReading = false
-  while (tasks.length > 0) tasks.pop()!()
+/** Lets a socket's sink read a chunk. One that throws, a fault in one connection, holds up no task of another one's. */
+function take(socket: ReadSocket, chunk: Buffer, isShared: boolean): boolean {
+  isReading = true
+  mayBePinned = !isShared
+  try {
+    return socket.sink?.read(chunk, isShared, socket) ?? false
+  } finally {
+    isReading = mayBePinned = false
+    while (tasks.length > 0) tasks.pop()!()
+  }
 }
 
 /** A sink keeps bytes of the chunk that it reads, not shared: pending writes refer to memory, not to a copy. */

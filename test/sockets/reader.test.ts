@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { acceptStatic, afterRead, pass, type ReadSocket } from '../../src/sockets/reader.ts'
+import { acceptStatic, afterRead, dialOptions, pass, type ReadSocket } from '../../src/sockets/reader.ts'
 import { Feed, pair, soon, untilItWaits } from '../fixtures/feed.ts'
 import { receive, sha256 } from '../link/bench.ts'
 
@@ -141,3 +141,52 @@ t.test(
     t.equal(order.at(-1), 'no read')
   },
 )
+
+t.test('a sink that throws holds up nothing of the others, then and later', async t => {
+  const done: string[] = []
+  const sink = {
+    read() {
+      afterRead(() => done.push('of that read'))
+      throw new Error('a fault of ours')
+    },
+  }
+  const { callback } = dialOptions.onread!
+  t.throws(() => callback.call({ sink }, 1, Buffer.alloc(10)), { message: 'a fault of ours' })
+  t.same(done, ['of that read'])
+  afterRead(() => done.push('without a read'))
+  await new Promise(resolve => process.nextTick(resolve))
+  t.same(done, ['of that read', 'without a read'])
+})
+
+t.test('what is done after a read may ask for more, and may make sockets', async t => {
+  const order: string[] = []
+  let made: ReadSocket | undefined
+  const feed = await Feed.dialled(t, {
+    read(chunk) {
+      order.push(`read ${chunk}`)
+      afterRead(() => {
+        made ??= connect({ ...dialOptions, host: '127.0.0.1', port: 1 }).on('error', () => {})
+        order.push('after')
+        afterRead(() => order.push('after that'))
+        process.nextTick(() => order.push('tick'))
+      })
+      return true
+    },
+  })
+  await feed.send(Buffer.from('a'))
+  await feed.send(Buffer.from('b'))
+  const round = ['after', 'after that', 'tick']
+  t.same(order.toSorted(), ['read a', ...round, 'read b', ...round].toSorted())
+  t.same(order.slice(0, 2), ['read a', 'after'])
+  t.ok(order.indexOf('read b') > order.indexOf('after that'), 'before the next read')
+  // Its buffer is the one that all share, whatever the socket that was reading goes on with.
+  t.ok(readBufferOf(made!) instanceof Buffer)
+  t.equal(readBufferOf(made!), readBufferOf(feed.socket))
+  made!.destroy()
+})
+
+/** Where Node keeps it. */
+function readBufferOf(socket: object): unknown {
+  const key = Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'kBuffer')!
+  return Reflect.get(socket, key)
+}
