@@ -3,11 +3,14 @@ import { connect, createServer, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { frame, frameHeader } from '../../src/link/frame.ts'
-import { Outbox } from '../../src/link/outbox.ts'
+import { copied, Outbox } from '../../src/link/outbox.ts'
 import { listening } from './bench.ts'
 
-/** An outbox on a real connection, the sizes of what it wrote, and a clock that stands still until the test moves it. */
-async function outboxOf(t: Test) {
+/**
+ * An outbox on a real connection, the sizes of what went through the stream, all unless it is to go past it, and a clock that
+ * stands still until the test moves it.
+ */
+async function outboxOf(t: Test, way: 'stream' | 'past the stream' = 'stream') {
   const server = createServer()
   const socket = connect({ port: await listening(server), host: '127.0.0.1' })
   const [far] = (await once(server, 'connection')) as [Socket]
@@ -19,7 +22,8 @@ async function outboxOf(t: Test) {
   })
   const writes: number[] = []
   // Small writes go past the stream where they find a descriptor.
-  Object.defineProperty((socket as Socket & { _handle: object })._handle, 'fd', { value: -1 })
+  if (way === 'stream')
+    Object.defineProperty((socket as Socket & { _handle: object })._handle, 'fd', { value: -1 })
   const write = socket.write.bind(socket)
   socket.write = ((chunk: Buffer) => {
     writes.push(chunk.length)
@@ -27,7 +31,15 @@ async function outboxOf(t: Test) {
   }) as Socket['write']
   const clock = { now: 1000 }
   t.intercept(performance, 'now', { value: () => clock.now, configurable: true })
-  return { outbox: new Outbox(socket), writes, far, clock }
+  return { outbox: new Outbox(socket), socket, writes, far, clock }
+}
+
+function headerOf(stream: number, type: number, length: number): Buffer {
+  const header = Buffer.alloc(frameHeader)
+  header.writeUInt32BE(stream)
+  header[4] = type
+  header.writeUIntBE(length, 5, 3)
+  return header
 }
 
 const tick = () => new Promise<void>(resolve => process.nextTick(resolve))
@@ -114,6 +126,58 @@ t.test('much does not wait, nor does a payload that goes by reference', async t 
   const sent = frameHeader + 8 * (frameHeader + 4096) + frameHeader + 5000
   while (arrived.length < sent) await turn()
   t.same(arrived.subarray(-5000), large)
+})
+
+t.test('each frame once and in order, past the stream and through it, while the far end stalls', async t => {
+  const { outbox, socket, far, writes, clock } = await outboxOf(t, 'past the stream')
+  const sent: Buffer[] = []
+  const received: Buffer[] = []
+  far.on('data', (part: Buffer) => received.push(part)).pause()
+  const small = Buffer.alloc(copied)
+  let stalls = 0
+  for (let i = 0; stalls < 5; i++) {
+    const id = (i % 3) + 1
+    // Some by reference; the others lie in memory that is used again at once.
+    const length = i % 50 === 0 ? 5000 : (i * 37) % copied
+    const payload = length > copied ? Buffer.alloc(length, i) : small.subarray(0, length).fill(i)
+    sent.push(headerOf(id, frame.data, length), Buffer.from(payload))
+    outbox.add(id, frame.data, payload)
+    small.fill(0)
+    clock.now += i % 4
+    if (i % 2 === 0) await tick()
+    else await turn()
+    if (!outbox.isFull) continue
+    stalls++
+    t.ok(outbox.waiting < 1 << 20, 'nothing is held twice')
+    far.resume()
+    await once(socket, 'drain')
+    far.pause()
+  }
+  far.resume()
+  await Promise.all([once(far, 'end'), outbox.end(undefined)])
+  const whole = Buffer.concat(sent)
+  t.ok(Buffer.concat(received).equals(whole))
+  const through = writes.reduce((sum, bytes) => sum + bytes, 0)
+  t.ok(through > 0 && through < whole.length, `${through} of ${whole.length} bytes through the stream`)
+})
+
+t.test('a link that is cut before its turn sends nothing, and neither does one that has ended', async t => {
+  const { outbox, socket, writes } = await outboxOf(t)
+  outbox.add(1, frame.ping, undefined)
+  socket.destroy()
+  await turn()
+  outbox.flush()
+  t.same(writes, [])
+
+  const other = await outboxOf(t)
+  other.socket.on('error', error => t.fail(error.message))
+  other.outbox.add(1, frame.ping, undefined)
+  other.socket.end()
+  await turn()
+  other.outbox.add(1, frame.ping, undefined)
+  other.outbox.flush()
+  await turn()
+  t.same(other.writes, [])
 })
 
 t.test('the end goes behind what waits', async t => {
