@@ -5,6 +5,7 @@ import { Writable } from 'node:stream'
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { acceptStatic, afterRead, dialOptions, pass, type ReadSocket } from '../../src/sockets/reader.ts'
+import { small } from '../../src/sockets/writer.ts'
 import { Feed, pair, soon, untilItWaits } from '../fixtures/feed.ts'
 import { receive, sha256 } from '../link/bench.ts'
 
@@ -146,16 +147,36 @@ t.test('a sink that throws holds up nothing of the others, then and later', asyn
   const done: string[] = []
   const sink = {
     read() {
-      afterRead(() => done.push('of that read'))
+      for (let i = 0; i < 2; i++) afterRead(() => done.push('of that read'))
       throw new Error('a fault of ours')
     },
   }
   const { callback } = dialOptions.onread!
   t.throws(() => callback.call({ sink }, 1, Buffer.alloc(10)), { message: 'a fault of ours' })
-  t.same(done, ['of that read'])
+  t.same(done, ['of that read', 'of that read'])
   afterRead(() => done.push('without a read'))
   await new Promise(resolve => process.nextTick(resolve))
-  t.same(done, ['of that read', 'without a read'])
+  t.equal(done.at(-1), 'without a read')
+})
+
+t.test('what is small is with the kernel of the other socket when it has been read', async t => {
+  const { dialled: to, accepted: receiver } = await pair(t)
+  let through = 0
+  const write = to.write.bind(to)
+  to.write = ((chunk: Buffer) => {
+    through += chunk.length
+    return write(chunk)
+  }) as Socket['write']
+  const feed = await Feed.dialled(t, { read: (chunk, isShared) => pass(chunk, isShared, to) })
+  const received = receive(receiver)
+  receiver.resume()
+  await feed.send(Buffer.alloc(small, 'a'))
+  t.equal(through, 0, 'past its stream')
+  await feed.send(Buffer.alloc(small + 1, 'b'))
+  t.equal(through, small + 1)
+  to.end()
+  const all = Buffer.concat(feed.sent)
+  t.same(await received, { bytes: all.length, hash: sha256(all), end: 'end' })
 })
 
 t.test('what is done after a read may ask for more, and may make sockets', async t => {
