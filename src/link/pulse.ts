@@ -76,7 +76,8 @@ export class Pulse {
   set hasBulk(hasBulk: boolean) {
     if (hasBulk === this.#hasBulk) return
     this.#hasBulk = hasBulk
-    this.#start(hasBulk ? paceEvery : pingEvery)
+    // One that is being ended is asked as often as it is, whatever its streams do.
+    if (this.#deadAfter !== endsAfter) this.#start(hasBulk ? paceEvery : pingEvery)
   }
 
   /** The link is being ended: it waits for a word of the far end, but not for long. */

@@ -199,5 +199,9 @@ t.test('one without streams that is being ended is asked all the time', async t 
   pass(1)
   pulse.ending()
   pass(0.5)
-  t.same(pings, [1000, 1100, 1200, 1300, 1400, 1500])
+  t.same(pings.splice(0), [1000, 1100, 1200, 1300, 1400, 1500])
+  pulse.hasBulk = true
+  pulse.hasBulk = false
+  pass(0.3)
+  t.same(pings, [1600, 1700, 1800], 'also when the last of its streams that are promoted ends meanwhile')
 })
