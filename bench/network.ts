@@ -63,13 +63,17 @@ const sysctls = [
 
 /** With `oneCore` this process, too, keeps to what is not the gateway's processor until the network is gone. */
 export async function layNetwork(settings: NetworkSettings): Promise<Network> {
-  const apart = settings.oneCore ? await setApart() : undefined
   const lab = await Lab.create(`wgb${process.pid}`)
+  let apart: Apart | undefined
   const dispose = async () => {
-    await lab.close()
-    await apart?.undo()
+    try {
+      await lab.close()
+    } finally {
+      await apart?.undo()
+    }
   }
   try {
+    if (settings.oneCore) apart = await setApart()
     const [client, gateway, pod, backend] = [
       await lab.host('client'),
       await lab.host('gateway', apart === undefined ? [] : runOn(apart.gateway)),
