@@ -30,7 +30,7 @@ function deadlinesOf(t: Test) {
     },
     /** Those that run. */
     timers() {
-      for (const { returned } of begun()) running.add(returned)
+      for (const call of begun()) if ('returned' in call) running.add(call.returned)
       for (const { args } of ended()) running.delete(args[0])
       return running.size
     },
