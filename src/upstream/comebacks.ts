@@ -25,11 +25,13 @@ export interface Told {
   readonly destination: SocketAddress
 }
 
-/** A socket that this end has dialled, with its own address and the far one. */
+/** A socket that this end has dialled, with its own address and the far one; flat, because each open connection has one. */
 interface Sent {
   readonly leg: Leg
-  readonly source: SocketAddress
-  readonly destination: SocketAddress
+  readonly sourceAddress: string
+  readonly sourcePort: number
+  readonly address: string
+  readonly port: number
   /** Another one with this port, which leads elsewhere. */
   next: Sent | undefined
 }
@@ -67,8 +69,7 @@ export class Comebacks {
   /** The leg whose socket has its far end here. */
   at({ source, destination }: Pick<Told, 'source' | 'destination'>): Leg | undefined {
     let sent = this.#byPort.get(source.port)
-    while (sent !== undefined && !(isSame(sent.source, source) && isSame(sent.destination, destination)))
-      sent = sent.next
+    while (sent !== undefined && !isBetween(sent, source, destination)) sent = sent.next
     return sent?.leg
   }
 
@@ -139,12 +140,12 @@ export class Comebacks {
     return known !== undefined && performance.now() - known.at < fresh ? known.leg : undefined
   }
 
-  static #enter(comebacks: Comebacks, socket: SentSocket, destination: SocketAddress, leg: Leg): void {
-    const { localPort: port, localAddress: address } = socket
-    if (port === undefined || address === undefined || socket.destroyed) return
-    const source = { address: unmap(address), port }
-    const sent = { leg, source, destination, next: comebacks.#byPort.get(port) }
-    comebacks.#byPort.set(port, sent)
+  static #enter(comebacks: Comebacks, socket: SentSocket, { address, port }: SocketAddress, leg: Leg): void {
+    const { localPort: sourcePort, localAddress } = socket
+    if (sourcePort === undefined || localAddress === undefined || socket.destroyed) return
+    const sourceAddress = unmap(localAddress)
+    const sent = { leg, sourceAddress, sourcePort, address, port, next: comebacks.#byPort.get(sourcePort) }
+    comebacks.#byPort.set(sourcePort, sent)
     socket.sent = sent
     socket.comebacks = comebacks
     socket.on('close', Comebacks.#onClose)
@@ -155,18 +156,20 @@ export class Comebacks {
   }
 
   #leave(sent: Sent): void {
-    const { source, next } = sent
-    const first = this.#byPort.get(source.port)
+    const { sourcePort, next } = sent
+    const first = this.#byPort.get(sourcePort)
     if (first !== sent) {
       for (let other = first; other !== undefined; other = other.next)
         if (other.next === sent) other.next = next
-    } else if (next === undefined) this.#byPort.delete(source.port)
-    else this.#byPort.set(source.port, next)
+    } else if (next === undefined) this.#byPort.delete(sourcePort)
+    else this.#byPort.set(sourcePort, next)
   }
 }
 
-function isSame(a: SocketAddress, b: SocketAddress): boolean {
-  return a.port === b.port && a.address === b.address
+function isBetween(sent: Sent, source: SocketAddress, destination: SocketAddress): boolean {
+  const { sourceAddress, sourcePort, address, port } = sent
+  const isFromThere = sourcePort === source.port && sourceAddress === source.address
+  return isFromThere && port === destination.port && address === destination.address
 }
 
 function addressesOf({ source, destination }: Told): string {
