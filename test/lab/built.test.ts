@@ -1,4 +1,4 @@
-import { appendFileSync, cpSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { appendFileSync, cpSync, globSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { execute } from './execute.ts'
@@ -28,6 +28,15 @@ async function start(): Promise<string> {
 t.test('two tests at once that find nothing built: one builds, both run it', async t => {
   const outputs = await Promise.all([start(), start()])
   for (const output of outputs) t.match(output, /^Usage: wg-punchhole COMMAND/)
+})
+
+t.test('no file that is built needs two bytes in memory for each of its characters', async t => {
+  const files = globSync(join(folder, 'dist/*.js'))
+  t.ok(files.length > 0)
+  // V8 keeps a text in one byte a character when all of them have one, else in two.
+  const found = (file: string) => readFileSync(file, 'utf8').match(/.{0,40}[^\0-\xff].{0,40}/u)?.[0]
+  for (const file of files)
+    t.equal(found(file), undefined, `${file}: write it as a string, not in a html template`)
 })
 
 t.test('what is built is used as it is until a source changes, or it is gone', async t => {
