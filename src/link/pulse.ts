@@ -1,13 +1,21 @@
+import { beatEvery, onBeat } from './beat.ts'
 import { frame, LinkError } from './frame.ts'
 import { Pace } from './pace.ts'
 
-/** Milliseconds between pings; and how old the last one may be when a stream is opened, which would wait in vain. */
-const pingEvery = 1000
+/**
+ * Milliseconds that the last ping may be old while there are streams, and when one is opened, which would wait in vain
+ * otherwise.
+ */
+const pingEvery = beatEvery
 const freshFor = 250
 /**
- * The same for a link without streams: an end with fifty of them would do little else. A stream that is opened asks at once.
+ * The same for a link without streams: an end with fifty of them would do little else. The end that has dialled asks soon
+ * enough to spare both ends the probe of the path, which is due after five seconds; the other one asks along with its answer,
+ * and by itself only where nobody else does.
  */
-const idlePingEvery = 5000
+const idlePingEvery = { dialled: 4000, accepted: 5000 }
+/** Milliseconds by which a beat may come late. */
+const lateness = 50
 /**
  * From when on an unanswered ping makes a link doubtful, and dead; milliseconds. Doubtful takes new connections elsewhere
  * at once: after so many round trips, but not before a lost packet could come again. Dead cuts those that are open, so it
@@ -30,7 +38,8 @@ const busyParts = 4
 
 /** Who is told what the pings of links show of the path to an address. */
 export interface PingWitness {
-  answered(address: string): void
+  /** After so many milliseconds. */
+  answered(address: string, roundTrip: number): void
   /** The ping of this time, on performance.now()'s clock, has been unanswered for long. */
   leftPing(address: string, sentAt: number): void
 }
@@ -51,18 +60,21 @@ export class Pulse {
   parts = 0
   readonly #owner: PulseOwner
   readonly #witness: PingWitness | undefined
+  readonly #idlePingEvery: number
   #hasBulk = false
   #deadAfter = deadAfter
-  #every = pingEvery
-  #timer: NodeJS.Timeout | undefined
+  #isQuick = false
+  #stop = () => {}
   /** When the ping was sent that is not answered yet; on performance.now()'s clock. */
   #sentAt = 0
   #lastSentAt = Number.NEGATIVE_INFINITY
 
-  constructor(owner: PulseOwner, witness: PingWitness | undefined) {
+  /** @param isDialled whether this end has dialled the link. */
+  constructor(owner: PulseOwner, witness: PingWitness | undefined, isDialled: boolean) {
     this.#owner = owner
     this.#witness = witness
-    this.#start(pingEvery)
+    this.#idlePingEvery = idlePingEvery[isDialled ? 'dialled' : 'accepted']
+    this.#start(false)
   }
 
   /** A ping is out for so long that new connections had better go another way. */
@@ -77,13 +89,13 @@ export class Pulse {
     if (hasBulk === this.#hasBulk) return
     this.#hasBulk = hasBulk
     // One that is being ended is asked as often as it is, whatever its streams do.
-    if (this.#deadAfter !== endsAfter) this.#start(hasBulk ? paceEvery : pingEvery)
+    if (this.#deadAfter !== endsAfter) this.#start(hasBulk)
   }
 
   /** The link is being ended: it waits for a word of the far end, but not for long. */
   ending(): void {
     this.#deadAfter = endsAfter
-    this.#start(paceEvery)
+    this.#start(true)
   }
 
   /** A stream is opened: is the far end still there? */
@@ -93,24 +105,35 @@ export class Pulse {
     if (now - this.#lastSentAt > freshFor) this.#ping(now)
   }
 
+  /** The far end asks. With the answer goes a ping of this end, if there was none of late: together they cost what one costs. */
+  asked(): void {
+    this.#owner.send(0, frame.pong)
+    const now = performance.now()
+    if (this.#sentAt === 0 && now - this.#lastSentAt >= pingEvery) this.#ping(now)
+  }
+
   /** The answer to the ping. */
   answered(): void {
     if (this.#sentAt === 0) throw new LinkError('an answer to no ping')
     const now = performance.now()
-    this.pace.answered(now - this.#sentAt, now)
+    const roundTrip = now - this.#sentAt
+    this.pace.answered(roundTrip, now)
     this.#sentAt = 0
-    this.#witness?.answered(this.#owner.remoteAddress)
+    this.#witness?.answered(this.#owner.remoteAddress, roundTrip)
   }
 
   stop(): void {
-    clearInterval(this.#timer)
+    this.#stop()
   }
 
-  #start(every: number): void {
-    clearInterval(this.#timer)
-    this.#every = every
-    this.#timer = setInterval(() => this.#beat(), every)
-    this.#timer.unref()
+  #start(isQuick: boolean): void {
+    this.#stop()
+    this.#isQuick = isQuick
+    const beat = () => this.#beat()
+    if (isQuick) {
+      const timer = setInterval(beat, paceEvery).unref()
+      this.#stop = () => clearInterval(timer)
+    } else this.#stop = onBeat(beat)
   }
 
   #beat(): void {
@@ -126,10 +149,10 @@ export class Pulse {
     if (age > this.#deadAfter) this.#owner.close(`no answer for ${this.#deadAfter / 1000} s`)
   }
 
-  /** Half a beat sooner than the time says: timers are late at times. */
+  /** Whether the next beat is soon enough for the next ping. */
   #mayRest(now: number): boolean {
-    const isIdle = this.#every === pingEvery && this.#owner.streams === 0
-    return isIdle && now - this.#lastSentAt < idlePingEvery - pingEvery / 2
+    const isIdle = !this.#isQuick && this.#owner.streams === 0
+    return isIdle && now + beatEvery - this.#lastSentAt <= this.#idlePingEvery + lateness
   }
 
   #ping(now: number): void {

@@ -71,7 +71,7 @@ export class Session implements Hearer, StreamLink {
     socket.on('error', error => this.close(systemCode(error) ?? error.message))
     socket.on('end', () => this.close('the other end closed it'))
     socket.on('close', () => this.close('it was closed'))
-    this.#pulse = new Pulse(this, options.witness)
+    this.#pulse = new Pulse(this, options.witness, options.opened === undefined)
     socket.resume()
   }
 
@@ -90,15 +90,15 @@ export class Session implements Hearer, StreamLink {
     return this.#pulse.isDoubtful ? undefined : this.#pulse.pace.roundTrip
   }
 
-  /** Opens a stream, at the end that dialled. `header` is a whole PROXY v2 header. */
-  open(port: number, header: Buffer): Stream {
+  /** Opens a stream, at the end that dialled. `header` is a whole PROXY v2 header. A check waits in vain by itself, and asks nothing. */
+  open(port: number, header: Buffer, isCheck = false): Stream {
     do this.#lastId = (this.#lastId + 1) >>> 0
     while (this.#lastId === 0 || this.#streams.has(this.#lastId))
     const payload = Buffer.allocUnsafe(2 + header.length)
     payload.writeUInt16BE(port)
     header.copy(payload, 2)
     this.send(this.#lastId, frame.open, payload)
-    this.#pulse.ask()
+    if (!isCheck) this.#pulse.ask()
     return this.#newStream(this.#lastId)
   }
 
@@ -208,7 +208,7 @@ export class Session implements Hearer, StreamLink {
   }
 
   heardPing(): void {
-    this.send(0, frame.pong)
+    this.#pulse.asked()
   }
 
   heardPong(): void {

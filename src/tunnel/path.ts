@@ -20,6 +20,8 @@ const inVain = { apart: 4000, after: 7000 }
 const heardWithin = 90_000
 /** Bytes sent within one sample that can be keepalives, of 32 bytes each, and nothing that has to be answered. */
 const keepalives = 64
+/** Bytes within one sample, either way, that are more than the pings of a few idle links and a full-size probe; and for how long they make a path busy, in milliseconds. */
+const busy = { bytes: 6000, lasts: 5000 }
 
 /** What a sample of the device tells of a peer since the last one. */
 export interface PathSample {
@@ -61,6 +63,8 @@ export class Path {
   #arrivingSince = Number.POSITIVE_INFINITY
   #answeredAt: number | undefined
   #probes = new ProbeRecord()
+  #busyAt = Number.NEGATIVE_INFINITY
+  #confirmedAt = Number.NEGATIVE_INFINITY
   readonly #taken = Object.fromEntries(rungs.map(rung => [rung, 0])) as Record<Rung, number>
   #deaths = 0
 
@@ -90,8 +94,17 @@ export class Path {
     return this.#probes.answers && this.#probes.unanswered > 0
   }
 
+  /**
+   * When the last ping was sent whose answer told as much as a probe, while little passed: of what passes where full-size packets
+   * are lost a ping tells nothing.
+   */
+  get confirmedAt(): number {
+    return this.#confirmedAt
+  }
+
   sampled({ receivedBytes, sentBytes, lastHandshake }: PathSample): void {
     const now = this.#now()
+    if (Math.max(receivedBytes, sentBytes) > busy.bytes) this.#busyAt = now
     const asked = sentBytes > keepalives
     if (receivedBytes > 0) {
       this.#receivedAt = now
@@ -122,6 +135,13 @@ export class Path {
   answered(rtt?: number): void {
     this.proved()
     this.#probes.answered(rtt)
+  }
+
+  /** A link's ping was answered after so many milliseconds. */
+  pinged(roundTrip: number): void {
+    this.proved()
+    const isBusy = this.#now() - this.#busyAt < busy.lasts
+    if (!isBusy && this.#probes.confirmed(roundTrip)) this.#confirmedAt = this.#now() - roundTrip
   }
 
   /** A probe was not answered in time. */

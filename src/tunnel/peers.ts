@@ -1,6 +1,7 @@
-import { type Cidr, covers, formatHostPort, networkOf, unmap } from '../address.ts'
+import { type Cidr, formatHostPort, networkOf, unmap } from '../address.ts'
 import { momentOf } from '../clock.ts'
 import type { PeerConfig } from '../config/config.ts'
+import { Covered } from '../config/covered.ts'
 import type { Log } from '../log/log.ts'
 import type { Reason } from '../reason.ts'
 import { Path } from './path.ts'
@@ -15,8 +16,8 @@ const staleAfter = 195_000
 export interface Witness {
   /** A connection was accepted from there. */
   connectionFrom(address: string): void
-  /** A link's ping was answered from there. */
-  answered(address: string): void
+  /** A link's ping was answered from there, after so many milliseconds. */
+  answered(address: string, roundTrip: number): void
   /** A link's ping that was sent at this time, on performance.now()'s clock, has been left unanswered for long. */
   leftPing(address: string, sentAt: number): void
 }
@@ -24,6 +25,7 @@ export interface Witness {
 /** The peers, and what the samples of the device, one a second, tell about each. */
 export class Peers implements Iterable<Peer>, Witness {
   #peers: readonly Peer[] = []
+  #prefixes = new Covered<Cidr & { readonly peer: Peer }>([])
   readonly #log: Log
   readonly #now: () => number
   readonly #momentOf: (time: number) => number
@@ -58,6 +60,9 @@ export class Peers implements Iterable<Peer>, Witness {
       const peer = before.find(peer => peer.config.publicKey === config.publicKey)
       return peer === undefined ? this.#unknown(config) : Object.assign(peer, { config })
     })
+    this.#prefixes = new Covered(
+      this.#peers.flatMap(peer => peer.config.trusted.map(prefix => ({ ...prefix, peer }))),
+    )
     for (const peer of this.#peers)
       if (peer.source !== undefined && this.#senderOf(peer.source) !== peer) peer.source = undefined
   }
@@ -72,17 +77,16 @@ export class Peers implements Iterable<Peer>, Witness {
 
   /** Takes in a sample of the device. */
   update(device: Device): void {
+    const samples = new Map(device.peers.map(sample => [sample.publicKey, sample]))
     for (const peer of this.#peers) {
-      const sample = device.peers.find(({ publicKey }) => publicKey === peer.config.publicKey)
+      const sample = samples.get(peer.config.publicKey)
       if (sample !== undefined) this.#update(peer, sample)
     }
   }
 
   /** Whose packets come from this address: WireGuard goes by the longest prefix. */
   #senderOf(source: string): Peer | undefined {
-    const bitsOf = ({ config }: Peer) =>
-      Math.max(-1, ...config.trusted.filter(prefix => covers(prefix, source)).map(({ bits }) => bits))
-    return this.#peers.filter(peer => bitsOf(peer) >= 0).toSorted((a, b) => bitsOf(b) - bitsOf(a))[0]
+    return this.#prefixes.find(source)?.peer
   }
 
   #update(peer: Peer, sample: DevicePeer): void {
@@ -119,8 +123,8 @@ export class Peers implements Iterable<Peer>, Witness {
     peer.handshakeAt = Math.min(Math.max(this.#momentOf(lastHandshake), earliest), this.#now())
   }
 
-  answered(address: string): void {
-    this.#senderOf(address)?.path.proved()
+  answered(address: string, roundTrip: number): void {
+    this.#senderOf(address)?.path.pinged(roundTrip)
   }
 
   leftPing(address: string, sentAt: number): void {
@@ -136,7 +140,7 @@ export class Peers implements Iterable<Peer>, Witness {
     if (!isDoubted && this.#peers.every(({ config }) => config.address !== undefined)) return
     const source = unmap(address)
     if (this.#own().some(({ address }) => address === source)) return
-    if (isDoubted) this.answered(source)
+    if (isDoubted) this.#senderOf(source)?.path.proved()
     if (this.#peers.some(peer => peer.source === source)) return
     const sender = this.#senderOf(source)
     if (sender !== undefined && sender.config.address === undefined) sender.source = source

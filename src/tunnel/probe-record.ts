@@ -6,6 +6,10 @@ const mistake = 0.002
 /** The weight of the last probe in the loss, and in the round-trip time (RFC 6298 has an eighth, too). */
 const lossWeight = 0.1
 const rttWeight = 1 / 8
+/** The loss, 0 to 1, on a path that is watched closely. */
+const muchLoss = 0.03
+/** Milliseconds that TCP waits at least before it sends again what was lost (TCP_RTO_MIN), with room for a clock's ticks. */
+const resend = 150
 
 /** What became of the probes of one address. Times are on the clock of its path. */
 export class ProbeRecord {
@@ -24,11 +28,22 @@ export class ProbeRecord {
 
   /** @param rtt milliseconds; `undefined` where the answer came after the probe was given up. */
   answered(rtt: number | undefined): void {
-    if (rtt !== undefined)
-      this.#rtt = this.#rtt === undefined ? rtt : this.#rtt + (rtt - this.#rtt) * rttWeight
+    if (rtt !== undefined) this.#smooth(rtt)
     this.answers = true
     this.#missed = 0
     this.#loss *= 1 - lossWeight
+  }
+
+  /**
+   * A link's ping was answered after so many milliseconds. Returns whether that tells as much as the answer to a probe: of a
+   * peer that answers those, where nothing seems to be lost. TCP hides what is lost, but not the time to send it again.
+   */
+  confirmed(roundTrip: number): boolean {
+    const { rtt } = this
+    if (!this.answers || rtt === undefined) return false
+    if (this.#lossNow > muchLoss || roundTrip > rtt + resend) return false
+    this.#smooth(roundTrip)
+    return true
   }
 
   left(now: number): void {
@@ -62,6 +77,10 @@ export class ProbeRecord {
   /** Share of the latest that went unanswered, 0 to 1; `undefined` for who never answered one. */
   get loss(): number | undefined {
     return this.answers ? this.#lossNow : undefined
+  }
+
+  #smooth(rtt: number): void {
+    this.#rtt = this.#rtt === undefined ? rtt : this.#rtt + (rtt - this.#rtt) * rttWeight
   }
 
   get #lossNow(): number {

@@ -17,6 +17,10 @@ const fullSizeTimeout = 500
 const lateAnswer = 10_000
 /** Milliseconds in which a kernel is allowed another ICMP answer to the same address (net.ipv4.icmp_ratelimit). */
 const icmpRest = 1100
+/** Milliseconds between two calls of `tick`, less by how much they vary. */
+const tickEvery = 950
+/** Probes that a link's pings may stand in for, one after the other: only a probe tells of full-size packets. */
+const stoodInFor = 5
 
 /** How to ask; for tests. */
 export interface Probes {
@@ -29,6 +33,8 @@ interface Turn {
   /** Which address was asked last. */
   address: string | undefined
   next: number
+  /** From when on pings are not enough. */
+  last: number
   busy: boolean
   /** Whether a late answer is waited for. */
   waiting: boolean
@@ -75,10 +81,12 @@ export class Prober {
       const aim = sample?.endpoint === undefined ? undefined : this.#aim(peer)
       const turn = this.#turn(path)
       if (aim === undefined || turn.busy || this.#now() < turn.next) continue
+      if (turn.address === aim.address && this.#isConfirmed(path, probe.interval)) continue
       if (turn.address !== undefined && turn.address !== aim.address) path.askedElsewhere()
       Object.assign(turn, { address: aim.address, busy: true })
       const started = this.#now()
       turn.next = started + probe.interval
+      turn.last = turn.next + stoodInFor * probe.interval
       void this.#probe(path, aim).finally(() => {
         turn.busy = false
         if (path.isDoubted) turn.next = Math.min(turn.next, started + retry)
@@ -97,7 +105,13 @@ export class Prober {
 
   /** Something was done about this path: the next tick asks. */
   hurry(path: Path): void {
-    this.#turn(path).next = 0
+    Object.assign(this.#turn(path), { next: 0, last: 0 })
+  }
+
+  /** Whether a link's ping has just shown what a probe would, and will have been shown no longer than `interval` ago at the next tick. */
+  #isConfirmed(path: Path, interval: number): boolean {
+    const now = this.#now()
+    return now + tickEvery <= path.confirmedAt + interval && now < this.#turn(path).last
   }
 
   async #probe(path: Path, aim: Aim): Promise<void> {
@@ -156,7 +170,13 @@ export class Prober {
   }
 
   #turn(path: Path): Turn {
-    const turn = this.#turns.get(path) ?? { address: undefined, next: 0, busy: false, waiting: false }
+    const turn = this.#turns.get(path) ?? {
+      address: undefined,
+      next: 0,
+      last: 0,
+      busy: false,
+      waiting: false,
+    }
     this.#turns.set(path, turn)
     return turn
   }

@@ -7,6 +7,8 @@ const passive: CheckConfig = { interval: 5000, rise: 1, fall: 1 }
 const soon = 1000
 /** The least pause after one that took long. */
 const least = 100
+/** Milliseconds between two moments at which targets are tried, those of about the same time together: the end sleeps in between. */
+const grid = 250
 /** For so long (ms) a target that nobody stands in for is expected back at any moment. */
 const atFirst = 60_000
 
@@ -71,13 +73,14 @@ export class Check {
     })
   }
 
-  /** Many targets, and many ends, are not to be tried at the same moment. */
+  /** Many targets, and many ends, are not to be tried all at the same moment. */
   #schedule(from: number, jitter = 0.9 + 0.2 * Math.random()): void {
     clearTimeout(this.#timer)
     const pause = this.#pause()
     if (pause === undefined) return
-    const left = from + pause * jitter - performance.now()
-    this.#timer = setTimeout(() => this.try(), Math.max(left, least)).unref()
+    const now = performance.now()
+    const next = from + pause * jitter
+    this.#timer = setTimeout(() => this.try(), Math.max(next - (next % grid) - now, least)).unref()
   }
 
   /** Milliseconds from the beginning of one to the next; none where the target is left alone. */

@@ -123,7 +123,7 @@ export class Knock implements StreamOwner, Leg {
   }
 
   #open({ port }: Target, session: Session): void {
-    const stream = session.open(port, encodeProxyV2(undefined, undefined, []).bytes)
+    const stream = session.open(port, encodeProxyV2(undefined, undefined, []).bytes, true)
     this.#stream = stream
     stream.owner = this
     session.send(stream.id, frame.end)

@@ -1,6 +1,5 @@
 import { createServer, type Socket } from 'node:net'
-import { mock } from 'node:test'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { FrameReader, frame } from '../../src/link/frame.ts'
 import { defaults, encodeGreeting, greetingKind, greetingLength } from '../../src/link/greeting.ts'
 import { Links } from '../../src/link/links.ts'
@@ -116,8 +115,12 @@ t.test(
     t.intercept(performance, 'now', { value: () => real() + passed })
     const seen: string[] = []
     const left: number[] = []
+    const roundTrips: number[] = []
     const witness: PingWitness = {
-      answered: address => void seen.push(`answered ${address}`),
+      answered: (address, roundTrip) => {
+        seen.push(`answered ${address}`)
+        roundTrips.push(roundTrip)
+      },
       leftPing: (address, sentAt) => {
         seen.push(`left ${address}`)
         left.push(sentAt)
@@ -125,7 +128,7 @@ t.test(
     }
     let pings = 0
     const owner = { remoteAddress: '10.1.10.2', streams: 1, send: () => void pings++, close: () => {} }
-    const pulse = new Pulse(owner, witness)
+    const pulse = new Pulse(owner, witness, true)
     t.teardown(() => pulse.stop())
     // Bulk makes the beats quick.
     pulse.hasBulk = true
@@ -141,67 +144,6 @@ t.test(
     t.ok(Math.abs(left[0]! - sentAt) < 1000)
     pulse.answered()
     t.equal(seen.at(-1), 'answered 10.1.10.2')
+    t.ok(roundTrips[0]! < 1000 && roundTrips[1]! >= 15_000, `${roundTrips} ms`)
   },
 )
-
-/** The pulse of a link, on a clock that the test moves, and when it has pinged, in milliseconds. */
-function pulseOf(t: Test, owner: { streams: number }) {
-  mock.timers.enable({ apis: ['setInterval'] })
-  t.teardown(() => mock.timers.reset())
-  let now = 0
-  t.intercept(performance, 'now', { value: () => now })
-  const pings: number[] = []
-  const send = () => void pings.push(Math.round(now))
-  const pulse = new Pulse(Object.assign(owner, { remoteAddress: '10.1.10.2', send, close() {} }), undefined)
-  t.teardown(() => pulse.stop())
-  return {
-    pulse,
-    pings,
-    /** Each ping is answered at once. */
-    pass(seconds: number) {
-      for (const end = now + 1000 * seconds; now < end; ) {
-        now += 20
-        mock.timers.tick(20)
-        if (pings.at(-1) === now) pulse.answered()
-      }
-    },
-    late: (ms: number) => (now += ms),
-  }
-}
-
-t.test('a link without streams is asked every five seconds, one with streams every second', async t => {
-  const owner = { streams: 0 }
-  const { pulse, pings, pass, late } = pulseOf(t, owner)
-  pass(10.5)
-  t.same(pings.splice(0), [1000, 6000], 'the first one at once')
-  owner.streams = 1
-  pass(3)
-  t.same(pings.splice(0), [11_000, 12_000, 13_000])
-  owner.streams = 0
-  pass(4)
-  t.same(pings, [])
-  pulse.ask()
-  t.same(pings.splice(0), [17_500], 'a stream is opened')
-  pulse.answered()
-  pass(5)
-  t.same(pings.splice(0), [22_000])
-  pass(4.4)
-  late(300)
-  pass(0.2)
-  t.same(pings.splice(0), [27_300], 'this timer was late')
-  late(-300)
-  pass(5)
-  t.same(pings, [32_000], 'and the next one is not')
-})
-
-t.test('one without streams that is being ended is asked all the time', async t => {
-  const { pulse, pings, pass } = pulseOf(t, { streams: 0 })
-  pass(1)
-  pulse.ending()
-  pass(0.5)
-  t.same(pings.splice(0), [1000, 1100, 1200, 1300, 1400, 1500])
-  pulse.hasBulk = true
-  pulse.hasBulk = false
-  pass(0.3)
-  t.same(pings, [1600, 1700, 1800], 'also when the last of its streams that are promoted ends meanwhile')
-})

@@ -222,6 +222,39 @@ t.test("a link's ping that is left, since when there was no other answer", async
   t.equal(silent.path.state.name, 'dead', 'nothing arrives')
 })
 
+t.test("a link's answered ping stands in for a probe where it tells as much", async t => {
+  const { path, pass, now, sample } = follow()
+  const isConfirmed = (roundTrip: number) => {
+    path.pinged(roundTrip)
+    return path.confirmedAt === now() - roundTrip
+  }
+  t.notOk(isConfirmed(40), 'a peer that has answered no probe')
+  path.answered(40)
+  t.ok(isConfirmed(48))
+  t.match(path.status(), { rtt: 41, loss: 0, lastAnswer: now() })
+  pass(1, 6000, 6000)
+  t.ok(isConfirmed(40))
+  pass(1, 500, 6001)
+  t.notOk(isConfirmed(40), 'much is sent')
+  pass(4, 500, 500)
+  t.notOk(isConfirmed(40))
+  pass(1, 500, 500)
+  t.ok(isConfirmed(40))
+  pass(1, 500, 500)
+  t.notOk(isConfirmed(path.status().rtt! + 151), 'it may have been sent again')
+  t.equal(path.status().lastAnswer, now(), 'it is an answer all the same')
+  path.unanswered()
+  t.notOk(isConfirmed(40), 'some are lost')
+  for (let probe = 0; probe < 12; probe++) path.answered(40)
+  t.ok(isConfirmed(40))
+  pass(1)
+  path.askedElsewhere()
+  t.notOk(isConfirmed(40), 'another address has answered none')
+  sample(6001, 0)
+  path.answered(40)
+  t.notOk(isConfirmed(40), 'much arrives')
+})
+
 t.test('three unanswered probes count, from an address that answered before', async t => {
   const { path, unanswered, log } = follow()
   unanswered(50)

@@ -145,7 +145,7 @@ t.test('links and connections tell of the peer that has the address', async t =>
     { log: new KeptLog(), now: () => now, own: () => [parseCidr('10.1.10.2/24')!] },
   )
   const states = () => peers.status().map(({ path }) => path.state)
-  peers.answered('10.1.10.1')
+  peers.answered('10.1.10.1', 7)
   t.strictSame(states(), ['up', 'starting'])
   peers.connectionFrom('::ffff:10.1.10.2')
   t.strictSame(states(), ['up', 'starting'], 'our own')

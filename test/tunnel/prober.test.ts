@@ -40,6 +40,11 @@ function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) 
     path,
     peers,
     prober,
+    /** A link's ping was sent then, and answered at once. */
+    pingedAt: (second: number) => {
+      now = second * 1000
+      path.pinged(0)
+    },
     /** What is asked at this second. */
     at: async (second: number) => {
       now = second * 1000
@@ -76,6 +81,33 @@ t.test('nobody is asked while a peer is about to be made again', async t => {
   prober.rest(path)
   prober.hurry(path)
   t.ok((await at(7)).length > 0, 'or until it is made')
+})
+
+t.test('where a ping was just answered nobody is asked, until the size is to be tried again', async t => {
+  const { at, path, pingedAt, prober } = probing()
+  t.strictSame(await at(0), [tcp, ['udp', 1420]])
+  for (let second = 4; second < 28; second += 4) {
+    pingedAt(second)
+    t.strictSame(await at(second + 1), [])
+  }
+  pingedAt(28)
+  t.strictSame(await at(29), [])
+  t.strictSame(await at(30), [tcp, ['udp', 1420]])
+  pingedAt(34)
+  t.strictSame(await at(38), [], 'the next second is soon enough')
+  t.strictSame(await at(39), [tcp, ['udp', 1420]], 'it is missing')
+  pingedAt(43)
+  prober.hurry(path)
+  t.equal((await at(44)).length, 2)
+})
+
+t.test('what pings show of a peer says nothing of another address of it', async t => {
+  const { at, peers, pingedAt } = probing({}, ['10.1.10.0/24'])
+  await at(0)
+  pingedAt(4)
+  t.strictSame(await at(5), [])
+  peers.connectionFrom('10.1.10.77')
+  t.match(await at(6), [tcp.with(2, '10.1.10.77')])
 })
 
 t.test('what does not lead through the tunnel is not asked, and its answer is none', async t => {

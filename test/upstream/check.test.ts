@@ -335,3 +335,28 @@ t.test('a try that began before the target came up, and fails, says nothing of i
   told.pop()!('ECONNREFUSED')
   t.equal(target.state, 'down')
 })
+
+t.test('targets are tried at common moments, and never later than their interval says', async t => {
+  const due: { at: number; wait: number }[] = []
+  const real = setTimeout
+  t.intercept(globalThis, 'setTimeout', {
+    value: (work: () => void, wait: number) => {
+      due.push({ at: performance.now() + wait, wait })
+      return real(work, wait)
+    },
+  })
+  const owner = { knock: () => ({ cancel() {} }), isServed: () => true }
+  const config: CheckConfig = { interval: 60_000, rise: 1, fall: 1 }
+  const target = new Target('127.0.0.1', { host: '127.0.0.1', first: 1, last: 1 }, { changed() {} })
+  target.succeeded()
+  for (let i = 0; i < 20; i++) {
+    const check = new Check(target, config, owner)
+    check.reschedule()
+    check.close()
+  }
+  t.equal(due.length, 40)
+  for (const { at, wait } of due) {
+    const off = Math.abs(at - 250 * Math.round(at / 250))
+    t.ok(wait <= 66_000 && (off < 50 || wait === 100), `${wait} ms, ${off} ms off`)
+  }
+})
