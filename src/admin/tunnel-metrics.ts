@@ -71,7 +71,7 @@ export const tunnelMetrics: readonly Metric[] = [
   {
     name: 'wg_punchhole_peer_probe_rtt_seconds',
     kind: 'gauge',
-    help: 'Smoothed round-trip time of the path probes; absent for a peer that answered none lately.',
+    help: 'Smoothed round-trip time of the path probes, and of link pings in their place; absent for a peer that answered none lately.',
     labels: ['peer'],
     read: perPeer(({ path }) => path.rtt && path.rtt / 1000),
   },
