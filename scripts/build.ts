@@ -6,15 +6,25 @@
  * without maps, are the tested ones byte for byte.
  */
 import { createHash } from 'node:crypto'
-import { chmodSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, existsSync, globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import type { Metafile } from 'esbuild'
 
 const root = join(import.meta.dirname, '..')
 
 if (import.meta.main) {
-  const [outdir = join(root, 'dist'), flag] = process.argv.slice(2)
-  if (flag !== '--if-stale' || !isCurrent(outdir)) await bundle(outdir)
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { 'if-stale': { type: 'boolean' } },
+  })
+  const dist = join(root, 'dist')
+  const outdir = resolve(positionals[0] ?? dist)
+  // What is there is removed. Our own folder may hold half a bundle, of a build that was ended.
+  const isBundle = outdir === dist || existsSync(join(outdir, 'main.js'))
+  if (!isBundle && existsSync(outdir) && readdirSync(outdir).length > 0)
+    throw new Error(`${outdir} holds something else than a bundle; name another folder, or an empty one`)
+  if (!values['if-stale'] || !isCurrent(outdir)) await bundle(outdir)
 }
 
 /** Resolves to what went into it. */
