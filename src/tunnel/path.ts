@@ -20,7 +20,7 @@ const inVain = { apart: 4000, after: 7000 }
 const heardWithin = 90_000
 /** Bytes sent within one sample that can be keepalives, of 32 bytes each, and nothing that has to be answered. */
 const keepalives = 64
-/** Bytes within one sample, either way, that are more than the pings of a few idle links and a full-size probe; and for how long they make a path busy, in milliseconds. */
+/** Bytes within one sample that are more than pings and a probe of a usual MTU, and milliseconds for which a path is busy then. */
 const busy = { bytes: 6000, lasts: 5000 }
 
 /** What a sample of the device tells of a peer since the last one. */
@@ -64,7 +64,6 @@ export class Path {
   #answeredAt: number | undefined
   #probes = new ProbeRecord()
   #busyAt = Number.NEGATIVE_INFINITY
-  #confirmedAt = Number.NEGATIVE_INFINITY
   readonly #taken = Object.fromEntries(rungs.map(rung => [rung, 0])) as Record<Rung, number>
   #deaths = 0
 
@@ -95,11 +94,13 @@ export class Path {
   }
 
   /**
-   * When the last ping was sent whose answer told as much as a probe, while little passed: of what passes where full-size packets
-   * are lost a ping tells nothing.
+   * Whether a link's ping tells, until then, what a probe every `interval` milliseconds would: it was sent no longer before,
+   * nothing is in doubt, and little has passed meanwhile. Whether full-size packets pass no ping can tell.
    */
-  get confirmedAt(): number {
-    return this.#confirmedAt
+  isConfirmed(until: number, interval: number): boolean {
+    const isSound = this.#state.name === 'up' && !this.isDoubted
+    const isQuiet = this.#now() - this.#busyAt >= Math.max(busy.lasts, interval)
+    return isSound && isQuiet && until <= this.#probes.confirmedAt + interval
   }
 
   sampled({ receivedBytes, sentBytes, lastHandshake }: PathSample): void {
@@ -140,8 +141,7 @@ export class Path {
   /** A link's ping was answered after so many milliseconds. */
   pinged(roundTrip: number): void {
     this.proved()
-    const isBusy = this.#now() - this.#busyAt < busy.lasts
-    if (!isBusy && this.#probes.confirmed(roundTrip)) this.#confirmedAt = this.#now() - roundTrip
+    this.#probes.pinged(roundTrip, this.#now())
   }
 
   /** A probe was not answered in time. */

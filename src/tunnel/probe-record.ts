@@ -6,9 +6,9 @@ const mistake = 0.002
 /** The weight of the last probe in the loss, and in the round-trip time (RFC 6298 has an eighth, too). */
 const lossWeight = 0.1
 const rttWeight = 1 / 8
-/** The loss, 0 to 1, on a path that is watched closely. */
+/** The loss, 0 to 1, from which on a path is watched closely. */
 const muchLoss = 0.03
-/** Milliseconds that TCP waits at least before it sends again what was lost (TCP_RTO_MIN), with room for a clock's ticks. */
+/** Milliseconds, fewer than TCP waits before it sends a lone segment again (TCP_RTO_MIN is 200). */
 const resend = 150
 
 /** What became of the probes of one address. Times are on the clock of its path. */
@@ -22,6 +22,8 @@ export class ProbeRecord {
   unheard = 0
   /** The same, without an answer of their own. */
   #missed = 0
+  /** When the last of a link's pings was sent whose answer told as much as that to a probe. */
+  confirmedAt = Number.NEGATIVE_INFINITY
   #rtt: number | undefined
   /** 0 to 1, without those of the last probes that are unanswered, and without what a dead path lost. */
   #loss = 0
@@ -35,15 +37,15 @@ export class ProbeRecord {
   }
 
   /**
-   * A link's ping was answered after so many milliseconds. Returns whether that tells as much as the answer to a probe: of a
-   * peer that answers those, where nothing seems to be lost. TCP hides what is lost, but not the time to send it again.
+   * A link's ping was answered after so many milliseconds. It tells as much as the answer to a probe where the peer answers
+   * those, and hardly any are lost. TCP hides a loss; an answer that took long may have been sent twice.
    */
-  confirmed(roundTrip: number): boolean {
+  pinged(roundTrip: number, now: number): void {
     const { rtt } = this
-    if (!this.answers || rtt === undefined) return false
-    if (this.#lossNow > muchLoss || roundTrip > rtt + resend) return false
+    if (!this.answers || rtt === undefined) return
+    if (this.#lossNow > muchLoss || roundTrip > rtt + resend) return
     this.#smooth(roundTrip)
-    return true
+    this.confirmedAt = now - roundTrip
   }
 
   left(now: number): void {

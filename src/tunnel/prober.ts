@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { covers, familyOf, fromNumber, isLinkLocal, networkOf, parseCidr, toNumber } from '../address.ts'
 import type { PeerConfig, TunnelConfig } from '../config/config.ts'
 import type { Ways } from '../ways.ts'
@@ -29,9 +30,17 @@ export interface Probes {
   readonly rest?: () => Promise<unknown>
 }
 
+/** What a probe asks, and where the peer is. */
+interface Question {
+  readonly address: string
+  readonly endpoint: string
+  readonly mtu: number
+  readonly interval: number
+}
+
 interface Turn {
-  /** Which address was asked last. */
-  address: string | undefined
+  /** The last one. */
+  asked: Question | undefined
   next: number
   /** From when on pings are not enough. */
   last: number
@@ -73,20 +82,23 @@ export class Prober {
 
   /** To be called about once a second: starts the probes whose time has come. */
   tick(): void {
-    const { probe } = this.#config()
+    const { probe, mtu } = this.#config()
     if (probe === false) return
+    const { interval } = probe
     for (const peer of this.#peers) {
       const { path, sample } = peer
       // Without an endpoint wireguard-go could only complain.
-      const aim = sample?.endpoint === undefined ? undefined : this.#aim(peer)
+      const endpoint = sample?.endpoint
+      const aim = endpoint === undefined ? undefined : this.#aim(peer)
       const turn = this.#turn(path)
       if (aim === undefined || turn.busy || this.#now() < turn.next) continue
-      if (turn.address === aim.address && this.#isConfirmed(path, probe.interval)) continue
-      if (turn.address !== undefined && turn.address !== aim.address) path.askedElsewhere()
-      Object.assign(turn, { address: aim.address, busy: true })
+      const question: Question = { address: aim.address, endpoint: endpoint!, mtu, interval }
+      if (isDeepStrictEqual(question, turn.asked) && this.#isConfirmed(path, interval)) continue
+      if (turn.asked !== undefined && turn.asked.address !== aim.address) path.askedElsewhere()
+      Object.assign(turn, { asked: question, busy: true })
       const started = this.#now()
-      turn.next = started + probe.interval
-      turn.last = turn.next + stoodInFor * probe.interval
+      turn.next = started + interval
+      turn.last = turn.next + stoodInFor * interval
       void this.#probe(path, aim).finally(() => {
         turn.busy = false
         if (path.isDoubted) turn.next = Math.min(turn.next, started + retry)
@@ -108,10 +120,10 @@ export class Prober {
     Object.assign(this.#turn(path), { next: 0, last: 0 })
   }
 
-  /** Whether a link's ping has just shown what a probe would, and will have been shown no longer than `interval` ago at the next tick. */
+  /** Whether a link's ping stands in for the probe that is due, until the next tick. */
   #isConfirmed(path: Path, interval: number): boolean {
     const now = this.#now()
-    return now + tickEvery <= path.confirmedAt + interval && now < this.#turn(path).last
+    return now < this.#turn(path).last && path.isConfirmed(now + tickEvery, interval)
   }
 
   async #probe(path: Path, aim: Aim): Promise<void> {
@@ -171,7 +183,7 @@ export class Prober {
 
   #turn(path: Path): Turn {
     const turn = this.#turns.get(path) ?? {
-      address: undefined,
+      asked: undefined,
       next: 0,
       last: 0,
       busy: false,

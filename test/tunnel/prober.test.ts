@@ -9,7 +9,7 @@ function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) 
   let now = 0
   const asked: (string | number)[][] = []
   const answers = { tcp: true, small: true, large: true, shut: false }
-  const config = tunnelConfig(keys(), ['10.1.10.2/24'], { peers: [peer('A', prefixes)], ...more })
+  let config = tunnelConfig(keys(), ['10.1.10.2/24'], { peers: [peer('A', prefixes)], ...more })
   const peers = new Peers(config.peers, { log: new KeptLog(), now: () => now })
   const prober = new Prober({
     config: () => config,
@@ -34,8 +34,18 @@ function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) 
     keepalive: 0,
     allowedIps: [],
   }
-  peers.update({ listenPort: 1, fwMark: 0, peers: [{ ...known, receivedBytes: 0, sentBytes: 0 }] })
+  const sampled = (sample: { endpoint?: string; receivedBytes?: number } = {}) =>
+    peers.update({
+      listenPort: 1,
+      fwMark: 0,
+      peers: [{ ...known, receivedBytes: 0, sentBytes: 0, ...sample }],
+    })
+  sampled()
   return {
+    sampled,
+    configure: (more: Partial<TunnelConfig>) => {
+      config = { ...config, ...more }
+    },
     answers,
     path,
     peers,
@@ -54,6 +64,9 @@ function probing(more: Partial<TunnelConfig> = {}, prefixes = ['10.1.10.1/32']) 
     },
   }
 }
+
+type Probing = ReturnType<typeof probing>
+const tunnelProbe = tunnelConfig(keys(), ['10.1.10.2/24']).probe as Exclude<TunnelConfig['probe'], false>
 
 const tcp = ['tcp', '10.1.10.2', '10.1.10.1', 9, 1000]
 
@@ -101,7 +114,48 @@ t.test('where a ping was just answered nobody is asked, until the size is to be 
   t.equal((await at(44)).length, 2)
 })
 
-t.test('what pings show of a peer says nothing of another address of it', async t => {
+t.test('a ping stands in for nothing that is in doubt, or was not asked yet', async t => {
+  const inDoubt = probing()
+  await inDoubt.at(0)
+  inDoubt.pingedAt(4.9)
+  t.strictSame(await inDoubt.at(5), [])
+  inDoubt.prober.hurry(inDoubt.path)
+  Object.assign(inDoubt.answers, { tcp: false, small: false })
+  t.strictSame(await inDoubt.at(6), [tcp, late])
+  t.strictSame(await inDoubt.at(7), [tcp, tcp, ['udp', 0], late], 'the ping was sent before')
+
+  const blackHole = probing()
+  await blackHole.at(0)
+  blackHole.path.fullSize(false)
+  blackHole.pingedAt(4.9)
+  t.same(await blackHole.at(5), [tcp, ['udp', 1420]], 'it tells nothing of the size')
+
+  for (const [what, change] of [
+    ['another MTU', ({ configure }) => configure({ mtu: 1280 })],
+    ['another interval', ({ configure }) => configure({ probe: { ...tunnelProbe, interval: 6000 } })],
+    ['another endpoint', ({ sampled }) => sampled({ endpoint: '192.0.2.9:1' })],
+  ] as [string, (probing: Probing) => void][]) {
+    const changed = probing()
+    await changed.at(0)
+    changed.pingedAt(4.9)
+    t.strictSame(await changed.at(5), [])
+    change(changed)
+    t.equal((await changed.at(6)).length, 2, what)
+  }
+})
+
+t.test('while much passes a path is probed, whatever the interval', async t => {
+  const { at, pingedAt, sampled } = probing({ probe: { ...tunnelProbe, interval: 20_000 } })
+  await at(0)
+  pingedAt(10)
+  sampled({ receivedBytes: 10_000 })
+  pingedAt(19)
+  t.equal((await at(20)).length, 2)
+  pingedAt(39)
+  t.strictSame(await at(40), [], 'nothing has passed for an interval')
+})
+
+t.test('another address of a peer is asked at once, whatever pings show', async t => {
   const { at, peers, pingedAt } = probing({}, ['10.1.10.0/24'])
   await at(0)
   pingedAt(4)
