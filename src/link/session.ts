@@ -90,7 +90,7 @@ export class Session implements Hearer, StreamLink {
     return this.#pulse.isDoubtful ? undefined : this.#pulse.pace.roundTrip
   }
 
-  /** Opens a stream, at the end that dialled. `header` is a whole PROXY v2 header. A check waits in vain by itself, and asks nothing. */
+  /** Opens a stream, at the end that dialled. `header` is a whole PROXY v2 header. That of a check sends no ping. */
   open(port: number, header: Buffer, isCheck = false): Stream {
     do this.#lastId = (this.#lastId + 1) >>> 0
     while (this.#lastId === 0 || this.#streams.has(this.#lastId))

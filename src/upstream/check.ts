@@ -7,8 +7,12 @@ const passive: CheckConfig = { interval: 5000, rise: 1, fall: 1 }
 const soon = 1000
 /** The least pause after one that took long. */
 const least = 100
-/** Milliseconds between two moments at which targets are tried, those of about the same time together: the end sleeps in between. */
+/**
+ * Milliseconds between two moments at which targets are tried: those of about the same time together, and the end sleeps
+ * in between. Where a pause is shorter than so many of these, it counts as it is.
+ */
 const grid = 250
+const longPause = 10 * grid
 /** For so long (ms) a target that nobody stands in for is expected back at any moment. */
 const atFirst = 60_000
 
@@ -80,7 +84,8 @@ export class Check {
     if (pause === undefined) return
     const now = performance.now()
     const next = from + pause * jitter
-    this.#timer = setTimeout(() => this.try(), Math.max(next - (next % grid) - now, least)).unref()
+    const early = pause < longPause ? 0 : next % grid
+    this.#timer = setTimeout(() => this.try(), Math.max(next - early - now, least)).unref()
   }
 
   /** Milliseconds from the beginning of one to the next; none where the target is left alone. */

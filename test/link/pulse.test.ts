@@ -90,6 +90,35 @@ t.test('a ping goes along with the answer to that of the far end, unless there w
   t.strictSame(sent.splice(0), [frame.pong])
 })
 
+t.test('a link that fails at a beat leaves the others theirs', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  t.intercept(performance, 'now', { value: () => 0 })
+  const thrown = new Promise(resolve => {
+    t.intercept(process, 'nextTick', {
+      value: (work: () => void) => {
+        try {
+          work()
+        } catch (error) {
+          resolve(error)
+        }
+      },
+    })
+  })
+  const fault = new Error('a fault')
+  let beats = 0
+  const stops = [
+    onBeat(() => {
+      throw fault
+    }),
+    onBeat(() => beats++),
+  ]
+  mock.timers.tick(1000)
+  for (const stop of stops) stop()
+  t.equal(beats, 1)
+  t.equal(await thrown, fault, 'and it is told')
+})
+
 t.test('all links have one beat, until the last one has ended', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())

@@ -336,7 +336,8 @@ t.test('a try that began before the target came up, and fails, says nothing of i
   t.equal(target.state, 'down')
 })
 
-t.test('targets are tried at common moments, and never later than their interval says', async t => {
+/** When a target that is up is tried, by so many checks of it. */
+function duesOf(t: Test, interval: number) {
   const due: { at: number; wait: number }[] = []
   const real = setTimeout
   t.intercept(globalThis, 'setTimeout', {
@@ -346,7 +347,7 @@ t.test('targets are tried at common moments, and never later than their interval
     },
   })
   const owner = { knock: () => ({ cancel() {} }), isServed: () => true }
-  const config: CheckConfig = { interval: 60_000, rise: 1, fall: 1 }
+  const config: CheckConfig = { interval, rise: 1, fall: 1 }
   const target = new Target('127.0.0.1', { host: '127.0.0.1', first: 1, last: 1 }, { changed() {} })
   target.succeeded()
   for (let i = 0; i < 20; i++) {
@@ -355,8 +356,18 @@ t.test('targets are tried at common moments, and never later than their interval
     check.close()
   }
   t.equal(due.length, 40)
-  for (const { at, wait } of due) {
+  return due
+}
+
+t.test('targets with long pauses are tried at common moments', async t => {
+  for (const { at, wait } of duesOf(t, 60_000)) {
     const off = Math.abs(at - 250 * Math.round(at / 250))
-    t.ok(wait <= 66_000 && (off < 50 || wait === 100), `${wait} ms, ${off} ms off`)
+    t.ok(off < 50 || wait === 100, `${wait} ms, ${off} ms off`)
   }
+})
+
+t.test('short pauses are as long as the config says', async t => {
+  // The first wait of each check is any part of one.
+  const waits = duesOf(t, 2000).flatMap(({ wait }, i) => (i % 2 === 0 ? [] : [wait]))
+  for (const wait of waits) t.ok(wait > 1750 && wait <= 2200, `${wait} ms`)
 })
