@@ -27,7 +27,7 @@ export class Connection implements Timed, DownstreamOwner, LineageOwner, Passage
   readonly lineage: Lineage
   readonly #downstream: Downstream
   readonly #passage: Passage
-  readonly #since = Math.round(performance.now())
+  readonly #since = performance.now()
   #descriptors = 0
   #phase: Phase = 'dialling'
   /** Why it is being ended by us. */

@@ -17,8 +17,6 @@ import { Replay } from './replay.ts'
 
 /** Bytes of a client that are kept until its target is connected; then the client waits. */
 const heldLimit = 65_536
-/** In the place of what was held once nothing more is: an open connection costs less without one of its own. */
-const nothingHeld = new Held()
 
 /** An accepted socket with its place: state on the socket spares closures. */
 interface ClientSocket extends ReadSocket {
@@ -97,7 +95,7 @@ export class SocketDownstream implements Downstream, Sink {
   ): Carrier {
     const held = this.#held
     const sent = held.look()
-    this.#held = nothingHeld
+    this.#held = new Held()
     this.#release()
     const stream = session.open(port, header)
     stream.owner = connection
@@ -143,7 +141,6 @@ export class SocketDownstream implements Downstream, Sink {
 
   #release(): void {
     this.#held.clear()
-    this.#held = nothingHeld
     this.#isReleased = true
     if (!this.#isListening) return
     this.#socket.off('data', SocketDownstream.#onData)
