@@ -1,8 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ids } from './cost.ts'
 import type { Ends } from './growth-ends.ts'
-import { residentBytes } from './process.ts'
+import { residentBytes, workOf } from './process.ts'
 
 /** Of both processes of one end. */
 export interface Idle {
@@ -17,13 +16,16 @@ export interface Sight {
   readonly pod: Idle
 }
 
-/** Watches ends without traffic for some seconds, once they have had some milliseconds to come to rest. */
+/**
+ * Watches ends without traffic for some seconds, once they have had some milliseconds to come to rest. What threads that
+ * have ended had used is missing, and such there are none in an idle end.
+ */
 export async function look(
   { gateway, pod }: Ends,
   { seconds, settles }: { seconds: number; settles: number },
 ): Promise<Sight> {
   await sleep(settles)
-  const read = () => [gateway, pod].map(end => busyTime(ids(end.program, end.tunnel)))
+  const read = () => [gateway, pod].map(end => workOf(ids(end.program, end.tunnel)).run)
   const began = performance.now()
   const before = read()
   await sleep(seconds * 1000)
@@ -37,17 +39,4 @@ export async function look(
     cpu: (100 * (after[i]! - before[i]!)) / passed,
   }))
   return { gateway: ofGateway!, pod: ofPod! }
-}
-
-/**
- * Milliseconds that all threads of processes have run, to the nanosecond: an idle end uses less than a tick of 10 ms in a
- * second. What threads that have ended had used is missing, and such there are none in an idle end.
- */
-function busyTime(pids: readonly number[]): number {
-  const nanoseconds = pids.flatMap(pid =>
-    readdirSync(`/proc/${pid}/task`).map(task =>
-      Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]),
-    ),
-  )
-  return nanoseconds.reduce((sum, time) => sum + time, 0) / 1e6
 }

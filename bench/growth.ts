@@ -57,15 +57,16 @@ const sizes = {
 
 /** What grows, one after the other. */
 const growths: Readonly<Record<Growth, () => Promise<Step[]>>> = {
-  forwards: () => each(sizes.forwards, forwards => ({ ...one, forwards })),
-  peers: () => each(sizes.peers, peers => ({ ...one, peers })),
+  forwards: () => each('forwards', forwards => ({ ...one, forwards })),
+  peers: () => each('peers', peers => ({ ...one, peers })),
   link: () => connections(one),
   plain: () => connections({ ...one, link: false }),
 }
 
 const only = (values.only?.split(',') ?? Object.keys(growths)) as Growth[]
-if (only.some(name => !Object.hasOwn(growths, name)) || !(seconds > 0)) {
-  console.error(usage)
+const isPart = values.only !== undefined && values['write-results'] === true
+if (only.some(name => !Object.hasOwn(growths, name)) || !(seconds > 0) || isPart) {
+  console.error(isPart ? `--write-results writes all of it; leave --only out\n${usage}` : usage)
   process.exit(2)
 }
 process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`
@@ -108,10 +109,9 @@ function raiseOpenFiles(): number {
   }
 }
 
-async function each(counts: readonly number[], sizeOf: (count: number) => Size): Promise<Step[]> {
+async function each(growth: 'forwards' | 'peers', sizeOf: (count: number) => Size): Promise<Step[]> {
   const steps: Step[] = []
-  for (const count of counts) {
-    const growth = sizeOf(count).peers > 1 || counts === sizes.peers ? 'peers' : 'forwards'
+  for (const count of sizes[growth]) {
     await inNetwork(async network => {
       const ends = await startEnds(network, sizeOf(count), values.program && resolve(values.program))
       steps.push(step(growth, count, ends, await look(ends, { seconds, settles })))

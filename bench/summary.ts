@@ -28,6 +28,8 @@ export interface Cell {
   readonly median: number
   /** The median of each round's ratio to the reference in the same round; of the reference itself none. */
   readonly ratio: number | undefined
+  /** The lowest of those ratios. */
+  readonly least: number | undefined
 }
 
 /** The middle number, or the mean of the two in the middle; of nothing it is undefined. */
@@ -52,10 +54,10 @@ export function cellOf(
   const rounds = [...new Set(here.map(row => row.round))]
   const middle = median(rounds.flatMap(round => valueIn(round, at.contender) ?? []))
   if (middle === undefined) return undefined
-  if (at.contender === reference) return { median: middle, ratio: undefined }
+  if (at.contender === reference) return { median: middle, ratio: undefined, least: undefined }
   const ratios = rounds.flatMap(round => {
     const [own, other] = [valueIn(round, at.contender), valueIn(round, reference)]
     return own === undefined || other === undefined || other === 0 ? [] : [own / other]
   })
-  return { median: middle, ratio: median(ratios) }
+  return { median: middle, ratio: median(ratios), least: ratios.toSorted((a, b) => a - b)[0] }
 }

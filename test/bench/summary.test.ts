@@ -28,16 +28,24 @@ t.test('median', async t => {
 
 t.test('a ratio is taken within a round', async t => {
   // 1.5, 2 and 1.1; the ratio of the medians would be 1.5 too, had the second round not been a slow one.
-  t.same(cellOf(rates, at, 'haproxy'), { median: 150, ratio: 1.5 })
+  t.same(cellOf(rates, at, 'haproxy'), { median: 150, ratio: 1.5, least: 1.1 })
   const slow = [...rates, ...rowsOf('late', 'keep.rate', [undefined, 100, 100])]
-  t.same(cellOf(slow, { ...at, contender: 'late' }, 'haproxy'), { median: 100, ratio: 1.25 })
+  t.same(cellOf(slow, { ...at, contender: 'late' }, 'haproxy'), { median: 100, ratio: 1.25, least: 0.5 })
 })
 
 t.test('the reference has no ratio, and neither has anybody without it', async t => {
-  t.same(cellOf(rates, { ...at, contender: 'haproxy' }, 'haproxy'), { median: 100, ratio: undefined })
-  t.same(cellOf(rowsOf('ours', 'keep.rate', [5]), at, 'haproxy'), { median: 5, ratio: undefined })
+  t.same(cellOf(rates, { ...at, contender: 'haproxy' }, 'haproxy'), {
+    median: 100,
+    ratio: undefined,
+    least: undefined,
+  })
+  t.same(cellOf(rowsOf('ours', 'keep.rate', [5]), at, 'haproxy'), {
+    median: 5,
+    ratio: undefined,
+    least: undefined,
+  })
   const zero = [...rowsOf('ours', 'keep.rate', [5]), ...rowsOf('haproxy', 'keep.rate', [0])]
-  t.same(cellOf(zero, at, 'haproxy'), { median: 5, ratio: undefined })
+  t.same(cellOf(zero, at, 'haproxy'), { median: 5, ratio: undefined, least: undefined })
 })
 
 t.test('what nobody measured is no number', async t => {
@@ -107,4 +115,10 @@ t.test('bars', async t => {
   const memory: Bar = { ...bar, of: 'value', keys: ['gateway', 'pod'], atMost: 75 }
   t.match(judge(ends, memory), { reached: 80, good: false }, 'the worse end counts')
   t.match(judge(rowsOf('ours', 'gateway', [60]), memory), { reached: undefined }, 'so both have to be known')
+  t.match(
+    judge(rates, { ...bar, of: 'least', atLeast: 1.2 }),
+    { reached: 1.1, good: false },
+    'its worst round',
+  )
+  t.match(judge(rates, { ...bar, of: 'least', atLeast: 1.1 }), { reached: 1.1, good: true })
 })
