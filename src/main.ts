@@ -1,6 +1,4 @@
-#!/usr/bin/env -S node --single-threaded-gc --max-semi-space-size=4
-// Garbage is collected in the main thread: threads of V8's that help with it take the processor, or wake on the one that
-// wireguard-go or the other end needs, and a request that is alone waits behind them.
+#!/usr/bin/env -S node --max-semi-space-size=4
 // At most 4 MiB instead of 16 for each half of the young generation: what it has grown to is not given back, up to
 // a third of the memory of some thousand idle connections. `npm run bench` shows no less throughput.
 import { complaintOf } from './node-version.ts'
