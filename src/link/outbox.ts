@@ -16,8 +16,6 @@ const patience = 2
 const enough = 32_768
 /** Bytes from which on every sender waits; what is over that are answers and new streams. */
 const stuckAt = 4 << 20
-/** Milliseconds without a batch after which a frame is taken for a lone one. */
-const quietFor = 1
 /** Bytes that the other end leaves unread, beyond which the link is cut: nothing but a fault gets there. */
 export const mostUnread = 8 << 20
 
@@ -27,7 +25,8 @@ export const mostUnread = 8 << 20
  * alone. Fewer packets, which a tunnel encrypts one by one, are what a link is faster by.
  *
  * A lone frame leaves at the end of the read that brought it, because somebody waits for it and no other one follows: one
- * after a silence, or of the stream that sent the one before, as in a talk of questions and answers.
+ * of the stream that sent the one before, as in a talk of questions and answers. Not one after a silence: in a crowd there
+ * is one before each wave, and what begins it would leave alone.
  */
 export class Outbox {
   readonly #socket: Socket
@@ -41,18 +40,14 @@ export class Outbox {
   #isScheduled = false
   /** The last turn brought something. */
   #isGrowing = false
-  /** When the first of the batch came, and when the last one left that was no answer; on performance.now()'s clock. */
+  /** When the first of the batch came, on performance.now()'s clock. */
   #since = 0
-  #flushedAt = 0
   #lastStream = 0
   /** At the end of each turn of the event loop that something waits. */
   readonly #turn = () => {
-    const now = performance.now()
     const mayWait = this.#isGrowing && this.#list.length === 0 && this.#fill - this.#given < enough
-    if (!mayWait || now - this.#since > patience) {
-      this.#flushedAt = now
-      this.flush()
-    } else {
+    if (!mayWait || performance.now() - this.#since > patience) this.flush()
+    else {
       this.#isGrowing = false
       setImmediate(this.#turn)
     }
@@ -130,17 +125,11 @@ export class Outbox {
   /** A batch begins, with a frame of this stream. Bulk is no talk: what comes right behind it goes with it. */
   #schedule(stream: number, isSmall: boolean): void {
     this.#isScheduled = true
-    if (isSmall && (stream === this.#lastStream || this.#isQuiet())) afterRead(this.#flush)
-    else setImmediate(this.#turn)
-  }
-
-  /** Whether the link was silent before this batch. */
-  #isQuiet(): boolean {
-    const now = performance.now()
-    const isQuiet = now - this.#flushedAt > quietFor
-    this.#since = now
-    if (isQuiet) this.#flushedAt = now
-    return isQuiet
+    if (isSmall && stream === this.#lastStream) afterRead(this.#flush)
+    else {
+      this.#since = performance.now()
+      setImmediate(this.#turn)
+    }
   }
 
   #write(): void {

@@ -49,6 +49,7 @@ async function busyOutboxOf(t: Test) {
   const all = await outboxOf(t)
   all.outbox.add(1000, frame.ping, undefined)
   await turn()
+  await turn()
   t.same(all.writes.splice(0), [frameHeader])
   return all
 }
@@ -73,10 +74,23 @@ t.test('one frame alone of a busy link waits for one turn that brings nothing, a
   t.same(writes, [frameHeader])
 })
 
-t.test('the first frame after a silence waits for nothing, and what is added with it goes along', async t => {
+t.test('what begins a wave after a silence does not leave alone', async t => {
   const { outbox, writes, clock } = await busyOutboxOf(t)
-  clock.now += 1.5
+  clock.now += 1000
   outbox.add(1, frame.ping, undefined)
+  await tick()
+  outbox.add(2, frame.ping, undefined)
+  await turn()
+  outbox.add(3, frame.ping, undefined)
+  await turn()
+  t.same(writes, [])
+  await turn()
+  t.same(writes, [3 * frameHeader])
+})
+
+t.test('what is added with a lone frame goes along', async t => {
+  const { outbox, writes } = await busyOutboxOf(t)
+  outbox.add(1000, frame.ping, undefined)
   outbox.add(2, frame.ping, undefined)
   await tick()
   t.same(writes, [2 * frameHeader])
