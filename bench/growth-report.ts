@@ -1,5 +1,6 @@
 import type { Sight } from './growth-look.ts'
 import type { Machine } from './machine.ts'
+import { markdown, number } from './markdown.ts'
 
 /** What has grown: forwards, peers, connections over a link and connections that cross the tunnel one by one. */
 export type Growth = 'forwards' | 'peers' | 'link' | 'plain'
@@ -72,8 +73,8 @@ function tableOf(growth: Growth, steps: readonly Step[]): string {
     ...(isConnections
       ? []
       : ([
-          ['start, gateway / pod, ms', step => `${figure(step.start.gateway)} / ${figure(step.start.pod)}`],
-          ['until all is reached, ms', step => figure(step.reached)],
+          ['start, gateway / pod, ms', step => `${number(step.start.gateway)} / ${number(step.start.pod)}`],
+          ['until all is reached, ms', step => number(step.reached)],
         ] as [string, (step: Step) => string][])),
     ['memory of the program, gateway / pod, MB', step => both(step, ({ memory }) => memory.program)],
     ['of wireguard-go, MB', step => both(step, ({ memory }) => memory.tunnel)],
@@ -91,7 +92,7 @@ function tableOf(growth: Growth, steps: readonly Step[]): string {
 }
 
 function both({ gateway, pod }: Sight, of: (idle: Sight['gateway']) => number): string {
-  return `${figure(of(gateway))} / ${figure(of(pod))}`
+  return `${number(of(gateway))} / ${number(of(pod))}`
 }
 
 function verdict(growth: Growth, { count, gateway, pod }: Step): string {
@@ -105,25 +106,10 @@ function further(title: string, steps: readonly Step[]): string {
   const [first, last] = [steps[0]!, steps.at(-1)!]
   const slope = (of: (step: Step) => number) => (of(last) - of(first)) / (last.count - first.count)
   if (title.startsWith('start'))
-    return `${figure(slope(step => step.start.gateway))} / ${figure(slope(step => step.start.pod))} ms`
-  if (title.startsWith('until')) return `${figure(slope(step => step.reached))} ms`
+    return `${number(slope(step => step.start.gateway))} / ${number(slope(step => step.start.pod))} ms`
+  if (title.startsWith('until')) return `${number(slope(step => step.reached))} ms`
   if (title.startsWith('idle')) return ''
   const part = title.startsWith('of') ? 'tunnel' : 'program'
-  const kilobytes = (end: 'gateway' | 'pod') => figure(1000 * slope(step => step[end].memory[part]))
+  const kilobytes = (end: 'gateway' | 'pod') => number(1000 * slope(step => step[end].memory[part]))
   return `${kilobytes('gateway')} / ${kilobytes('pod')} KB`
-}
-
-/** Three figures, or all before the point. */
-function figure(value: number): string {
-  const size = Math.abs(value)
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2)
-}
-
-function markdown(table: readonly string[][]): string {
-  const widths = table[0]!.map((_, column) => Math.max(3, ...table.map(line => line[column]!.length)))
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
-  return [line(table[0]!), line(widths.map(width => '-'.repeat(width))), ...table.slice(1).map(line)].join(
-    '\n',
-  )
 }

@@ -6,6 +6,7 @@ import { parseArgs, promisify } from 'node:util'
 import { startBackend } from './backend.ts'
 import type { Trial } from './contender.ts'
 import { contenders } from './contenders.ts'
+import { markdown } from './markdown.ts'
 import { tests, warmUp } from './measure.ts'
 import { layNetwork } from './network.ts'
 import { retry } from './retry.ts'
@@ -94,20 +95,15 @@ async function record(pid: number, file: string): Promise<Costs> {
 /** In microseconds for each request, the medians of the rounds. */
 function tableOf(sights: readonly Sight[]): string {
   const titles = [...new Set(sights.map(({ title }) => title))]
-  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   const line = (what: string, cost: (costs: Costs) => number) => {
     const rounds = (title: string) => sights.filter(sight => sight.title === title)
-    return row([
-      what,
-      ...titles.map(title => median(rounds(title).map(({ costs }) => cost(costs)))!.toFixed(1)),
-    ])
+    return [what, ...titles.map(title => median(rounds(title).map(({ costs }) => cost(costs)))!.toFixed(1))]
   }
-  return [
-    row(['µs of a lone request', ...titles]),
-    row(['---', ...titles.map(() => '---:')]),
+  return markdown([
+    ['µs of a lone request', ...titles],
     ...stepNames.map(step => line(steps[step], costs => costs[step])),
     line('all', costs => stepNames.reduce((sum, step) => sum + costs[step], 0)),
-  ].join('\n')
+  ])
 }
 
 function parse() {

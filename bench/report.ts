@@ -1,5 +1,6 @@
 import { bars, judge } from './bar.ts'
 import type { Machine } from './machine.ts'
+import { markdown, number } from './markdown.ts'
 import { type Metric, metrics } from './metric.ts'
 import { type NetworkName, networkNames, networks } from './networks.ts'
 import { cellOf, type Row } from './summary.ts'
@@ -133,19 +134,4 @@ function barsTable(rows: readonly Row[]): string[][] {
       ]
     }),
   ]
-}
-
-/** Three figures, or all before the point. */
-function number(value: number): string {
-  if (Math.abs(value) >= 100) return value.toFixed(0)
-  return Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2)
-}
-
-function markdown(table: readonly string[][]): string {
-  const widths = table[0]!.map((_, column) => Math.max(3, ...table.map(line => line[column]!.length)))
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
-  return [line(table[0]!), line(widths.map(width => '-'.repeat(width))), ...table.slice(1).map(line)].join(
-    '\n',
-  )
 }
