@@ -73,7 +73,7 @@ const onread: OnReadOpts = {
     const isBusy = sink?.isBusy || length > (isShared ? manyBytes : fewBytes)
     // One that waits needs none until it goes on.
     if (!isBusy || isBehind || !(goOn || isPassed || sink?.isBusy)) release(this)
-    else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = Buffer.allocUnsafeSlow(ownSize)
+    else if ((isShared || isPinned) && mayOwn(this)) this.readBuffer = unpinned(this.readBuffer, length)
     const buffer = this.readBuffer ?? shared
     next = buffer === bytes ? undefined : buffer
     return goOn
@@ -144,6 +144,12 @@ export function exactCopy(bytes: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(bytes.length)
   bytes.copy(copy)
   return copy
+}
+
+/** Room for the next read that no pinned chunk is in: what is left of a read buffer behind `length` bytes, or a new one. */
+function unpinned(buffer: Buffer | undefined, length: number): Buffer {
+  const isEnough = buffer !== undefined && buffer.length - length >= sharedSize
+  return isEnough ? buffer.subarray(length) : Buffer.allocUnsafeSlow(ownSize)
 }
 
 /** Whether a socket has, or may have, a buffer of its own. */

@@ -4,7 +4,15 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { acceptStatic, afterRead, dialOptions, pass, type ReadSocket } from '../../src/sockets/reader.ts'
+import {
+  acceptStatic,
+  afterRead,
+  dialOptions,
+  ownSize,
+  pass,
+  pin,
+  type ReadSocket,
+} from '../../src/sockets/reader.ts'
 import { small } from '../../src/sockets/writer.ts'
 import { Feed, pair, soon, untilItWaits } from '../fixtures/feed.ts'
 import { receive, sha256 } from '../link/bench.ts'
@@ -110,6 +118,28 @@ t.test('where it does not read on, what waits keeps its buffer, which is read in
   await sending
   await feed.send(randomBytes(200_000))
   t.equal(memory.size, 1, 'it never needed another one')
+})
+
+t.test('chunks that are pinned stay as they are, and share a read buffer until it is full', async t => {
+  const kept: Buffer[] = []
+  const feed = await Feed.dialled(t, {
+    read(chunk, isShared) {
+      if (isShared) kept.push(Buffer.from(chunk))
+      else {
+        kept.push(chunk)
+        pin()
+      }
+      return true
+    },
+  })
+  await untilOwn({ feed, socket: feed.socket })
+  for (let i = 0; i < 40; i++) await feed.send(randomBytes(60_000))
+  t.equal(sha256(Buffer.concat(kept)), sha256(Buffer.concat(feed.sent)), 'nothing was overwritten')
+  const own = kept.filter(chunk => chunk.buffer.byteLength === ownSize)
+  const buffers = new Set(own.map(({ buffer }) => buffer)).size
+  const bytes = own.reduce((sum, { length }) => sum + length, 0)
+  t.ok(own.length > 30, 'most are kept without a copy')
+  t.ok(bytes > (buffers - 1) * (ownSize / 2), `${bytes} bytes in ${buffers} buffers`)
 })
 
 t.test(
