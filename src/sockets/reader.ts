@@ -146,7 +146,11 @@ export function exactCopy(bytes: Buffer): Buffer {
   return copy
 }
 
-/** Room for the next read that no pinned chunk is in: what is left of a read buffer behind `length` bytes, or a new one. */
+/**
+ * Where the next read may go without touching the chunk that is pinned, the first `length` bytes of `buffer`: behind it, or
+ * into a new buffer, where less than the shared one's size would be left. A socket that has only read into the shared one has
+ * no `buffer` yet.
+ */
 function unpinned(buffer: Buffer | undefined, length: number): Buffer {
   const isEnough = buffer !== undefined && buffer.length - length >= sharedSize
   return isEnough ? buffer.subarray(length) : Buffer.allocUnsafeSlow(ownSize)
