@@ -41,7 +41,8 @@ async function bench(args: readonly string[]): Promise<number> {
     const rows = await measureAll(options, folder)
     const run: Run = {
       date: new Date().toISOString(),
-      command: ['npm run bench --', ...args].join(' '),
+      // Without a path of one machine.
+      command: ['npm run bench --', ...args].join(' ').replace(/ --out[ =]\S+/, ''),
       rounds: options.rounds,
       seconds: options.seconds,
       minutes: (performance.now() - began) / 60_000,
